@@ -1,0 +1,196 @@
+// Config: the validated configuration as plain structs. load() reads YAML and reports every problem in one pass.
+//
+// Thread: any (plain data). Secrets are held in Secret, whose text never reaches a log or a message.
+// Units: durations in ms, sizes in bytes, rates per second.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace rivulet::config {
+
+class Secret {
+ public:
+  Secret() = default;
+  explicit Secret(std::string text) : text_(std::move(text)) {}
+  const std::string& reveal() const { return text_; }
+  bool empty() const { return text_.empty(); }
+
+ private:
+  std::string text_;
+};
+
+// Where something stands in the configuration, for messages about it.
+struct Location {
+  std::string file;
+  int line = 0;    // from 1
+  int column = 0;  // from 1
+};
+
+struct Problem {
+  Location at;
+  std::string path;  // "pipelines.overheating.steps[1].set"
+  std::string message;
+  bool warning = false;
+  std::string text() const;  // file:line:col: path: message
+};
+
+struct Tls {
+  std::string ca, certificate;
+  std::string key;  // path
+  bool verify = true;
+};
+struct Login {
+  std::string username;
+  Secret password;
+};
+
+struct Agent {
+  std::string id;  // never empty after load
+  std::string state = "/var/lib/rivulet";
+  std::int64_t commit_interval_ms = 1000;
+  std::uint64_t memory_bytes = 16ULL << 20;
+  std::uint64_t storage_max_bytes = 1ULL << 30;
+  bool drop_oldest = false;  // storage.when_full
+  std::string compression = "zstd";  // none | lz4 | zstd
+};
+struct Sasl {
+  std::string mechanism;  // PLAIN | SCRAM-SHA-256 | SCRAM-SHA-512
+  std::string username;
+  Secret password;
+};
+struct Kafka {
+  std::vector<std::string> brokers;
+  bool exactly_once = true;
+  std::int64_t transaction_interval_ms = 1000;
+  std::uint64_t transaction_max_bytes = 32ULL << 20;
+  std::int64_t transaction_timeout_ms = 60'000;
+  std::string progress_topic = "rivulet-progress";
+  bool headers = true;  // the rv header on each record
+  std::optional<Tls> tls;
+  std::optional<Sasl> sasl;
+  std::map<std::string, std::string> librdkafka;  // passed through; owned keys were refused
+};
+struct Status { std::string listen; };  // empty: off; "127.0.0.1:8686" or "unix:/run/..."
+struct Log { std::string level = "info"; };
+
+struct MqttSource {
+  std::string host;
+  std::uint16_t port = 1883;
+  bool tls_on = false;
+  Tls tls;
+  std::vector<std::string> topics;
+  int qos = 1;
+  int version = 5;  // 5 or 3 (3.1.1); YAML: version: 5 | 3.1.1
+  std::optional<Login> login;
+  std::string client_id;  // empty: rivulet-<agent>-<source>
+  std::uint16_t receive_maximum = 1000;
+  std::int64_t keep_alive_ms = 30'000;
+  std::int64_t session_expiry_ms = 7LL * 24 * 3600 * 1000;
+  std::uint64_t max_packet_bytes = 1ULL << 20;
+};
+struct TcpSource {
+  std::string listen_host;
+  std::uint16_t listen_port = 0;
+  enum class Framing { newline, length } framing = Framing::newline;  // length: 4 bytes big endian
+  bool acknowledge = false;
+  std::optional<Tls> tls;
+  std::uint64_t max_frame_bytes = 1ULL << 20;
+  std::uint32_t max_clients = 64;
+  std::int64_t idle_ms = 0;  // 0: never
+  std::uint32_t max_sessions = 10'000;  // remembered HELLO sessions; the longest unused goes first
+};
+struct FileSource {
+  std::string path;  // a path or a glob in its last component
+  bool from_end = false;  // start: beginning | end (of files seen for the first time)
+  std::uint64_t max_line_bytes = 1ULL << 20;
+  std::int64_t poll_ms = 250;
+};
+struct StdinSource { std::uint64_t max_line_bytes = 1ULL << 20; };
+struct SimulateSource {
+  std::uint32_t devices = 10;
+  double rate_per_s = 100;
+  std::uint64_t seed = 1;
+  std::optional<std::uint64_t> count;  // ends after so many records
+};
+
+struct Decode {
+  enum class Kind { json, raw } kind = Kind::json;
+};
+struct TimestampFrom {
+  std::string field;
+  enum class Unit { s, ms, us, ns, rfc3339 } unit = Unit::ms;
+};
+struct Source {
+  std::string name;
+  Location at;
+  std::variant<MqttSource, TcpSource, FileSource, StdinSource, SimulateSource> type;
+  Decode decode;
+  std::string key;  // an expression; empty: null key
+  Location key_at;
+  std::optional<TimestampFrom> timestamp;  // absent: arrival time
+  std::optional<std::string> undecodable;  // a topic; absent: the quarantine table
+  std::string topic_field;                 // the frame's topic becomes this field ("" = off)
+};
+
+// Steps keep their configuration order. Expressions are SQL text; `at` is where the expression stands.
+struct Expression {
+  std::string sql;
+  Location at;
+};
+struct Assignment {
+  std::string field;
+  Expression expression;
+};
+struct Where { Expression condition; };
+struct Select { std::vector<Assignment> fields; };  // the record becomes exactly these
+struct Set { std::vector<Assignment> fields; };
+struct Drop { std::vector<std::string> fields; };
+struct Rename { std::vector<std::pair<std::string, std::string>> fields; };  // old, new
+struct Key { Expression expression; };
+struct SetTimestamp { Expression expression; };  // its result is ms since 1970
+struct LogStep { std::string message; std::string level = "info"; };  // message: text, ${field} not substituted
+struct Step {
+  std::string kind;  // as written: "where", "set", ...
+  Location at;
+  std::string path;  // "pipelines.p.steps[0]"
+  std::variant<Where, Select, Set, Drop, Rename, Key, SetTimestamp, LogStep> what;
+};
+struct Output {
+  std::string topic;
+  std::optional<Expression> key;  // absent: the record's key
+};
+struct Pipeline {
+  std::string name;
+  Location at;
+  std::vector<std::string> from;  // sources or pipelines; all exist, no cycles
+  std::vector<Step> steps;
+  std::optional<Output> to;
+};
+
+struct Config {
+  std::string file;
+  Agent agent;
+  std::optional<Kafka> kafka;  // required when any pipeline has `to` (except for replay and check)
+  Status status;
+  Log log;
+  std::vector<Source> sources;      // in the order of the file
+  std::vector<Pipeline> pipelines;  // in topological order: a pipeline comes after every one it reads from
+};
+
+struct Loaded {
+  Config config;                  // meaningful only when no problem is an error
+  std::vector<Problem> problems;  // errors and warnings, in order of file and line
+  bool ok() const;
+};
+
+// Reads FILE and the *.yaml of pipelines.d/ beside it. Never throws on bad input. Expressions are not compiled here
+// (config knows no SQLite): the pipeline room checks them and adds its own Problems.
+Loaded load(const std::string& file);
+Loaded load_text(const std::string& text, const std::string& file_name);  // no pipelines.d
+
+}  // namespace rivulet::config

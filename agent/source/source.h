@@ -1,0 +1,50 @@
+// Source: where records come from; and Intake: what a source may ask of the agent.
+//
+// The contract that makes exactly once possible: a source hands a frame over with accept(), puts its new position into the
+// same epoch with set_position(), remembers epoch(), and acknowledges upstream only after on_durable() named that epoch.
+// Threads: io for every call, both ways. Lifetime: the Intake outlives the Source. Bounds: while can_accept() is false a source
+// stops reading (what cannot wait, such as QoS 0, is dropped and counted); on_room() says that reading may go on.
+// A source never throws across this door and never blocks.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "agent/base/clock.h"
+#include "agent/base/ids.h"
+
+namespace rivulet::source {
+
+// One frame as it came, before decoding. Views are valid during the call only.
+struct Frame {
+  std::string_view payload;
+  std::string_view topic;  // MQTT topic, file path, ...: what the source's `topic_field` gives; may be empty
+};
+
+class Intake {
+ public:
+  virtual ~Intake() = default;
+  virtual bool can_accept() const = 0;
+  virtual void accept(const Frame& frame) = 0;  // decoded and run through the pipelines before it returns
+  virtual EpochNumber epoch() const = 0;        // the epoch that accept() and set_position() go to now
+  virtual void set_position(std::string_view key, std::string_view value) = 0;
+  virtual void erase_position(std::string_view key) = 0;
+  virtual const std::map<std::string, std::string>& positions_at_start() const = 0;
+  virtual void commit_soon() = 0;  // an acknowledgement is owed that holds the sender up: end the epoch once the store is idle
+  virtual void count(std::string_view what, std::uint64_t by = 1) = 0;  // a metric of this source, e.g. "dropped_qos0"
+  virtual const Clock& clock() const = 0;
+};
+
+class Source {
+ public:
+  virtual ~Source() = default;
+  virtual void start() = 0;
+  virtual void stop() = 0;                          // take nothing more in; acknowledgements may still go out
+  virtual void on_durable(EpochNumber up_to) = 0;   // every epoch up to and including this one is durable
+  virtual void on_room() {}                         // can_accept() became true again
+  virtual bool finished() const { return false; }   // nothing more will ever come (stdin at its end, simulate at its count)
+  virtual std::string state() const = 0;            // one line for status: "connected to mqtt://localhost:1883"
+};
+
+}  // namespace rivulet::source

@@ -1,0 +1,68 @@
+// Epoch: what happened between two commits. One self-contained object, committed in one SQLite transaction: all or nothing.
+//
+// Filled on the io thread, then moved to the store thread; it never changes after that, so that a commit that failed is
+// retried unchanged. Bound: whoever fills it ends it by size_bytes().
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/base/ids.h"
+
+namespace rivulet::store {
+
+// A source's position: (source, key) -> value. No value = the row is deleted. Later changes of a key win.
+struct PositionChange {
+  std::string source;
+  std::string key;
+  std::optional<std::string> value;
+};
+
+// A record that could not go on, kept for a person to look at.
+struct QuarantineEntry {
+  std::string source;    // empty when unknown
+  std::string pipeline;  // empty: it failed before any pipeline (decoding)
+  std::string step;      // "decode", "where", ..., "forward"
+  std::string reason;    // for a person
+  std::optional<std::string> key;
+  std::optional<std::string> value;
+  Timestamp timestamp_ms = 0;  // event time, or arrival time where there is none
+  std::string topic;           // of the stream, when it failed in forwarding
+};
+
+// Records of one stream in the row format of pack.h, uncompressed; the store thread compresses them when it commits.
+struct StreamRecords {
+  StreamId stream = 0;
+  Sequence first = 0;
+  std::uint64_t count = 0;
+  std::string bytes;
+};
+
+class Epoch {
+ public:
+  // Adds one record; `sequence` must be the stream's next (check). Null key and null value differ from empty ones.
+  void append(StreamId stream, Sequence sequence, std::optional<std::string_view> key,
+              std::optional<std::string_view> value, Timestamp timestamp_ms);
+  void set_position(std::string_view source, std::string_view key, std::string_view value);
+  void erase_position(std::string_view source, std::string_view key);
+  void quarantine(QuarantineEntry entry);
+
+  bool empty() const { return streams_.empty() && positions_.empty() && quarantine_.empty(); }
+  std::uint64_t records() const { return records_; }
+  std::size_t size_bytes() const { return size_bytes_; }
+
+  const std::vector<StreamRecords>& streams() const { return streams_; }
+  const std::vector<PositionChange>& positions() const { return positions_; }
+  const std::vector<QuarantineEntry>& quarantined() const { return quarantine_; }
+
+ private:
+  std::vector<StreamRecords> streams_;
+  std::vector<PositionChange> positions_;
+  std::vector<QuarantineEntry> quarantine_;
+  std::uint64_t records_ = 0;
+  std::size_t size_bytes_ = 0;
+};
+
+}  // namespace rivulet::store

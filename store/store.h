@@ -1,0 +1,142 @@
+// Store: the one SQLite file, and the one thread that writes it.
+//
+// Life: open() (start-up, blocks), then the thread runs until destruction, which waits for commits already handed over.
+// Threads: each method says who calls it. No method may be called from the store thread itself.
+// Errors: unknown_fate means the transaction's outcome is unknown: end the process and start again from the store.
+// Bounds: at most Options::epochs_in_flight epochs wait; the outbox holds at most Options::outbox_max_bytes (whoever fills
+// epochs asks has_room() first; a handed-over epoch always fits in the reserve above that limit).
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/base/clock.h"
+#include "agent/base/ids.h"
+#include "agent/base/result.h"
+#include "store/epoch.h"
+
+namespace rivulet::store {
+
+enum class WhenFull { refuse, drop_oldest };
+enum class Compression { none, lz4, zstd };
+
+struct Options {
+  std::string directory;  // holds rivulet.db, `identity`, ballast; made if missing (0700)
+  std::string agent_id;
+  std::uint64_t max_bytes = 1ULL << 30;  // storage.max; the outbox limit is derived and lies below it
+  WhenFull when_full = WhenFull::refuse;
+  Compression compression = Compression::zstd;
+  std::size_t pack_bytes = 64 * 1024;     // uncompressed size at which a pack is closed
+  std::uint64_t quarantine_max = 10'000;  // records; at the bound the oldest is dropped and counted
+  std::uint64_t quarantine_max_bytes = 16ULL << 20;
+  std::string vfs;  // SQLite VFS name; empty = default (a seam for tests)
+};
+
+// One named output of a pipeline and how far it is.
+struct StreamInfo {
+  StreamId id = 0;
+  std::string name;
+  std::string topic;
+  Sequence last = 0;          // last sequence number given (durable)
+  Sequence acknowledged = 0;  // last one that Kafka has for good; what is in (acknowledged, last] is in the outbox
+};
+
+// Records of one stream, decoded, contiguous: record i has sequence `first + i`.
+struct PackRecord {
+  std::optional<std::string> key;
+  std::optional<std::string> value;
+  Timestamp timestamp_ms = 0;
+};
+struct Pack {
+  StreamId stream = 0;
+  Sequence first = 0;
+  Sequence last = 0;
+  bool gap = false;        // dropped on purpose: no records; a gap record for [first, last] goes out in their place
+  std::string gap_reason;
+  std::vector<PackRecord> records;
+};
+
+// A change by the forwarder, all or nothing.
+struct ForwardChange {
+  struct Acknowledged { StreamId stream; Sequence last; };
+  struct Gap {  // records [first, last] are replaced by a gap; with `quarantine` their contents are kept there
+    StreamId stream;
+    Sequence first;
+    Sequence last;
+    std::string reason;
+    bool quarantine = true;
+  };
+  std::vector<std::pair<std::string, std::optional<std::string>>> facts;  // forwarder's named blobs; nullopt deletes
+  std::vector<Acknowledged> acknowledged;                                // trims the outbox
+  std::vector<Gap> gaps;
+  bool durable = true;  // false: may ride with the next durable commit (synchronous), order is kept
+};
+
+struct Identity {
+  Uuid incarnation;
+  std::vector<Uuid> history;  // earlier incarnations of this agent's store, oldest first
+  bool adopted_after_damage = false;  // this start set a damaged file aside; `notice` says which
+  std::string notice;
+};
+
+struct StoreStats {
+  std::uint64_t outbox_records = 0;
+  std::uint64_t outbox_bytes = 0;  // compressed, as stored
+  std::uint64_t file_bytes = 0;
+  std::uint64_t wal_bytes = 0;
+  std::uint64_t commits = 0;
+  std::uint64_t commit_failures = 0;  // each was retried
+  std::uint64_t last_commit_us = 0;
+  std::uint64_t quarantine_records = 0;
+  std::uint64_t quarantine_dropped = 0;
+  std::uint64_t dropped_records = 0;  // by drop-oldest
+  bool disk_full = false;             // last commit failed for want of room and is being retried
+};
+
+class Store {
+ public:
+  // Start-up. A newer format, another agent id, a locked directory: an error that says what to do. A damaged file is set
+  // aside (renamed, never deleted) and a new incarnation begins; see identity().notice.
+  static result<std::unique_ptr<Store>> open(Options options, const Clock& clock);
+  ~Store();
+
+  const Identity& identity() const;
+
+  // --- io thread (blocking; start-up and reload only) ---
+  result<StreamInfo> stream(const std::string& name, const std::string& topic);  // found, or made durable
+  result<std::map<std::string, std::string>> positions(const std::string& source);
+
+  // --- io thread ---
+  // Hands the epoch over. `done` runs on the store thread when it is durable, or with unknown_fate. A commit that failed
+  // with its fate known (disk full, busy) is retried unchanged until it succeeds; stats().disk_full says so meanwhile.
+  void commit(Epoch epoch, std::function<void(result<void>)> done);
+  bool has_room() const;      // any thread: outbox below its limit and the disk takes writes
+  StoreStats stats() const;   // any thread; a copy, cheap
+
+  // --- forward thread (blocking, carried out on the store thread in order) ---
+  result<std::vector<StreamInfo>> streams();  // all streams, also those without a pipeline
+  // Packs of `stream` with records after `after`, oldest first, until about max_bytes (at least one pack if there is one).
+  // A pack that `after` cuts begins at after + 1.
+  result<std::vector<Pack>> read(StreamId stream, Sequence after, std::size_t max_bytes);
+  result<std::optional<std::string>> fact(const std::string& name);
+  result<void> change(ForwardChange change);
+  // Called on the store thread after a commit added to the outbox; must only wake the forwarder. Set before the first commit.
+  void on_outbox(std::function<void()> wake);
+
+  // --- commands ---
+  struct Quarantined : QuarantineEntry { std::int64_t id = 0; Timestamp at_ms = 0; };
+  result<std::vector<Quarantined>> quarantined(std::int64_t after_id, std::size_t limit);
+  result<std::uint64_t> drop_quarantined(std::int64_t first_id, std::int64_t last_id);
+
+ private:
+  struct Impl;
+  explicit Store(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace rivulet::store
