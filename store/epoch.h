@@ -32,11 +32,15 @@ struct QuarantineEntry {
   std::string topic;           // of the stream, when it failed in forwarding
 };
 
-// Records of one stream in the row format of pack.h, uncompressed; the store thread compresses them when it commits.
+// Uncompressed size at which a pack is closed: large enough to compress well, small enough to hold a few in memory.
+inline constexpr std::size_t kPackBytes = 64 * 1024;
+
+// One pack to be: records of one stream as a raw body of pack.h; the store thread compresses it when it commits.
 struct StreamRecords {
   StreamId stream = 0;
   Sequence first = 0;
   std::uint64_t count = 0;
+  Timestamp last_timestamp_ms = 0;
   std::string bytes;
 };
 
@@ -59,6 +63,7 @@ class Epoch {
 
  private:
   std::vector<StreamRecords> streams_;
+  std::vector<std::size_t> open_;  // by stream: index + 1 of the pack that is being filled
   std::vector<PositionChange> positions_;
   std::vector<QuarantineEntry> quarantine_;
   std::uint64_t records_ = 0;

@@ -31,7 +31,6 @@ struct Options {
   std::uint64_t max_bytes = 1ULL << 30;  // storage.max; the outbox limit is derived and lies below it
   WhenFull when_full = WhenFull::refuse;
   Compression compression = Compression::zstd;
-  std::size_t pack_bytes = 64 * 1024;     // uncompressed size at which a pack is closed
   std::uint64_t quarantine_max = 10'000;  // records; at the bound the oldest is dropped and counted
   std::uint64_t quarantine_max_bytes = 16ULL << 20;
   std::string vfs;  // SQLite VFS name; empty = default (a seam for tests)
@@ -125,6 +124,8 @@ class Store {
   result<std::vector<Pack>> read(StreamId stream, Sequence after, std::size_t max_bytes);
   result<std::optional<std::string>> fact(const std::string& name);
   result<void> change(ForwardChange change);
+  // What is being sent or is PREPARED, up to these sequence numbers: drop-oldest leaves it alone. Replaces the last call's.
+  void protect(const std::vector<ForwardChange::Acknowledged>& sending);
   // Called on the store thread after a commit added to the outbox; must only wake the forwarder. Set before the first commit.
   void on_outbox(std::function<void()> wake);
 

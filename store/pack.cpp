@@ -1,0 +1,135 @@
+#include "store/pack.h"
+
+#include <lz4.h>
+#include <zstd.h>
+
+#include "agent/base/bytes.h"
+#include "agent/base/check.h"
+
+namespace rivulet::store {
+namespace {
+
+constexpr std::uint8_t kVersion = 1;
+constexpr int kZstdLevel = 1;  // sensor JSON shrinks to 0.10 at level 1; higher levels cost more than they save
+enum Codec : std::uint8_t { kNone = 0, kLz4 = 1, kZstd = 2 };
+
+Error damaged(const char* what) {
+  return Error{ErrorCode::corrupt, std::string("outbox: a pack is damaged (") + what + ")"};
+}
+
+std::optional<std::string> nullable(Reader& reader) {
+  const std::uint64_t size = reader.varint();
+  if (size == 0) return std::nullopt;
+  return std::string(reader.bytes(size - 1));
+}
+
+}  // namespace
+
+void append_to_body(std::string& body, std::optional<std::string_view> key, std::optional<std::string_view> value,
+                    Timestamp timestamp_ms, Timestamp previous_ms) {
+  // Unsigned arithmetic: timestamps are hostile input and may lie far apart.
+  put_zigzag(body, static_cast<std::int64_t>(static_cast<std::uint64_t>(timestamp_ms) - static_cast<std::uint64_t>(previous_ms)));
+  put_varint(body, key ? key->size() + 1 : 0);
+  if (key) body.append(*key);
+  put_varint(body, value ? value->size() + 1 : 0);
+  if (value) body.append(*value);
+}
+
+struct PackCodec::Contexts {
+  ZSTD_CCtx* compress = nullptr;
+  ZSTD_DCtx* decompress = nullptr;
+  ~Contexts() {
+    ZSTD_freeCCtx(compress);
+    ZSTD_freeDCtx(decompress);
+  }
+};
+
+PackCodec::PackCodec() : contexts_(std::make_unique<Contexts>()) {}
+PackCodec::~PackCodec() = default;
+
+std::string PackCodec::encode(std::string_view body, std::uint64_t count, Compression compression) {
+  std::string row;
+  std::uint8_t codec = kNone;
+  std::string packed;
+  if (compression == Compression::zstd) {
+    if (contexts_->compress == nullptr) contexts_->compress = ZSTD_createCCtx();
+    packed.resize(ZSTD_compressBound(body.size()));
+    const std::size_t size = contexts_->compress == nullptr ? 0
+        : ZSTD_compressCCtx(contexts_->compress, packed.data(), packed.size(), body.data(), body.size(), kZstdLevel);
+    if (size != 0 && ZSTD_isError(size) == 0U && size < body.size()) {
+      packed.resize(size);
+      codec = kZstd;
+    }
+  } else if (compression == Compression::lz4 && body.size() <= LZ4_MAX_INPUT_SIZE) {
+    packed.resize(static_cast<std::size_t>(LZ4_compressBound(static_cast<int>(body.size()))));
+    const int size = LZ4_compress_default(body.data(), packed.data(), static_cast<int>(body.size()), static_cast<int>(packed.size()));
+    if (size > 0 && static_cast<std::size_t>(size) < body.size()) {
+      packed.resize(static_cast<std::size_t>(size));
+      codec = kLz4;
+    }
+  }
+  const std::string_view stored = codec == kNone ? body : std::string_view(packed);
+  row.reserve(stored.size() + 16);
+  put_u8(row, kVersion);
+  put_u8(row, codec);
+  put_varint(row, count);
+  put_varint(row, body.size());
+  row.append(stored);
+  return row;
+}
+
+result<std::vector<PackRecord>> PackCodec::decode(std::string_view row, std::uint64_t skip) {
+  Reader header(row);
+  const std::uint8_t version = header.u8();
+  const std::uint8_t codec = header.u8();
+  const std::uint64_t count = header.varint();
+  const std::uint64_t raw_size = header.varint();
+  if (!header.ok()) return damaged("its header is cut");
+  if (version != kVersion) return damaged("its version is unknown");
+  if (raw_size > kMaxBodyBytes || count > raw_size) return damaged("its sizes are impossible");
+
+  std::string raw;
+  std::string_view body = header.rest();
+  if (codec != kNone) {
+    raw.resize(raw_size);
+    std::size_t got = 0;
+    if (codec == kZstd) {
+      if (contexts_->decompress == nullptr) contexts_->decompress = ZSTD_createDCtx();
+      if (contexts_->decompress == nullptr) return Error{ErrorCode::unavailable, "outbox: no memory to decompress a pack"};
+      got = ZSTD_decompressDCtx(contexts_->decompress, raw.data(), raw.size(), body.data(), body.size());
+      if (ZSTD_isError(got) != 0U) return damaged(ZSTD_getErrorName(got));
+    } else if (codec == kLz4) {
+      const int size = LZ4_decompress_safe(body.data(), raw.data(), static_cast<int>(body.size()), static_cast<int>(raw.size()));
+      if (size < 0) return damaged("lz4 refused it");
+      got = static_cast<std::size_t>(size);
+    } else {
+      return damaged("its codec is unknown");
+    }
+    if (got != raw_size) return damaged("its size is wrong");
+    body = raw;
+  } else if (body.size() != raw_size) {
+    return damaged("its size is wrong");
+  }
+
+  std::vector<PackRecord> records;
+  records.reserve(count > skip ? count - skip : 0);
+  Reader reader(body);
+  std::uint64_t timestamp = 0;
+  for (std::uint64_t i = 0; i < count && reader.ok(); ++i) {
+    timestamp += static_cast<std::uint64_t>(reader.zigzag());
+    if (i < skip) {
+      for (int part = 0; part < 2; ++part)
+        if (const std::uint64_t size = reader.varint(); size > 0) reader.bytes(size - 1);
+      continue;
+    }
+    PackRecord record;
+    record.timestamp_ms = static_cast<Timestamp>(timestamp);
+    record.key = nullable(reader);
+    record.value = nullable(reader);
+    records.push_back(std::move(record));
+  }
+  if (!reader.ok() || !reader.at_end()) return damaged("its records do not add up");
+  return records;
+}
+
+}  // namespace rivulet::store

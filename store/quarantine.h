@@ -1,0 +1,33 @@
+// Quarantine: records that could not go on, kept for a person. Bound: records and bytes; at the bound the oldest goes, counted.
+// Works in the caller's transaction. Thread: store.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "store/sqlite.h"
+#include "store/store.h"
+
+namespace rivulet::store {
+
+class Quarantine {
+ public:
+  Quarantine(Connection& connection, std::uint64_t max_records, std::uint64_t max_bytes)
+      : connection_(connection), max_records_(max_records), max_bytes_(max_bytes) {}
+  result<void> prepare();
+  result<void> load();
+  result<void> add(const QuarantineEntry& entry, Timestamp now_ms);
+  result<std::uint64_t> drop(std::int64_t first_id, std::int64_t last_id);
+  std::uint64_t records() const { return records_; }
+  std::uint64_t dropped() const { return dropped_; }
+
+ private:
+  Connection& connection_;
+  std::uint64_t max_records_, max_bytes_;
+  std::uint64_t records_ = 0, bytes_ = 0, dropped_ = 0;
+  Statement insert_, oldest_, remove_;
+};
+
+// Also for read-only connections (inspect.h).
+result<std::vector<Store::Quarantined>> list_quarantine(Connection& connection, std::int64_t after_id, std::size_t limit);
+
+}  // namespace rivulet::store
