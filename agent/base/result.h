@@ -4,6 +4,7 @@
 // An Error is returned or logged, never both.
 #pragma once
 #include <boost/system/result.hpp>
+#include <ostream>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -27,6 +28,8 @@ struct Error {
   ErrorCode code = ErrorCode::invalid;
   std::string message;
 };
+
+inline std::ostream& operator<<(std::ostream& to, const Error& error) { return to << error.message; }
 
 class ErrorException : public std::runtime_error {
  public:

@@ -1,0 +1,219 @@
+#include "store/store.h"
+
+#include <filesystem>
+#include <future>
+
+#include "tests/support/catch.h"
+
+using namespace rivulet;
+using namespace rivulet::store;
+
+namespace {
+
+struct Folder {
+  std::string path;
+  Folder() {
+    std::string pattern = std::filesystem::temp_directory_path() / "rivulet-store-XXXXXX";
+    path = ::mkdtemp(pattern.data());
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+};
+
+std::unique_ptr<Store> open(const Folder& folder, Options options = {}) {
+  static const SystemClock clock;
+  options.directory = folder.path;
+  if (options.agent_id.empty()) options.agent_id = "gateway-1";
+  return Store::open(options, clock).value();
+}
+
+result<void> commit(Store& store, Epoch epoch) {
+  std::promise<result<void>> promise;
+  store.commit(std::move(epoch), [&](result<void> outcome) { promise.set_value(outcome); });
+  return promise.get_future().get();
+}
+
+Epoch records(StreamId stream, Sequence first, Sequence last) {
+  Epoch epoch;
+  for (Sequence n = first; n <= last; ++n) epoch.append(stream, n, "key", "value-" + std::to_string(n), static_cast<Timestamp>(n));
+  return epoch;
+}
+
+std::vector<std::string> values(const std::vector<Pack>& packs) {
+  std::vector<std::string> all;
+  for (const Pack& pack : packs)
+    for (const PackRecord& record : pack.records) all.push_back(record.value.value_or("null"));
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("what an epoch holds is there after the store was opened again, all of it") {
+  Folder folder;
+  Uuid incarnation;
+  {
+    auto store = open(folder);
+    incarnation = store->identity().incarnation;
+    const StreamInfo stream = store->stream("machines", "topic").value();
+    Epoch epoch = records(stream.id, 1, 5000);
+    epoch.set_position("file", "a", "17");
+    epoch.quarantine({"file", "p", "where", "bad", std::nullopt, "x", 5, ""});
+    REQUIRE(commit(*store, std::move(epoch)));
+  }
+  auto store = open(folder);
+  CHECK(store->identity().incarnation == incarnation);
+  const StreamInfo stream = store->stream("machines", "topic").value();
+  CHECK(stream.last == 5000);
+  const auto packs = store->read(stream.id, 0, SIZE_MAX).value();
+  const auto found = values(packs);
+  REQUIRE(found.size() == 5000);
+  CHECK(found.front() == "value-1");
+  CHECK(found.back() == "value-5000");
+  CHECK(packs.front().records[0].timestamp_ms == 1);
+  CHECK(store->positions("file").value().at("a") == "17");
+  CHECK(store->quarantined(0, 10).value().at(0).reason == "bad");
+}
+
+TEST_CASE("an acknowledgement trims whole packs and cuts the one that it ends in") {
+  Folder folder;
+  auto store = open(folder);
+  const StreamId id = store->stream("s", "t").value().id;
+  REQUIRE(commit(*store, records(id, 1, 10)));
+  REQUIRE(commit(*store, records(id, 11, 20)));
+  ForwardChange change;
+  change.acknowledged.push_back({id, 14});
+  change.facts.emplace_back("witness", "17");
+  REQUIRE(store->change(change));
+  CHECK(store->streams().value().at(0).acknowledged == 14);
+  CHECK(store->fact("witness").value().value() == "17");
+  const auto packs = store->read(id, 14, SIZE_MAX).value();
+  REQUIRE(packs.size() == 1);
+  CHECK(packs[0].first == 15);
+  CHECK(values(packs).front() == "value-15");
+  CHECK(store->stats().outbox_records == 6);
+}
+
+TEST_CASE("a gap takes the place of a record in the middle of a pack and its content goes to quarantine") {
+  Folder folder;
+  auto store = open(folder);
+  const StreamId id = store->stream("s", "t").value().id;
+  REQUIRE(commit(*store, records(id, 1, 10)));
+  ForwardChange change;
+  change.gaps.push_back({id, 4, 5, "too large", true});
+  REQUIRE(store->change(change));
+  const auto packs = store->read(id, 0, SIZE_MAX).value();
+  REQUIRE(packs.size() == 3);
+  CHECK(packs[0].last == 3);
+  CHECK(packs[1].gap);
+  CHECK(packs[1].first == 4);
+  CHECK(packs[1].last == 5);
+  CHECK(packs[2].first == 6);
+  CHECK(values(packs).size() == 8);
+  CHECK(store->quarantined(0, 10).value().size() == 2);
+}
+
+TEST_CASE("drop-oldest leaves a gap for what it drops and spares what is being sent") {
+  Folder folder;
+  Options options;
+  options.max_bytes = 8ULL << 20;
+  options.when_full = WhenFull::drop_oldest;
+  options.compression = Compression::none;
+  auto store = open(folder, options);
+  const StreamId id = store->stream("s", "t").value().id;
+  REQUIRE(commit(*store, records(id, 1, 10)));
+  store->protect({{id, 10}});
+  Sequence next = 11;
+  const std::string large(60'000, 'x');
+  for (int i = 0; i < 100; ++i) {
+    Epoch epoch;
+    epoch.append(id, next++, std::nullopt, large, 1);
+    REQUIRE(commit(*store, std::move(epoch)));
+  }
+  CHECK(store->stats().dropped_records > 0);
+  CHECK(store->stats().outbox_bytes <= (4ULL << 20));
+  const auto packs = store->read(id, 0, SIZE_MAX).value();
+  CHECK_FALSE(packs[0].gap);
+  CHECK(packs[0].last == 10);
+  Sequence expected = 1;
+  for (const Pack& pack : packs) {
+    CHECK(pack.first == expected);
+    expected = pack.last + 1;
+  }
+  CHECK(expected == next);
+}
+
+TEST_CASE("a full outbox has no room, and room comes back with acknowledgements") {
+  Folder folder;
+  Options options;
+  options.max_bytes = 8ULL << 20;
+  options.compression = Compression::none;
+  auto store = open(folder, options);
+  const StreamId id = store->stream("s", "t").value().id;
+  Sequence next = 1;
+  const std::string large(60'000, 'x');
+  while (store->has_room() && next < 1000) {
+    Epoch epoch;
+    epoch.append(id, next++, std::nullopt, large, 1);
+    REQUIRE(commit(*store, std::move(epoch)));
+  }
+  CHECK(next < 1000);
+  ForwardChange change;
+  change.acknowledged.push_back({id, next - 1});
+  REQUIRE(store->change(change));
+  CHECK(store->has_room());
+}
+
+TEST_CASE("a second process is refused the same folder") {
+  Folder folder;
+  auto store = open(folder);
+  static const SystemClock clock;
+  Options options;
+  options.directory = folder.path;
+  options.agent_id = "gateway-1";
+  const auto second = Store::open(options, clock);
+  REQUIRE(second.has_error());
+  CHECK_THAT(second.error().message, ContainsSubstring("in use by another rivulet"));
+}
+
+TEST_CASE("another agent id is refused while a transaction is under way, and taken otherwise") {
+  Folder folder;
+  static const SystemClock clock;
+  {
+    auto store = open(folder);
+    ForwardChange change;
+    change.facts.emplace_back("prepared", "x");
+    REQUIRE(store->change(change));
+  }
+  Options other;
+  other.directory = folder.path;
+  other.agent_id = "gateway-2";
+  const auto refused = Store::open(other, clock);
+  REQUIRE(refused.has_error());
+  CHECK_THAT(refused.error().message, ContainsSubstring("gateway-1"));
+  {
+    auto store = open(folder);
+    ForwardChange change;
+    change.facts.emplace_back("prepared", std::nullopt);
+    REQUIRE(store->change(change));
+  }
+  CHECK(Store::open(other, clock).has_value());
+}
+
+TEST_CASE("a damaged file is set aside whole and its incarnation stays in the history") {
+  Folder folder;
+  Uuid first;
+  {
+    auto store = open(folder);
+    first = store->identity().incarnation;
+    const StreamId id = store->stream("s", "t").value().id;
+    REQUIRE(commit(*store, records(id, 1, 1000)));
+  }
+  std::filesystem::resize_file(folder.path + "/rivulet.db", 6000);
+  auto store = open(folder);
+  CHECK(store->identity().incarnation != first);
+  CHECK(store->identity().history == std::vector<Uuid>{first});
+  CHECK(store->identity().adopted_after_damage);
+  bool kept = false;
+  for (const auto& file : std::filesystem::directory_iterator(folder.path))
+    if (file.path().filename().string().rfind("rivulet.db.damaged-", 0) == 0) kept = true;
+  CHECK(kept);
+}
