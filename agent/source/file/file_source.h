@@ -1,0 +1,95 @@
+// FileSource: follows a file, or the files of a glob, over rotation, truncation, restarts and reboots.
+//
+// Each file that is read is a Tail with a position row of its own (tail.h). A poll looks at the open files and at the folder's
+// time; when a name, an inode or a size does not fit any more, the folder is listed and matched anew (matching.h). What was
+// renamed is finished before its successor is begun. A line counts when its newline is there.
+// Bounds: max_tails files, max_open descriptors, max_retired positions of files that are rotated away or gone, one line
+// buffer. One chunk of one file a turn, round robin, so that a large file starves nobody. Thread: io. Lifetime: the io_context
+// and the Intake outlive it. Counts: line_too_long, tail_lost, truncated, hole_bytes, read_failed.
+#pragma once
+#include <boost/asio/steady_timer.hpp>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "agent/config/config.h"
+#include "agent/source/file/listing.h"
+#include "agent/source/file/matching.h"
+#include "agent/source/file/tail.h"
+#include "agent/source/source.h"
+
+namespace rivulet::source {
+
+class FileSource final : public Source {
+ public:
+  static constexpr std::size_t max_tails = 4096;
+  static constexpr std::size_t max_open = 64;
+  static constexpr std::size_t max_retired = 32;
+
+  FileSource(boost::asio::io_context& io, config::FileSource config, std::string name, Intake& intake);
+
+  void start() override;
+  void stop() override;
+  void on_durable(EpochNumber) override {}
+  void on_room() override;
+  std::string state() const override;
+
+ private:
+  using Tails = std::map<std::uint64_t, std::unique_ptr<Tail>>;
+
+  void load();
+  void arm();
+  void poll();
+  bool look_at(Tail& tail);  // true: the folder has to be listed
+  void scan();
+  void apply(const Matching::Pair& pair);
+  void lose(Tail& tail, const Listing& listing);
+  void begin(const Seen& seen, std::uint64_t predecessor);
+  void begin_between(const Tail& moved, const Listing& listing, std::uint64_t& predecessor);
+  bool maybe_copy(const Seen& seen);
+  void start_at_end(Tail& tail);
+  void tail_lost(Tail& tail, std::uint64_t size);
+  void forget(std::uint64_t serial);
+  void retire();
+
+  void turn_later();
+  void turn();
+  Tail* next();
+  bool blocked(const Tail& tail) const;
+  bool readable(const Tail& tail) const;
+  bool open(Tail& tail);
+  void read(Tail& tail);
+  void save(const Tail& tail);
+  void failed(Tail& tail, std::string why);
+  void folder_problem(const std::string& text);
+  static std::string started_key() { return "started"; }  // position of a source with `start: end` that has started once
+
+  config::FileSource config_;
+  std::string name_;
+  Intake& intake_;
+  Where where_;
+  LineReader reader_;
+  LineReader::OnLine on_line_;
+  boost::asio::steady_timer timer_;
+  Tails tails_;
+  std::map<std::uint64_t, std::uint64_t> held_;  // inode of a file that may be a copy -> poll from which it is read
+  const std::string* topic_ = nullptr;  // path of the tail that is being read
+  std::uint64_t next_serial_ = 1;
+  std::uint64_t polls_ = 0;
+  std::uint64_t turns_ = 0;
+  std::uint64_t last_served_ = 0;  // serial
+  std::int64_t folder_modified_ns_ = -2;
+  std::uint64_t lines_ = 0;
+  std::string problem_;
+  bool first_start_ = false;  // no position of this source is known: `start: end` holds for what is found now
+  bool first_scan_ = true;
+  bool scan_wanted_ = true;
+  bool turning_ = false;
+  bool no_room_ = false;
+  bool stopped_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+std::string describe_guarantee(const config::FileSource& config);
+
+}  // namespace rivulet::source

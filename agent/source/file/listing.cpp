@@ -1,0 +1,103 @@
+#include "agent/source/file/listing.h"
+
+#include <dirent.h>
+#include <fnmatch.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <set>
+
+namespace rivulet::source {
+namespace {
+
+constexpr std::array<std::string_view, 6> compressed{".gz", ".xz", ".zst", ".bz2", ".lz4", ".zip"};
+
+std::string_view compressed_suffix(std::string_view name) {
+  for (const auto suffix : compressed) {
+    if (name.ends_with(suffix)) return suffix;
+  }
+  return {};
+}
+
+std::int64_t nanoseconds(const timespec& time) { return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; }
+
+struct CloseFolder {
+  void operator()(DIR* folder) const { ::closedir(folder); }
+};
+
+}  // namespace
+
+std::string_view name_of(std::string_view path) {
+  const auto slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+Where::Where(std::string path) : path_(std::move(path)), name_(name_of(path_)) {
+  folder_ = path_.substr(0, path_.size() - name_.size());
+  if (folder_.empty()) folder_ = "./";
+  path_ = folder_ + name_;
+  glob_ = name_.find_first_of("*?[") != std::string::npos;
+}
+
+bool Where::wants(std::string_view name) const {
+  if (!glob_) return name == name_;
+  if (::fnmatch(name_.c_str(), std::string(name).c_str(), FNM_PERIOD) != 0) return false;
+  const auto suffix = compressed_suffix(name);
+  return suffix.empty() || std::string_view(name_).ends_with(suffix);
+}
+
+bool Where::is_rotated_name(std::string_view path) const {
+  std::string_view name = name_of(path);
+  if (glob_ || !name.starts_with(name_)) return false;
+  name.remove_prefix(name_.size());
+  if (name.size() < 2 || std::string_view(".-_").find(name.front()) == std::string_view::npos) return false;
+  return name.find_first_not_of("0123456789.-_:T", 1) == std::string_view::npos;
+}
+
+std::int64_t Where::folder_modified_ns() const {
+  struct stat about {};
+  return ::stat(folder_.c_str(), &about) == 0 ? nanoseconds(about.st_mtim) : -1;
+}
+
+Listing Where::list() const {
+  Listing listing;
+  listing.folder_modified_ns = folder_modified_ns();  // before reading it: what changes meanwhile is seen next time
+  const std::unique_ptr<DIR, CloseFolder> folder(::opendir(folder_.c_str()));
+  if (!folder) {
+    listing.no_folder = errno == ENOENT || errno == ENOTDIR;
+    listing.problem = "cannot read folder " + folder_ + ": " + std::strerror(errno);
+    // A folder may be passed through without being listed: a plain path still works.
+    struct stat about {};
+    if (!glob_ && ::stat(path_.c_str(), &about) == 0 && S_ISREG(about.st_mode)) {
+      listing.files.push_back({path_, about.st_ino, about.st_dev, static_cast<std::uint64_t>(about.st_size),
+                               nanoseconds(about.st_mtim), true, false});
+    }
+    return listing;
+  }
+  while (const dirent* entry = ::readdir(folder.get())) {
+    if (entry->d_type != DT_REG && entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN) continue;
+    struct stat about {};
+    if (::fstatat(::dirfd(folder.get()), entry->d_name, &about, 0) != 0 || !S_ISREG(about.st_mode)) continue;
+    if (listing.files.size() >= max_entries) {
+      listing.problem = "folder " + folder_ + " holds more than " + std::to_string(max_entries) + " files; the rest is not looked at";
+      break;
+    }
+    listing.files.push_back({folder_ + entry->d_name, about.st_ino, about.st_dev, static_cast<std::uint64_t>(about.st_size),
+                             nanoseconds(about.st_mtim), wants(entry->d_name), is_rotated_name(entry->d_name)});
+  }
+  auto& files = listing.files;
+  // Wanted names first, so that of two names for one file the wanted one stays.
+  std::sort(files.begin(), files.end(), [](const Seen& a, const Seen& b) {
+    return a.wanted != b.wanted ? a.wanted : a.path < b.path;
+  });
+  std::set<std::pair<std::uint64_t, std::uint64_t>> known;
+  std::erase_if(files, [&](const Seen& file) { return !known.emplace(file.device, file.inode).second; });
+  std::stable_sort(files.begin(), files.end(), [](const Seen& a, const Seen& b) { return a.modified_ns < b.modified_ns; });
+  return listing;
+}
+
+}  // namespace rivulet::source

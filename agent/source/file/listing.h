@@ -1,0 +1,51 @@
+// Listing: the regular files of one folder, and which of them the configured path means.
+//
+// The path's last component may be a glob (* ? [...]). Compressed files (.gz .xz .zst .bz2 .lz4 .zip) match only a
+// glob that ends like them: `app.log*` would otherwise read app.log.2.gz as text. One file under two names is listed once.
+// Thread: any. Bound: max_entries; more are not looked at, and `problem` says so.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rivulet::source {
+
+struct Seen {
+  std::string path;
+  std::uint64_t inode = 0;
+  std::uint64_t device = 0;  // only to tell two files apart within one listing
+  std::uint64_t size = 0;
+  std::int64_t modified_ns = 0;
+  bool wanted = false;        // the configured path means it
+  bool rotated_name = false;  // see Where::is_rotated_name
+};
+
+struct Listing {
+  std::vector<Seen> files;  // by modification time, oldest first
+  std::string problem;      // not empty: the folder could not be read whole; files that are missing may well be there
+  bool no_folder = false;
+  std::int64_t folder_modified_ns = 0;
+};
+
+class Where {
+ public:
+  static constexpr std::size_t max_entries = 20'000;
+  explicit Where(std::string path);
+
+  Listing list() const;
+  bool wants(std::string_view name) const;
+  // A name that log rotation gives to `path`: its own name and a suffix of digits, dates: app.log.1, app.log-20240131.
+  bool is_rotated_name(std::string_view path) const;
+  std::int64_t folder_modified_ns() const;  // -1: cannot be asked
+  bool is_glob() const { return glob_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_, folder_, name_;
+  bool glob_;
+};
+
+std::string_view name_of(std::string_view path);  // its last component
+
+}  // namespace rivulet::source

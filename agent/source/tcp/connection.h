@@ -1,0 +1,79 @@
+// Connection: one TCP client, from accept to close.
+//
+//   handshaking ──▶ open ──HELLO──▶ resuming ──settled──▶ open ──end of stream──▶ ending ──all acknowledged──▶ closed
+//                     └────────────── offence ──▶ lingering (ERROR line, then silence) ──────────────────────────▶ closed
+//
+// Not read: while resuming, while the agent has no room, while it waits for a turn at a large frame, once stopped.
+// What goes to the client is a line each, in both framings: RESUME n, n (an acknowledgement), ERROR reason. At most one of
+// each waits to be sent; acknowledgements are totals, so a newer one replaces an older one.
+// Thread: io. Lifetime: shared by its own pending operations and the source's list.
+#pragma once
+#include <boost/asio/ip/tcp.hpp>
+#include <memory>
+#include <string>
+
+#include "agent/source/framing.h"
+#include "agent/source/tcp/channel.h"
+#include "agent/source/tcp/hub.h"
+
+namespace rivulet::source {
+
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  enum class State { handshaking, open, resuming, ending, lingering, closed };
+
+  Connection(Hub& hub, boost::asio::ip::tcp::socket socket);
+
+  void start();
+  void on_durable();              // the sessions know what became durable
+  void on_room();                 // read on, if it was room or a turn that was missing
+  void tick(std::int64_t now_ms); // limits in time
+  void fail(const std::string& reason);  // ERROR reason, then close
+  void close();                          // at once
+
+  State state() const { return state_; }
+  const std::string& peer() const { return peer_; }
+  bool owed() const;         // acknowledgements are due to it
+  bool take_active();        // bytes came since the last call
+  std::int64_t quiet_ms(std::int64_t now_ms) const;  // since its last bytes
+  bool wants_turn() const { return wants_turn_; }
+
+ private:
+  void shake_hands();
+  void read();
+  void read_later();
+  void wait(boost::asio::ip::tcp::socket::wait_type what, void (Connection::*then)());
+  bool readable() const;
+  void take(std::string_view bytes);
+  void handle(Framer::Status status);
+  Framer::Verdict on_frame(std::string_view frame);
+  void hello(std::string_view name);
+  void answer_resume();
+  void acknowledge();
+  void on_end();
+  void send(std::string line);
+  void flush();
+  void drain();
+
+  Hub& hub_;
+  boost::asio::ip::tcp::socket socket_;
+  std::string peer_;
+  Channel channel_;
+  Framer framer_;
+  Framer::OnFrame each_frame_;
+  SessionPtr session_;
+  State state_ = State::open;
+  bool first_frame_ = true;
+  bool reading_ = false;   // a wait or a posted read is pending
+  bool writing_ = false;
+  bool no_room_ = false;
+  bool wants_turn_ = false;
+  bool active_ = false;
+  bool said_end_ = false;
+  std::uint64_t batch_ = 0;  // frames of this chunk, not yet told to the session
+  std::uint64_t told_ = 0;   // last acknowledged total that was queued for the client
+  std::int64_t last_bytes_ms_;
+  std::string out_;
+};
+
+}  // namespace rivulet::source
