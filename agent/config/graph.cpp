@@ -1,0 +1,77 @@
+#include <algorithm>
+#include <map>
+
+#include "agent/config/sections.h"
+
+namespace rivulet::config {
+namespace {
+
+enum class Mark { fresh, open, done };
+
+struct Walk {
+  Config& config;
+  Report& report;
+  std::map<std::string, std::size_t> index;  // of a pipeline by its name
+  std::vector<Mark> marks;
+  std::vector<std::size_t> trail;
+  std::vector<std::size_t> order;
+
+  void visit(std::size_t at) {
+    if (marks[at] == Mark::done) return;
+    const Pipeline& pipeline = config.pipelines[at];
+    if (marks[at] == Mark::open) {
+      std::string cycle;
+      for (auto it = std::find(trail.begin(), trail.end(), at); it != trail.end(); ++it) cycle += config.pipelines[*it].name + " -> ";
+      report.error(pipeline.at, "pipelines." + pipeline.name, "reads from itself: " + cycle + pipeline.name + "; remove one of these from");
+      return;
+    }
+    marks[at] = Mark::open;
+    trail.push_back(at);
+    for (const std::string& from : pipeline.from)
+      if (const auto it = index.find(from); it != index.end()) visit(it->second);
+    trail.pop_back();
+    marks[at] = Mark::done;
+    order.push_back(at);
+  }
+};
+
+std::string place(const Location& at) { return at.file + ":" + std::to_string(at.line); }
+
+}  // namespace
+
+void check_graph(Config& config, Report& report) {
+  std::map<std::string, Location> names;
+  std::vector<std::string> known;
+  const auto add = [&](const std::string& name, const Location& at, const std::string& path) {
+    if (const auto [it, added] = names.emplace(name, at); !added) report.error(at, path, "this name is taken (" + place(it->second) + "), expected another one");
+    else known.push_back(name);
+  };
+  for (const Source& source : config.sources) add(source.name, source.at, "sources." + source.name);
+  for (const Pipeline& pipeline : config.pipelines) add(pipeline.name, pipeline.at, "pipelines." + pipeline.name);
+
+  std::map<std::string, bool> used;
+  for (const Pipeline& pipeline : config.pipelines) {
+    const std::string path = "pipelines." + pipeline.name + ".from";
+    for (std::size_t i = 0; i < pipeline.from.size(); ++i) {
+      const std::string& from = pipeline.from[i];
+      used[from] = true;
+      if (names.count(from) == 0) report.error(pipeline.at, path, "there is no source or pipeline '" + from + "'" + suggestion(from, known));
+      if (std::find(pipeline.from.begin(), pipeline.from.begin() + static_cast<std::ptrdiff_t>(i), from) != pipeline.from.begin() + static_cast<std::ptrdiff_t>(i))
+        report.error(pipeline.at, path, "'" + from + "' stands twice");
+    }
+  }
+  for (const Source& source : config.sources)
+    if (!used[source.name]) report.warning(source.at, "sources." + source.name, "no pipeline reads from this source; what it takes in goes nowhere");
+  for (const Pipeline& pipeline : config.pipelines)
+    if (!used[pipeline.name] && !pipeline.to) report.warning(pipeline.at, "pipelines." + pipeline.name, "has no 'to', and no pipeline reads from it; its records go nowhere");
+
+  Walk walk{config, report, {}, std::vector<Mark>(config.pipelines.size(), Mark::fresh), {}, {}};
+  for (std::size_t i = 0; i < config.pipelines.size(); ++i) walk.index.emplace(config.pipelines[i].name, i);
+  for (std::size_t i = 0; i < config.pipelines.size(); ++i) walk.visit(i);
+  std::vector<Pipeline> sorted;
+  sorted.reserve(walk.order.size());
+  for (const std::size_t at : walk.order) sorted.push_back(std::move(config.pipelines[at]));
+  config.pipelines = std::move(sorted);
+}
+
+}  // namespace rivulet::config

@@ -1,0 +1,145 @@
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <tuple>
+
+#include "agent/config/sections.h"
+
+namespace rivulet::config {
+namespace {
+
+constexpr std::size_t kMaxFileBytes = 1 << 20;
+constexpr std::size_t kMaxFragments = 200;
+
+// yaml-cpp recurses over nested collections; a bound of our own keeps the stack safe whatever its version.
+constexpr int kMaxDepth = 50;
+
+bool too_deep(const std::string& text) {
+  int depth = 0;
+  for (const char c : text) {
+    if (c == '[' || c == '{') ++depth;
+    if ((c == ']' || c == '}') && depth > 0) --depth;
+    if (depth > kMaxDepth) return true;
+  }
+  std::size_t begin = 0;
+  while (begin < text.size()) {  // "- - - -" and deep indentation
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    int dashes = 0;
+    for (std::size_t i = begin; i + 1 < end && (text[i] == ' ' || ((text[i] == '-' || text[i] == '?') && text[i + 1] == ' ')); ++i) ++dashes;
+    if (dashes > 4 * kMaxDepth) return true;
+    begin = end + 1;
+  }
+  return false;
+}
+
+void read_root(const Value& root, Config& config, bool fragment) {
+  if (!root.is_map()) {
+    root.error(root.is_null() ? "is empty, expected a configuration" : "expected a map with agent, kafka, sources, pipelines");
+    return;
+  }
+  Map map(root);
+  if (!fragment) {
+    if (auto agent = map.get("agent")) read_agent(*agent, config.agent);
+    else read_agent(Value(YAML::Load("{}"), "agent", root.file(), root.report()), config.agent);
+    if (auto kafka = map.get("kafka")) {
+      config.kafka.emplace();
+      read_kafka(*kafka, *config.kafka);
+    }
+    if (auto status = map.get("status")) read_status(*status, config.status);
+    if (auto log = map.get("log")) read_log(*log, config.log);
+  }
+  if (auto sources = map.get("sources")) read_sources(*sources, config.sources);
+  if (auto pipelines = map.get("pipelines")) read_pipelines(*pipelines, config.pipelines);
+  map.done();
+}
+
+void read_text(std::string text, const std::string& file, Config& config, Report& report, bool fragment) {
+  if (text.rfind("\xEF\xBB\xBF", 0) == 0) text.erase(0, 3);
+  const Location start{file, 1, 1};
+  if (text.size() > kMaxFileBytes) return report.error(start, "", "is larger than 1MiB, expected a configuration");
+  if (const std::size_t nul = text.find('\0'); nul != std::string::npos) return report.error(start, "", "holds a NUL byte at offset " + std::to_string(nul) + ", expected a text file");
+  if (too_deep(text)) return report.error(start, "", "is nested deeper than " + std::to_string(kMaxDepth) + " levels");
+  try {
+    read_root(Value(YAML::Load(text), "", file, report), config, fragment);
+  } catch (const YAML::Exception& problem) {
+    const Location at{file, std::max(problem.mark.line, 0) + 1, std::max(problem.mark.column, 0) + 1};
+    report.error(at, "", "is not YAML: " + problem.msg);
+  }
+}
+
+std::optional<std::string> read_file(const std::string& path, Report& report) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) {
+    report.error({path, 1, 1}, "", "is a folder, expected a file");
+    return std::nullopt;
+  }
+  std::ifstream file(path, std::ios::binary);
+  if (!file) {
+    report.error({path, 1, 1}, "", std::string("cannot be read: ") + std::strerror(errno));
+    return std::nullopt;
+  }
+  std::string text(kMaxFileBytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return text;
+}
+
+void finish(Loaded& loaded, Report& report) {
+  Config& config = loaded.config;
+  check_graph(config, report);
+  const bool sends = std::any_of(config.pipelines.begin(), config.pipelines.end(), [](const Pipeline& p) { return p.to.has_value(); }) ||
+                     std::any_of(config.sources.begin(), config.sources.end(), [](const Source& s) { return s.undecodable.has_value(); });
+  if (sends && !config.kafka) report.warning({config.file, 1, 1}, "kafka", "is missing; records for topics are stored and not forwarded until it is there");
+  std::stable_sort(loaded.problems.begin(), loaded.problems.end(), [](const Problem& a, const Problem& b) {
+    return std::tie(a.at.file, a.at.line, a.at.column) < std::tie(b.at.file, b.at.line, b.at.column);
+  });
+}
+
+}  // namespace
+
+std::string Problem::text() const {
+  std::string text = at.file + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) + ": ";
+  if (warning) text += "warning: ";
+  if (!path.empty()) text += path + ": ";
+  return text + message;
+}
+
+bool Loaded::ok() const {
+  return std::none_of(problems.begin(), problems.end(), [](const Problem& problem) { return !problem.warning; });
+}
+
+Loaded load_text(const std::string& text, const std::string& file_name) {
+  Loaded loaded;
+  loaded.config.file = file_name;
+  Report report(loaded.problems);
+  read_text(text, file_name, loaded.config, report, false);
+  finish(loaded, report);
+  return loaded;
+}
+
+Loaded load(const std::string& file) {
+  Loaded loaded;
+  loaded.config.file = file;
+  Report report(loaded.problems);
+  const auto text = read_file(file, report);
+  if (!text) return loaded;
+  read_text(*text, file, loaded.config, report, false);
+
+  std::vector<std::string> fragments;
+  std::error_code absent;  // a folder that is not there is no fragments
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(file).parent_path() / "pipelines.d", absent))
+    if (entry.path().extension() == ".yaml") fragments.push_back(entry.path().string());
+  std::sort(fragments.begin(), fragments.end());
+  if (fragments.size() > kMaxFragments) {
+    report.error({file, 1, 1}, "pipelines.d", "holds more than " + std::to_string(kMaxFragments) + " files");
+    fragments.resize(kMaxFragments);
+  }
+  for (const std::string& fragment : fragments)
+    if (auto part = read_file(fragment, report)) read_text(*part, fragment, loaded.config, report, true);
+  finish(loaded, report);
+  return loaded;
+}
+
+}  // namespace rivulet::config

@@ -1,0 +1,139 @@
+#include <algorithm>
+
+#include "agent/config/sections.h"
+
+namespace rivulet::config {
+namespace {
+
+constexpr std::size_t kMaxSteps = 100;
+constexpr std::size_t kMaxExpression = 16 * 1024;
+
+std::optional<Expression> read_expression(const Value& value) {
+  auto text = value.text();
+  if (!text) return std::nullopt;
+  if (text->find_first_not_of(" \t\r\n") == std::string::npos) {
+    value.error("is empty, expected an expression");
+    return std::nullopt;
+  }
+  if (text->size() > kMaxExpression) {
+    value.error("is longer than 16KiB, expected a shorter expression");
+    return std::nullopt;
+  }
+  return Expression{std::move(*text), value.at()};
+}
+
+std::vector<Assignment> read_assignments(const Value& value) {
+  std::vector<Assignment> fields;
+  if (!value.is_map()) {
+    value.error("expected a map of field: expression");
+    return fields;
+  }
+  for (const auto& [field, expression] : value.entries())
+    if (auto read = read_expression(expression)) fields.push_back({field, std::move(*read)});
+  if (value.node().size() == 0) value.error("is empty, expected at least one field: expression");
+  return fields;
+}
+
+const std::vector<std::string> kKinds = {"where", "select", "set", "drop", "rename", "key", "timestamp", "log"};
+
+void read_step_body(const std::string& kind, const Value& value, Step& step) {
+  if (kind == "where") {
+    if (auto condition = read_expression(value)) step.what = Where{std::move(*condition)};
+  } else if (kind == "select") {
+    step.what = Select{read_assignments(value)};
+  } else if (kind == "set") {
+    step.what = Set{read_assignments(value)};
+  } else if (kind == "drop") {
+    Drop drop;
+    for (const Value& field : value.list())
+      if (auto text = field.text()) drop.fields.push_back(*text);
+    step.what = drop;
+  } else if (kind == "rename") {
+    Rename rename;
+    if (!value.is_map()) value.error("expected a map of old: new");
+    for (const auto& [old_name, new_name] : value.entries())
+      if (auto text = new_name.text()) rename.fields.emplace_back(old_name, *text);
+    step.what = rename;
+  } else if (kind == "key") {
+    if (auto expression = read_expression(value)) step.what = Key{std::move(*expression)};
+  } else if (kind == "timestamp") {
+    if (auto expression = read_expression(value)) step.what = SetTimestamp{std::move(*expression)};
+  } else {
+    LogStep log;
+    if (value.is_map()) {
+      Map map(value);
+      if (auto message = map.get("message")) log.message = message->text().value_or("");
+      if (auto level = map.get("level")) log.level = level->choice({"trace", "debug", "info", "warning", "error"}).value_or("info");
+      map.done();
+    } else if (!value.is_null()) {
+      log.message = value.text().value_or("");
+    }
+    step.what = log;
+  }
+}
+
+std::optional<Step> read_step(const Value& value) {
+  if (!value.is_map() || value.node().size() != 1) {
+    value.error("expected one step as a map with one key, such as - where: temperature > 20");
+    return std::nullopt;
+  }
+  const auto entries = value.entries();
+  if (entries.empty()) return std::nullopt;
+  const auto& [kind, body] = entries.front();
+  if (std::find(kKinds.begin(), kKinds.end(), kind) == kKinds.end()) {
+    std::string all;
+    for (const std::string& known : kKinds) all += " " + known;
+    value.report().error(value.at(), body.path(), "is not a known step" + (suggestion(kind, kKinds).empty() ? ", expected one of:" + all : suggestion(kind, kKinds)));
+    return std::nullopt;
+  }
+  Step step;
+  step.kind = kind;
+  step.at = body.at();
+  step.path = body.path();
+  read_step_body(kind, body, step);
+  return step;
+}
+
+Output read_output(const Value& value) {
+  Output output;
+  if (value.is_scalar()) {
+    output.topic = value.topic().value_or("");
+    return output;
+  }
+  Map map(value);
+  if (auto topic = map.need("topic", "a Kafka topic")) output.topic = topic->topic().value_or("");
+  if (auto key = map.get("key")) output.key = read_expression(*key);
+  map.done();
+  return output;
+}
+
+}  // namespace
+
+void read_pipelines(const Value& value, std::vector<Pipeline>& pipelines) {
+  for (const auto& [name, entry] : value.entries()) {
+    Pipeline pipeline;
+    pipeline.name = name;
+    pipeline.at = entry.at();
+    if (name.empty() || name.size() > 64 || !std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-'; }))
+      entry.error("'" + name.substr(0, 64) + "' is not a name, expected 1 to 64 of A-Z a-z 0-9 _ . -");
+    Map map(entry);
+    if (auto from = map.need("from", "a source, a pipeline, or a list of them"))
+      for (const Value& one : from->list())
+        if (auto text = one.text()) pipeline.from.push_back(*text);
+    if (auto steps = map.get("steps")) {
+      if (!steps->is_list()) {
+        if (!steps->is_null()) steps->error("expected a list of steps, each beginning with - ");
+      } else if (steps->node().size() > kMaxSteps) {
+        steps->error("has " + std::to_string(steps->node().size()) + " steps, expected at most " + std::to_string(kMaxSteps));
+      } else {
+        for (const Value& one : steps->list())
+          if (auto step = read_step(one)) pipeline.steps.push_back(std::move(*step));
+      }
+    }
+    if (auto to = map.get("to")) pipeline.to = read_output(*to);
+    map.done();
+    pipelines.push_back(std::move(pipeline));
+  }
+}
+
+}  // namespace rivulet::config

@@ -1,0 +1,89 @@
+// Reader: typed access to YAML that collects every problem instead of stopping at the first.
+//
+// A Map knows which keys were asked for; done() reports the others with a suggestion, and duplicates. Thread: one, at
+// start-up. Lifetime: within one load. Bounds: kMaxProblems problems are kept, kMaxNodes maps and lists are visited (aliases
+// make small files describe huge ones).
+#pragma once
+#include <yaml-cpp/yaml.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/config/config.h"
+
+namespace rivulet::config {
+
+inline constexpr std::size_t kMaxProblems = 200;
+inline constexpr std::size_t kMaxNodes = 20'000;
+
+class Report {
+ public:
+  explicit Report(std::vector<Problem>& problems) : problems_(problems) {}
+  void error(const Location& at, const std::string& path, const std::string& message);
+  void warning(const Location& at, const std::string& path, const std::string& message);
+  bool may_visit() { return ++visited_ <= kMaxNodes; }
+
+ private:
+  std::vector<Problem>& problems_;
+  std::size_t visited_ = 0;
+};
+
+// A value with its place. Conversions report a problem and answer nothing when the text does not fit.
+class Value {
+ public:
+  Value(YAML::Node node, std::string path, std::string file, Report& report);
+  const std::string& path() const { return path_; }
+  Location at() const;
+  bool is_map() const { return node_.IsMap(); }
+  bool is_list() const { return node_.IsSequence(); }
+  bool is_scalar() const { return node_.IsScalar(); }
+  bool is_null() const { return node_.IsNull(); }
+  const YAML::Node& node() const { return node_; }
+  const std::string& file() const { return file_; }
+  Report& report() const { return *report_; }
+  void error(const std::string& message) const { report_->error(at(), path_, message); }
+
+  std::optional<std::string> text() const;  // with ${env:} and ${file:} substituted
+  std::optional<std::string> name() const;  // [A-Za-z0-9_.-]{1,64}
+  std::optional<std::string> topic() const;  // a legal Kafka topic
+  std::optional<Secret> secret() const;
+  std::optional<bool> boolean() const;
+  std::optional<std::uint64_t> integer(std::uint64_t min, std::uint64_t max) const;
+  std::optional<std::int64_t> duration(std::int64_t min_ms, std::int64_t max_ms) const;
+  std::optional<std::uint64_t> size(std::uint64_t min, std::uint64_t max) const;
+  std::optional<double> rate() const;  // per second
+  std::optional<std::string> choice(const std::vector<std::string>& words) const;
+  std::vector<Value> list() const;           // a list, or one value as a list of one
+  std::vector<std::pair<std::string, Value>> entries() const;  // of a map; duplicates are reported and left out
+
+ private:
+  YAML::Node node_;
+  std::string path_;
+  std::string file_;
+  Report* report_;
+};
+
+class Map {
+ public:
+  explicit Map(const Value& value);
+  std::optional<Value> get(const std::string& key);
+  std::optional<Value> need(const std::string& key, const std::string& expected);
+  bool has(const std::string& key) const;
+  void done();  // reports every key that nobody asked for
+  const Value& value() const { return value_; }
+  std::vector<std::string> keys() const;
+
+ private:
+  Value value_;
+  std::vector<std::pair<std::string, Value>> entries_;
+  std::set<std::string> asked_;
+};
+
+// ", did you mean 'x'?" or nothing.
+std::string suggestion(const std::string& word, const std::vector<std::string>& known);
+
+}  // namespace rivulet::config

@@ -1,0 +1,22 @@
+// The configuration's sections, each read from its map into its struct. Thread: one, at start-up.
+#pragma once
+#include "agent/config/config.h"
+#include "agent/config/reader.h"
+
+namespace rivulet::config {
+
+void read_agent(const Value& value, Agent& agent);
+void read_kafka(const Value& value, Kafka& kafka);
+void read_status(const Value& value, Status& status);
+void read_log(const Value& value, Log& log);
+void read_sources(const Value& value, std::vector<Source>& sources);
+void read_pipelines(const Value& value, std::vector<Pipeline>& pipelines);
+std::optional<Tls> read_tls(const Value& value);
+
+// "host:port", "[::1]:port"; false: reported.
+bool read_host_port(const Value& value, const std::string& text, std::string& host, std::uint16_t& port, std::uint16_t default_port = 0);
+
+// Over the whole: names unique, `from` known, no cycles; pipelines are put into topological order.
+void check_graph(Config& config, Report& report);
+
+}  // namespace rivulet::config

@@ -1,0 +1,167 @@
+#include <algorithm>
+#include <array>
+#include <fstream>
+
+#include "agent/config/sections.h"
+
+namespace rivulet::config {
+namespace {
+
+constexpr std::int64_t kSecond = 1000, kMinute = 60 * kSecond, kDay = 24 * 60 * kMinute;
+constexpr std::uint64_t kMiB = 1ULL << 20;
+
+// What exactly-once rests on, or what has a key of its own.
+constexpr std::array kOwned = {"bootstrap.servers", "metadata.broker.list", "client.id", "transactional.id", "transaction.timeout.ms", "enable.idempotence",
+                               "acks", "request.required.acks", "max.in.flight", "max.in.flight.requests.per.connection", "retries", "message.send.max.retries",
+                               "enable.gapless.guarantee", "isolation.level", "security.protocol", "partitioner", "group.id", "enable.auto.commit", "auto.offset.reset",
+                               "enable.partition.eof", "delivery.timeout.ms", "message.timeout.ms", "queue.buffering.max.kbytes", "ssl.ca.location",
+                               "ssl.certificate.location", "ssl.key.location", "enable.ssl.certificate.verification", "sasl.mechanism", "sasl.mechanisms",
+                               "sasl.username", "sasl.password", "dr_msg_cb", "plugin.library.paths"};
+
+std::string machine_id() {
+  std::ifstream file("/etc/machine-id");
+  std::string id;
+  std::getline(file, id);
+  return id.size() > 64 ? id.substr(0, 64) : id;
+}
+
+}  // namespace
+
+bool read_host_port(const Value& value, const std::string& text, std::string& host, std::uint16_t& port, std::uint16_t default_port) {
+  std::string port_text;
+  if (!text.empty() && text[0] == '[') {
+    const std::size_t end = text.find(']');
+    if (end != std::string::npos) {
+      host = text.substr(1, end - 1);
+      if (end + 1 < text.size() && text[end + 1] == ':') port_text = text.substr(end + 2);
+    }
+  } else {
+    const std::size_t colon = text.rfind(':');
+    host = text.substr(0, colon);
+    if (colon != std::string::npos) port_text = text.substr(colon + 1);
+    if (host.find(':') != std::string::npos) host.clear();  // an IPv6 address without brackets
+  }
+  unsigned long number = default_port;
+  if (!port_text.empty() || default_port == 0) {
+    const bool digits = !port_text.empty() && port_text.size() <= 5 && std::all_of(port_text.begin(), port_text.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
+    number = digits ? std::stoul(port_text) : 70'000;
+  }
+  const bool blank = std::any_of(host.begin(), host.end(), [](unsigned char c) { return std::isspace(c) != 0 || c == '/'; });
+  if (host.empty() || blank || number > 65'535 || (number == 0 && default_port != 0)) {
+    value.error("'" + text + "' is not an address, expected host:port (IPv6 in brackets: [::1]:9092)");
+    return false;
+  }
+  port = static_cast<std::uint16_t>(number);
+  return true;
+}
+
+void read_agent(const Value& value, Agent& agent) {
+  Map map(value);
+  if (auto id = map.get("id"))
+    if (auto name = id->name()) agent.id = *name;
+  if (auto state = map.get("state"))
+    if (auto text = state->text()) agent.state = *text;
+  if (auto interval = map.get("commit_interval"))
+    if (auto ms = interval->duration(1, kMinute)) agent.commit_interval_ms = *ms;
+  if (auto memory = map.get("memory"))
+    if (auto bytes = memory->size(4 * kMiB, 4096 * kMiB)) agent.memory_bytes = *bytes;
+  if (auto compression = map.get("compression"))
+    if (auto word = compression->choice({"zstd", "lz4", "none"})) agent.compression = *word;
+  if (auto storage = map.get("storage")) {
+    Map inner(*storage);
+    if (auto max = inner.get("max"))
+      if (auto bytes = max->size(16 * kMiB, 1ULL << 44)) agent.storage_max_bytes = *bytes;
+    if (auto full = inner.get("when_full"))
+      if (auto word = full->choice({"refuse", "drop-oldest"})) agent.drop_oldest = *word == "drop-oldest";
+    inner.done();
+  }
+  map.done();
+  if (!map.has("id")) {
+    agent.id = machine_id();
+    if (agent.id.empty()) value.error("'id' is missing and /etc/machine-id is empty, expected a name for this gateway");
+  }
+}
+
+std::optional<Tls> read_tls(const Value& value) {
+  Tls tls;
+  if (value.is_scalar()) {  // tls: true
+    const auto on = value.boolean();
+    return on && *on ? std::optional(tls) : std::nullopt;
+  }
+  Map map(value);
+  if (auto ca = map.get("ca")) tls.ca = ca->text().value_or("");
+  if (auto certificate = map.get("certificate")) tls.certificate = certificate->text().value_or("");
+  if (auto key = map.get("key")) tls.key = key->text().value_or("");
+  if (auto verify = map.get("verify")) tls.verify = verify->boolean().value_or(true);
+  if (tls.certificate.empty() != tls.key.empty()) value.error("'certificate' and 'key' belong together, expected both or none");
+  map.done();
+  return tls;
+}
+
+void read_kafka(const Value& value, Kafka& kafka) {
+  Map map(value);
+  if (auto brokers = map.need("brokers", "a list such as [kafka-1:9092, kafka-2:9092]"))
+    for (const Value& broker : brokers->list()) {
+      const auto text = broker.text();
+      std::string host;
+      std::uint16_t port = 0;
+      if (text && read_host_port(broker, *text, host, port, 9092)) kafka.brokers.push_back(*text);
+    }
+  if (auto delivery = map.get("delivery"))
+    if (auto word = delivery->choice({"exactly-once", "at-least-once"})) kafka.exactly_once = *word == "exactly-once";
+  if (auto headers = map.get("headers")) kafka.headers = headers->boolean().value_or(true);
+  if (auto topic = map.get("progress_topic")) kafka.progress_topic = topic->topic().value_or(kafka.progress_topic);
+  if (auto transaction = map.get("transaction")) {
+    Map inner(*transaction);
+    if (auto interval = inner.get("interval"))
+      if (auto ms = interval->duration(1, kMinute)) kafka.transaction_interval_ms = *ms;
+    if (auto max = inner.get("max"))
+      if (auto bytes = max->size(64 * 1024, 1024 * kMiB)) kafka.transaction_max_bytes = *bytes;
+    if (auto timeout = inner.get("timeout"))
+      if (auto ms = timeout->duration(kSecond, 15 * kMinute)) kafka.transaction_timeout_ms = *ms;
+    if (kafka.transaction_timeout_ms < 2 * kafka.transaction_interval_ms)
+      transaction->error("timeout must be at least twice the interval, or each transaction would time out");
+    inner.done();
+  }
+  if (auto tls = map.get("tls")) kafka.tls = read_tls(*tls);
+  if (auto sasl = map.get("sasl")) {
+    Map inner(*sasl);
+    Sasl login;
+    if (auto mechanism = inner.need("mechanism", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"))
+      login.mechanism = mechanism->choice({"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}).value_or("");
+    if (auto user = inner.need("username", "the login's name")) login.username = user->text().value_or("");
+    if (auto password = inner.need("password", "the login's password, best as \"${file:PATH}\"")) login.password = password->secret().value_or(Secret());
+    inner.done();
+    kafka.sasl = login;
+  }
+  if (auto extra = map.get("librdkafka"))
+    for (const auto& [key, setting] : extra->entries()) {
+      if (std::find(kOwned.begin(), kOwned.end(), key) != kOwned.end()) {
+        setting.error("is set by rivulet itself (exactly-once rests on it, or it has a key of its own under kafka); remove it");
+      } else if (auto text = setting.text()) {
+        kafka.librdkafka[key] = *text;
+      }
+    }
+  map.done();
+}
+
+void read_status(const Value& value, Status& status) {
+  Map map(value);
+  if (auto listen = map.need("listen", "an address such as 127.0.0.1:8686 or unix:/run/rivulet/status.sock"))
+    if (auto text = listen->text()) {
+      std::string host;
+      std::uint16_t port = 0;
+      if (text->rfind("unix:", 0) == 0 ? text->size() > 5 && text->size() < 108 : read_host_port(*listen, *text, host, port)) status.listen = *text;
+      else if (text->rfind("unix:", 0) == 0) listen->error("expected unix: and a path of at most 102 characters");
+    }
+  map.done();
+}
+
+void read_log(const Value& value, Log& log) {
+  Map map(value);
+  if (auto level = map.get("level"))
+    if (auto word = level->choice({"trace", "debug", "info", "warning", "error"})) log.level = *word;
+  map.done();
+}
+
+}  // namespace rivulet::config

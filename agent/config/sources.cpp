@@ -1,0 +1,194 @@
+#include <algorithm>
+
+#include "agent/config/sections.h"
+
+namespace rivulet::config {
+namespace {
+
+constexpr std::int64_t kSecond = 1000, kDay = 24LL * 3600 * kSecond;
+constexpr std::uint64_t kMiB = 1ULL << 20;
+constexpr std::uint64_t kMaxFrame = 16 * kMiB;
+
+// MQTT 5.0 section 4.7: # only last and alone in its level, + alone in its level.
+bool legal_filter(const std::string& filter) {
+  if (filter.empty() || filter.size() > 65'535 || filter.find('\0') != std::string::npos) return false;
+  std::size_t begin = 0;
+  while (begin <= filter.size()) {
+    const std::size_t end = std::min(filter.find('/', begin), filter.size());
+    const std::string level = filter.substr(begin, end - begin);
+    if (level.find('#') != std::string::npos && (level != "#" || end != filter.size())) return false;
+    if (level.find('+') != std::string::npos && level != "+") return false;
+    begin = end + 1;
+  }
+  return true;
+}
+
+MqttSource read_mqtt(const Value& value) {
+  MqttSource mqtt;
+  Map map(value);
+  if (auto url = map.need("url", "mqtt://host:1883 or mqtts://host:8883"))
+    if (auto text = url->text()) {
+      mqtt.tls_on = text->rfind("mqtts://", 0) == 0;
+      if (!mqtt.tls_on && text->rfind("mqtt://", 0) != 0) {
+        url->error("'" + *text + "' is not an MQTT address, expected mqtt://host:1883 or mqtts://host:8883");
+      } else if (text->find('@') != std::string::npos) {
+        url->error("a login does not belong into the address, expected the keys username and password");
+      } else {
+        std::string rest = text->substr(mqtt.tls_on ? 8 : 7);
+        if (!rest.empty() && rest.back() == '/') rest.pop_back();
+        read_host_port(*url, rest, mqtt.host, mqtt.port, mqtt.tls_on ? 8883 : 1883);
+      }
+    }
+  if (auto topics = map.need("topics", "a list of topic filters such as [\"plant/+/temperature\"]"))
+    for (const Value& topic : topics->list())
+      if (auto text = topic.text()) {
+        if (legal_filter(*text)) mqtt.topics.push_back(*text);
+        else topic.error("'" + *text + "' is not an MQTT topic filter: # stands last and alone between slashes, + alone");
+      }
+  if (auto qos = map.get("qos")) mqtt.qos = static_cast<int>(qos->integer(0, 2).value_or(1));
+  if (auto version = map.get("version"))
+    if (auto word = version->choice({"5", "5.0", "3.1.1"})) mqtt.version = *word == "3.1.1" ? 3 : 5;
+  if (auto user = map.get("username")) {
+    mqtt.login.emplace();
+    mqtt.login->username = user->text().value_or("");
+  }
+  if (auto password = map.get("password")) {
+    if (!mqtt.login) value.error("'password' stands without 'username'");
+    else mqtt.login->password = password->secret().value_or(Secret());
+  }
+  if (auto id = map.get("client_id")) mqtt.client_id = id->text().value_or("");
+  if (auto max = map.get("receive_maximum")) mqtt.receive_maximum = static_cast<std::uint16_t>(max->integer(1, 65'535).value_or(1000));
+  if (auto alive = map.get("keep_alive")) mqtt.keep_alive_ms = alive->duration(kSecond, 65'535 * kSecond).value_or(mqtt.keep_alive_ms);
+  if (auto expiry = map.get("session_expiry")) mqtt.session_expiry_ms = expiry->duration(60 * kSecond, 49'000 * kDay).value_or(mqtt.session_expiry_ms);
+  if (auto max = map.get("max_packet")) mqtt.max_packet_bytes = max->size(1024, kMaxFrame).value_or(mqtt.max_packet_bytes);
+  if (auto tls = map.get("tls")) {
+    if (auto read = read_tls(*tls)) mqtt.tls = *read;
+    if (!mqtt.tls_on) tls->error("goes with an address that begins with mqtts://");
+  }
+  map.done();
+  return mqtt;
+}
+
+TcpSource read_tcp(const Value& value) {
+  TcpSource tcp;
+  Map map(value);
+  if (auto listen = map.need("listen", "an address such as 0.0.0.0:5000"))
+    if (auto text = listen->text()) read_host_port(*listen, *text, tcp.listen_host, tcp.listen_port);
+  if (auto framing = map.get("framing"))
+    if (auto word = framing->choice({"newline", "length"})) tcp.framing = *word == "length" ? TcpSource::Framing::length : TcpSource::Framing::newline;
+  if (auto acknowledge = map.get("acknowledge")) tcp.acknowledge = acknowledge->boolean().value_or(false);
+  if (auto tls = map.get("tls")) {
+    tcp.tls = read_tls(*tls);
+    if (tcp.tls && tcp.tls->certificate.empty()) tls->error("a server needs 'certificate' and 'key'");
+  }
+  if (auto max = map.get("max_frame")) tcp.max_frame_bytes = max->size(64, kMaxFrame).value_or(tcp.max_frame_bytes);
+  if (auto max = map.get("max_clients")) tcp.max_clients = static_cast<std::uint32_t>(max->integer(1, 10'000).value_or(64));
+  if (auto idle = map.get("idle")) tcp.idle_ms = idle->duration(100, 365 * kDay).value_or(0);
+  if (auto max = map.get("max_sessions")) tcp.max_sessions = static_cast<std::uint32_t>(max->integer(1, 1'000'000).value_or(10'000));
+  map.done();
+  return tcp;
+}
+
+FileSource read_file(const Value& value) {
+  FileSource file;
+  Map map(value);
+  if (auto path = map.need("path", "a path, with * and ? in its last part if wanted"))
+    if (auto text = path->text()) {
+      file.path = *text;
+      const std::size_t slash = text->rfind('/');
+      if (text->empty() || text->back() == '/') path->error("'" + *text + "' names no file");
+      else if (slash != std::string::npos && text->substr(0, slash).find_first_of("*?[") != std::string::npos)
+        path->error("* ? [ may stand in the last part of the path only");
+    }
+  if (auto start = map.get("start"))
+    if (auto word = start->choice({"beginning", "end"})) file.from_end = *word == "end";
+  if (auto max = map.get("max_line")) file.max_line_bytes = max->size(64, kMaxFrame).value_or(file.max_line_bytes);
+  if (auto poll = map.get("poll")) file.poll_ms = poll->duration(10, 60 * kSecond).value_or(file.poll_ms);
+  map.done();
+  return file;
+}
+
+StdinSource read_stdin(const Value& value) {
+  StdinSource source;
+  Map map(value);
+  if (auto max = map.get("max_line")) source.max_line_bytes = max->size(64, kMaxFrame).value_or(source.max_line_bytes);
+  map.done();
+  return source;
+}
+
+SimulateSource read_simulate(const Value& value) {
+  SimulateSource simulate;
+  Map map(value);
+  if (auto devices = map.get("devices")) simulate.devices = static_cast<std::uint32_t>(devices->integer(1, 100'000).value_or(10));
+  if (auto rate = map.get("rate")) simulate.rate_per_s = rate->rate().value_or(100);
+  if (auto seed = map.get("seed")) simulate.seed = seed->integer(0, UINT64_MAX).value_or(1);
+  if (auto count = map.get("count")) simulate.count = count->integer(1, UINT64_MAX);
+  map.done();
+  return simulate;
+}
+
+const std::vector<std::string> kTypes = {"mqtt", "tcp", "file", "stdin", "simulate"};
+
+std::optional<std::string> read_type(Map& map, const Value& value, Source& source) {
+  std::vector<std::string> found;
+  for (const std::string& type : kTypes)
+    if (map.get(type)) found.push_back(type);
+  if (found.empty()) {
+    std::string hint;
+    const std::vector<std::string> settings = {"decode", "key", "timestamp", "undecodable", "topic_field"};
+    for (const std::string& key : map.keys())
+      if (hint.empty() && std::find(settings.begin(), settings.end(), key) == settings.end()) hint = suggestion(key, kTypes);
+    value.error("has no type, expected exactly one of: mqtt tcp file stdin simulate" + hint);
+    return std::nullopt;
+  }
+  if (found.size() > 1) {
+    value.error("has two types (" + found[0] + " and " + found[1] + "), expected exactly one");
+    return std::nullopt;
+  }
+  const Value setting = *map.get(found[0]);
+  if (found[0] == "mqtt") source.type = read_mqtt(setting);
+  if (found[0] == "tcp") source.type = read_tcp(setting);
+  if (found[0] == "file") source.type = read_file(setting);
+  if (found[0] == "stdin") source.type = read_stdin(setting);
+  if (found[0] == "simulate") source.type = read_simulate(setting);
+  return found[0];
+}
+
+}  // namespace
+
+void read_sources(const Value& value, std::vector<Source>& sources) {
+  for (const auto& [name, entry] : value.entries()) {
+    Source source;
+    source.name = name;
+    source.at = entry.at();
+    if (name.empty() || name.size() > 64 || !std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-'; }))
+      entry.error("'" + name.substr(0, 64) + "' is not a name, expected 1 to 64 of A-Z a-z 0-9 _ . -");
+    Map map(entry);
+    read_type(map, entry, source);
+    if (auto decode = map.get("decode"))
+      if (auto word = decode->choice({"json", "raw"})) source.decode.kind = *word == "raw" ? Decode::Kind::raw : Decode::Kind::json;
+    if (auto key = map.get("key")) {
+      source.key = key->text().value_or("");
+      source.key_at = key->at();
+      if (source.key.empty()) key->error("is empty, expected an expression such as device");
+    }
+    if (auto timestamp = map.get("timestamp")) {
+      Map inner(*timestamp);
+      TimestampFrom from;
+      if (auto field = inner.need("field", "the field that holds the event time")) from.field = field->text().value_or("");
+      if (auto unit = inner.get("unit"))
+        if (auto word = unit->choice({"s", "ms", "us", "ns", "rfc3339"})) {
+          using Unit = TimestampFrom::Unit;
+          from.unit = *word == "s" ? Unit::s : *word == "ms" ? Unit::ms : *word == "us" ? Unit::us : *word == "ns" ? Unit::ns : Unit::rfc3339;
+        }
+      inner.done();
+      source.timestamp = from;
+    }
+    if (auto topic = map.get("undecodable")) source.undecodable = topic->topic();
+    if (auto field = map.get("topic_field")) source.topic_field = field->text().value_or("");
+    map.done();
+    sources.push_back(std::move(source));
+  }
+}
+
+}  // namespace rivulet::config

@@ -1,0 +1,12 @@
+// ${env:NAME} and ${file:PATH} inside a value; $${ stands for ${. A file's trailing newline is cut.
+// Errors name the variable or path, never a content. Bound: 64 KiB a file.
+#pragma once
+#include <string>
+
+#include "agent/base/result.h"
+
+namespace rivulet::config {
+
+result<std::string> substitute(const std::string& text);
+
+}  // namespace rivulet::config

@@ -1,0 +1,170 @@
+#include "agent/config/config.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/support/catch.h"
+
+using namespace rivulet::config;
+
+namespace {
+
+std::string all(const Loaded& loaded) {
+  std::string text;
+  for (const Problem& problem : loaded.problems) text += problem.text() + "\n";
+  return text;
+}
+
+struct Folder {
+  std::string path;
+  Folder() {
+    std::string pattern = std::filesystem::temp_directory_path() / "rivulet-config-XXXXXX";
+    path = ::mkdtemp(pattern.data());
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+  void write(const std::string& name, const std::string& text) const {
+    std::filesystem::create_directories(std::filesystem::path(path + "/" + name).parent_path());
+    std::ofstream(path + "/" + name) << text;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a whole configuration is read with every value in its unit") {
+  const Loaded loaded = load_text(R"(
+agent: {id: gateway-042, state: /tmp/x, commit_interval: 250ms, memory: 8MiB, storage: {max: 2GiB, when_full: drop-oldest}}
+kafka:
+  brokers: [kafka-1:9092, "[::1]:9093"]
+  transaction: {interval: 2s, max: 1MiB, timeout: 1m}
+  sasl: {mechanism: SCRAM-SHA-512, username: u, password: secret}
+  librdkafka: {socket.keepalive.enable: true}
+status: {listen: "unix:/run/rivulet/status.sock"}
+sources:
+  machines:
+    mqtt: {url: mqtts://broker, topics: ["plant/+/t", "a/#"], qos: 2, version: 3.1.1}
+    decode: json
+    key: device
+    timestamp: {field: ts, unit: s}
+pipelines:
+  second: {from: first, to: {topic: out, key: device}}
+  first:
+    from: machines
+    steps:
+      - where: temperature IS NOT NULL
+      - set: {f: "t * 1.8"}
+      - drop: [a, b]
+      - rename: {x: y}
+      - log: seen
+)", "r.yaml");
+  INFO(all(loaded));
+  REQUIRE(loaded.ok());
+  const Config& config = loaded.config;
+  CHECK(config.agent.id == "gateway-042");
+  CHECK(config.agent.commit_interval_ms == 250);
+  CHECK(config.agent.memory_bytes == 8U << 20);
+  CHECK(config.agent.storage_max_bytes == 2ULL << 30);
+  CHECK(config.agent.drop_oldest);
+  CHECK(config.kafka->transaction_timeout_ms == 60'000);
+  CHECK(config.kafka->sasl->password.reveal() == "secret");
+  CHECK(config.kafka->librdkafka.at("socket.keepalive.enable") == "true");
+  const auto& mqtt = std::get<MqttSource>(config.sources.at(0).type);
+  CHECK(mqtt.host == "broker");
+  CHECK(mqtt.port == 8883);
+  CHECK(mqtt.version == 3);
+  CHECK(config.pipelines.at(0).name == "first");  // what is read from comes first
+  CHECK(config.pipelines.at(0).steps.size() == 5);
+  CHECK(config.pipelines.at(0).steps[1].at.line == 21);
+  CHECK(config.pipelines.at(1).to->key->sql == "device");
+}
+
+TEST_CASE("every problem is reported in one pass with its place and a suggestion") {
+  const Loaded loaded = load_text(R"(agent:
+  id: g 1
+  comit_interval: 1s
+  memory: 8 MB
+kafka:
+  brokers: [":9092"]
+  delivery: exactly-onse
+  librdkafka: {transactional.id: mine}
+sources:
+  a: {mqtt: {url: "http://x", topics: ["a/#/b"]}, tcp: {listen: "x:1"}}
+  b: {mqqt: {}}
+  c: {file: {path: /x/*/y, start: middle}}
+  c: {stdin: {}}
+pipelines:
+  p: {from: aa, steps: [{wher: x}], to: "bad topic"}
+  q: {from: r}
+  r: {from: q, steps: [{where: " "}]}
+)", "r.yaml");
+  const std::string text = all(loaded);
+  INFO(text);
+  CHECK_FALSE(loaded.ok());
+  for (const char* expected : {
+           "r.yaml:2:7: agent.id: 'g 1' is not a name",
+           "r.yaml:3:3: agent.comit_interval: is not a known key, did you mean 'commit_interval'?",
+           "r.yaml:4:11: agent.memory: '8 MB' is not a size",
+           "r.yaml:6:13: kafka.brokers[0]: ':9092' is not an address",
+           "r.yaml:7:13: kafka.delivery: 'exactly-onse' is not known, expected exactly-once | at-least-once, did you mean 'exactly-once'?",
+           "r.yaml:8:34: kafka.librdkafka.transactional.id: is set by rivulet itself",
+           "sources.a: has two types (mqtt and tcp)",
+           "sources.b: has no type, expected exactly one of: mqtt tcp file stdin simulate, did you mean 'mqtt'?",
+           "sources.c.file.path: * ? [ may stand in the last part of the path only",
+           "sources.c.file.start: 'middle' is not known",
+           "r.yaml:13:3: sources.c: stands twice",
+           "there is no source or pipeline 'aa', did you mean 'a'?",
+           "pipelines.p.steps[0].wher: is not a known step, did you mean 'where'?",
+           "pipelines.p.to: 'bad topic' is not a Kafka topic",
+           "reads from itself: q -> r -> q",
+           "pipelines.r.steps[0].where: is empty, expected an expression"})
+    CHECK_THAT(text, ContainsSubstring(expected));
+}
+
+TEST_CASE("a secret comes from a file or the environment and never shows in a message") {
+  Folder folder;
+  folder.write("password", "hunter2\n");
+  ::setenv("RIVULET_TEST_SECRET", "hunter3", 1);
+  const std::string head = "agent: {id: g}\nkafka: {brokers: [b], sasl: {mechanism: PLAIN, username: u, password: \"${file:" + folder.path + "/password}\"}}\n";
+  const Loaded good = load_text(head, "r.yaml");
+  INFO(all(good));
+  REQUIRE(good.ok());
+  CHECK(good.config.kafka->sasl->password.reveal() == "hunter2");
+  const Loaded from_environment = load_text("agent: {id: g, state: \"/x/${env:RIVULET_TEST_SECRET}/$${y}\"}", "r.yaml");
+  CHECK(from_environment.config.agent.state == "/x/hunter3/${y}");
+  const Loaded bad = load_text("agent: {id: g}\nkafka: {brokers: [b], sasl: {mechanism: \"${file:" + folder.path + "/absent}\", username: u, password: [hunter4]}}\n", "r.yaml");
+  CHECK_FALSE(bad.ok());
+  CHECK_THAT(all(bad), ContainsSubstring("cannot read ${file:"));
+  CHECK(all(bad).find("hunter") == std::string::npos);
+}
+
+TEST_CASE("fragments in pipelines.d are merged in order and a name used twice names both places") {
+  Folder folder;
+  folder.write("rivulet.yaml", "agent: {id: g}\nsources: {in: {stdin: {}}}\npipelines: {p: {from: in, to: t}}\n");
+  folder.write("pipelines.d/10-more.yaml", "pipelines: {q: {from: p, to: u}}\n");
+  folder.write("pipelines.d/20-again.yaml", "pipelines: {p: {from: in, to: v}}\n");
+  folder.write("pipelines.d/ignored.txt", "nonsense: [");
+  const Loaded loaded = load(folder.path + "/rivulet.yaml");
+  CHECK(loaded.config.pipelines.size() == 3);
+  CHECK_THAT(all(loaded), ContainsSubstring("20-again.yaml:1:16: pipelines.p: this name is taken (" + folder.path + "/rivulet.yaml:3)"));
+}
+
+TEST_CASE("what is no configuration at all is one clear problem") {
+  for (const std::string& text : {std::string(""), std::string("a: [b"), std::string("\xff\xfe"), std::string("just words"), std::string("a\0b", 3), "a: " + std::string(10'000, '[')}) {
+    const Loaded loaded = load_text(text, "r.yaml");
+    INFO(text.substr(0, 20));
+    CHECK_FALSE(loaded.ok());
+    CHECK(loaded.problems.front().at.line >= 1);
+  }
+}
+
+TEST_CASE("every configuration that comes with rivulet is valid") {
+  std::size_t seen = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(RIVULET_SOURCE_DIR) + "/config")) {
+    if (entry.path().extension() != ".yaml") continue;
+    const Loaded loaded = load(entry.path().string());
+    INFO(all(loaded));
+    CHECK(loaded.ok());
+    ++seen;
+  }
+  CHECK(seen >= 2);
+}
