@@ -1,0 +1,249 @@
+#include "agent/kafka/conf.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <chrono>
+
+namespace rivulet::kafka {
+namespace {
+
+constexpr std::int64_t log_interval_ms = 30'000;
+
+std::int64_t now_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+void on_log(const rd_kafka_t* handle, int level, const char* facility, const char* text) {
+  auto* signals = handle == nullptr ? nullptr : static_cast<Signals*>(rd_kafka_opaque(handle));
+  if (signals != nullptr) signals->log(level, facility, text);
+}
+
+void on_error(rd_kafka_t*, int code, const char* text, void* opaque) {
+  if (opaque != nullptr) static_cast<Signals*>(opaque)->error(code, text);
+}
+
+std::string joined(const std::vector<std::string>& list) {
+  std::string text;
+  for (const auto& item : list) {
+    if (!text.empty()) text += ',';
+    text += item;
+  }
+  return text;
+}
+
+}  // namespace
+
+bool is_owned_setting(std::string_view key) {
+  // Order, exactly-once and the accounting of delivery reports stand on these.
+  static constexpr std::array owned{
+      "acks", "bootstrap.servers", "client.id", "delivery.report.only.error", "dr_cb", "dr_msg_cb", "enable.auto.commit",
+      "enable.auto.offset.store", "enable.gapless.guarantee", "enable.idempotence", "enable.partition.eof", "error_cb", "group.id",
+      "isolation.level", "log_cb", "max.in.flight", "max.in.flight.requests.per.connection", "message.send.max.retries",
+      "message.timeout.ms", "metadata.broker.list", "opaque", "partitioner", "queuing.strategy", "request.required.acks",
+      "retries", "sasl.mechanism", "sasl.mechanisms", "sasl.password", "sasl.username", "security.protocol",
+      "delivery.timeout.ms", "transaction.timeout.ms", "transactional.id", "plugin.library.paths", "interceptors"};
+  return std::find(owned.begin(), owned.end(), key) != owned.end();
+}
+
+std::optional<HostPort> parse_broker(std::string_view text) {
+  if (const auto scheme = text.find("://"); scheme != std::string_view::npos) text.remove_prefix(scheme + 3);
+  HostPort to;
+  std::string_view port;
+  if (!text.empty() && text.front() == '[') {
+    const auto close = text.find(']');
+    if (close == std::string_view::npos) return std::nullopt;
+    to.host = text.substr(1, close - 1);
+    text.remove_prefix(close + 1);
+    if (!text.empty() && text.front() != ':') return std::nullopt;
+    if (!text.empty()) port = text.substr(1);
+    if (!text.empty() && port.empty()) return std::nullopt;
+  } else {
+    const auto colon = text.rfind(':');
+    to.host = text.substr(0, colon);
+    if (colon != std::string_view::npos) {
+      port = text.substr(colon + 1);
+      if (port.empty()) return std::nullopt;
+    }
+  }
+  if (to.host.empty()) return std::nullopt;
+  if (!port.empty()) {
+    const auto [end, ec] = std::from_chars(port.data(), port.data() + port.size(), to.port);
+    if (ec != std::errc{} || end != port.data() + port.size() || to.port == 0) return std::nullopt;
+  }
+  return to;
+}
+
+void Signals::log(int level, const char* facility, const char* text) {
+  const std::string_view name(facility);
+  if (name == "REQTMOUT") timed_out_requests.fetch_add(1);
+  std::uint64_t held_back = 0;
+  {
+    const std::scoped_lock lock(mutex_);
+    auto& limit = limits_[facility];
+    const auto now = now_ms();
+    if (now < limit.next_ms) {
+      ++limit.held_back;
+      return;
+    }
+    limit.next_ms = now + log_interval_ms;
+    held_back = std::exchange(limit.held_back, 0);
+  }
+  // A broken link is normal for an edge agent and is reported by the forwarder; syslog levels 0-3 are errors.
+  const auto to = level <= 2 ? spdlog::level::err : name == "CONFWARN" || level > 3 ? spdlog::level::debug : spdlog::level::info;
+  if (held_back == 0) spdlog::log(to, "kafka: {}: {}", facility, text);
+  else spdlog::log(to, "kafka: {}: {} ({} more like it held back)", facility, text, held_back);
+}
+
+void Signals::error(int code, const char* text) {
+  const auto kind = kind_of(code);
+  if (kind == FailureKind::link || kind == FailureKind::pending || kind == FailureKind::timeout) disturbed = true;
+  spdlog::debug("kafka: {}", text);
+  if (kind != FailureKind::settings) return;
+  disturbed = true;
+  const std::scoped_lock lock(mutex_);
+  last_error_ = failure_of(code, text);
+}
+
+Failure Signals::last_error() const {
+  const std::scoped_lock lock(mutex_);
+  return last_error_;
+}
+
+void Signals::forget() {
+  const std::scoped_lock lock(mutex_);
+  last_error_ = {};
+}
+
+bool Conf::set(const std::string& key, const std::string& value, bool secret) {
+  std::array<char, 512> why{};
+  if (rd_kafka_conf_set(conf_.get(), key.c_str(), value.c_str(), why.data(), why.size()) == RD_KAFKA_CONF_OK) return true;
+  if (problem_.empty()) {
+    problem_ = "kafka: setting " + key + (secret ? "" : " = " + value) + " is refused" + (secret ? "" : ": " + std::string(why.data()));
+  }
+  return false;
+}
+
+void Conf::prefer(const char* key, const std::string& value) {
+  if (!extra_.contains(key)) set(key, value);
+}
+
+void Conf::prefer_if_known(const char* key, const std::string& value) {
+  if (extra_.contains(key)) return;
+  std::array<char, 512> why{};
+  (void)rd_kafka_conf_set(conf_.get(), key, value.c_str(), why.data(), why.size());
+}
+
+void Conf::require(const char* key, const std::string& value) { set(key, value); }
+
+result<void> Conf::problem() const {
+  if (!problem_.empty()) return Error{ErrorCode::invalid, problem_};
+  return {};
+}
+
+result<Conf> Conf::make(const Connection& connection, Signals* signals) {
+  Conf conf;
+  for (const auto& [key, value] : connection.extra) {
+    if (is_owned_setting(key)) {
+      return Error{ErrorCode::invalid, "kafka.librdkafka: " + key + " belongs to rivulet and cannot be set; remove it"};
+    }
+    conf.set(key, value);
+  }
+  conf.extra_ = connection.extra;
+  conf.require("bootstrap.servers", joined(connection.brokers));
+  conf.require("client.id", connection.client_id);
+  // At librdkafka's default of 10 s a link that came back was noticed 6 s late.
+  conf.prefer("reconnect.backoff.ms", "100");
+  conf.prefer("reconnect.backoff.max.ms", "1000");
+  conf.prefer("socket.keepalive.enable", "true");
+  conf.prefer("socket.nagle.disable", "true");  // Nagle is on before 2.10
+  conf.prefer("socket.timeout.ms", "10000");
+  conf.prefer("topic.metadata.refresh.interval.ms", "300000");
+  conf.prefer("log.connection.close", "false");
+  conf.prefer_if_known("enable.metrics.push", "false");
+  if (connection.tls) {
+    const auto& tls = *connection.tls;
+    if (!tls.ca.empty()) conf.set("ssl.ca.location", tls.ca);
+    if (!tls.certificate.empty()) conf.set("ssl.certificate.location", tls.certificate);
+    if (!tls.key.empty()) conf.set("ssl.key.location", tls.key);
+    conf.set("enable.ssl.certificate.verification", tls.verify ? "true" : "false");
+    if (!tls.verify) conf.set("ssl.endpoint.identification.algorithm", "none");
+    else conf.prefer("ssl.endpoint.identification.algorithm", "https");
+  }
+  if (connection.sasl) {
+    conf.set("sasl.mechanisms", connection.sasl->mechanism);
+    conf.set("sasl.username", connection.sasl->username);
+    conf.set("sasl.password", connection.sasl->password, true);
+  }
+  conf.require("security.protocol", connection.sasl ? (connection.tls ? "SASL_SSL" : "SASL_PLAINTEXT")
+                                                    : (connection.tls ? "SSL" : "PLAINTEXT"));
+  rd_kafka_conf_set_log_cb(conf.get(), on_log);
+  rd_kafka_conf_set_error_cb(conf.get(), on_error);
+  rd_kafka_conf_set_opaque(conf.get(), signals);
+  return conf;
+}
+
+result<Handle> make_handle(rd_kafka_type_t type, Conf conf) {
+  if (auto problem = conf.problem(); !problem) return problem.error();
+  std::array<char, 512> why{};
+  rd_kafka_conf_t* raw = conf.release();
+  rd_kafka_t* handle = rd_kafka_new(type, raw, why.data(), why.size());
+  if (handle == nullptr) {
+    rd_kafka_conf_destroy(raw);  // rd_kafka_new takes it only when it succeeds
+    return Error{ErrorCode::invalid, "kafka: cannot start librdkafka: " + std::string(why.data())};
+  }
+  return Handle(handle);
+}
+
+Failure failure_of_error(rd_kafka_error_t* error) {
+  if (error == nullptr) return {};
+  Failure failure = failure_of(rd_kafka_error_code(error), rd_kafka_error_string(error));
+  if (rd_kafka_error_is_fatal(error) && failure.kind != FailureKind::fenced && failure.kind != FailureKind::settings) {
+    failure.kind = FailureKind::uncertain;
+  } else if (rd_kafka_error_is_retriable(error) && failure.kind != FailureKind::pending) {
+    failure.kind = FailureKind::retry;
+  } else if (!rd_kafka_error_is_retriable(error) && failure.kind == FailureKind::pending) {
+    failure.kind = FailureKind::timeout;
+  }
+  rd_kafka_error_destroy(error);
+  return failure;
+}
+
+TopicAnswer fetch_metadata(rd_kafka_t* handle, rd_kafka_topic_t* topic, int timeout_ms) {
+  const rd_kafka_metadata_t* metadata = nullptr;
+  const auto err = rd_kafka_metadata(handle, 0, topic, &metadata, timeout_ms);
+  if (err != RD_KAFKA_RESP_ERR_NO_ERROR) return {failure_of(err), {}};
+  TopicAnswer answer;
+  if (metadata->topic_cnt != 1 || (metadata->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->topics[0].partition_cnt == 0)) {
+    answer.failure = failure_of(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+  } else if (metadata->topics[0].err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    answer.failure = failure_of(metadata->topics[0].err);
+  } else {
+    answer.metadata = {metadata->topics[0].partition_cnt, metadata->topics[0].partitions[0].replica_cnt};
+  }
+  rd_kafka_metadata_destroy(metadata);
+  return answer;
+}
+
+std::string fetch_cluster_id(rd_kafka_t* handle, int timeout_ms) {
+  char* id = rd_kafka_clusterid(handle, timeout_ms);
+  if (id == nullptr) return {};
+  std::string text = id;
+  rd_kafka_mem_free(handle, id);
+  return text;
+}
+
+Error to_error(const Failure& failure, const std::string& what) {
+  ErrorCode code = ErrorCode::unavailable;
+  if (failure.kind == FailureKind::topic) {
+    code = failure.code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ? ErrorCode::denied : ErrorCode::not_found;
+  } else if (failure.kind == FailureKind::settings) {
+    code = failure.code == RD_KAFKA_RESP_ERR__SSL || failure.code == RD_KAFKA_RESP_ERR__INVALID_ARG ? ErrorCode::invalid
+                                                                                                   : ErrorCode::denied;
+  }
+  return {code, "kafka: " + what + ": " + failure.message};
+}
+
+}  // namespace rivulet::kafka

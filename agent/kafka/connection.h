@@ -1,0 +1,42 @@
+// Connection: how to reach a Kafka cluster. Plain data; app/ fills it from the configuration.
+//
+// Thread: any. The password is used only to configure librdkafka and never reaches a log or a message.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rivulet::kafka {
+
+struct Tls {
+  std::string ca, certificate, key;  // paths of PEM files; empty: the system's CAs, no client certificate
+  bool verify = true;
+};
+struct Sasl {
+  std::string mechanism;  // PLAIN | SCRAM-SHA-256 | SCRAM-SHA-512
+  std::string username;
+  std::string password;
+};
+
+struct Connection {
+  std::vector<std::string> brokers;  // host:port (port 9092 when absent)
+  std::optional<Tls> tls;
+  std::optional<Sasl> sasl;
+  std::map<std::string, std::string> extra;  // librdkafka settings, passed through
+  std::string client_id = "rivulet";
+};
+
+// True for librdkafka settings that exactly-once depends on, and that therefore may not stand in `extra`.
+bool is_owned_setting(std::string_view key);
+
+// Splits "host:port", "[v6]:port", "host"; strips a "PLAINTEXT://" prefix.
+struct HostPort {
+  std::string host;
+  std::uint16_t port = 9092;
+};
+std::optional<HostPort> parse_broker(std::string_view text);
+
+}  // namespace rivulet::kafka

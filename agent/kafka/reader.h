@@ -1,0 +1,58 @@
+// Reader: reads partitions from an offset to an end, without a consumer group (none is needed, none is created).
+//
+// Thread: the owner's. Every blocking call returns within its timeout_ms. Bounds: librdkafka fetches at most about 2 MiB
+// ahead. Aborted records do not appear with Isolation::committed; markers occupy offsets and do not appear either.
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "agent/base/ids.h"
+#include "agent/kafka/producer.h"
+
+namespace rivulet::kafka {
+
+enum class Isolation { committed, uncommitted };
+
+struct Fetched {  // views are valid during the call only
+  std::string_view topic;
+  std::int32_t partition = 0;
+  std::int64_t offset = 0;
+  std::optional<std::string_view> key, value;
+  Timestamp timestamp_ms = 0;
+  std::optional<std::string_view> rv, rv_gap;  // headers
+};
+
+struct ReadRange {
+  TopicPartition where;
+  std::int64_t from = 0;   // first offset to read
+  std::int64_t until = 0;  // reading ends before this offset
+};
+
+class Reader {
+ public:
+  static result<std::unique_ptr<Reader>> create(const Connection& connection, Isolation isolation);
+  ~Reader();
+
+  // `end` is the last stable offset for Isolation::committed, else the high watermark.
+  struct Watermarks { Failure failure; std::int64_t start = 0, end = 0; };
+  Watermarks watermarks(const TopicPartition& where, std::int64_t timeout_ms);
+
+  // Hands over every record of the ranges, in offset order within a partition; `take` answers false to stop early.
+  // done: every range was read to its end (or take said stop). Otherwise: pending after idle_timeout_ms without progress,
+  // or what went wrong (an offset that does not exist any more is FailureKind::uncertain).
+  // positions[i]: first offset of range i that was not yet passed.
+  struct Progress { Failure failure; std::vector<std::int64_t> positions; };
+  Progress read(const std::vector<ReadRange>& ranges, std::int64_t idle_timeout_ms, const std::function<bool(const Fetched&)>& take);
+
+  TopicAnswer metadata(const std::string& topic, std::int64_t timeout_ms);
+
+ private:
+  struct Impl;
+  explicit Reader(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace rivulet::kafka

@@ -1,0 +1,76 @@
+// verify(): reads a topic as a read_committed consumer and says whether every record is there once and in order.
+//
+// Each record's `rv` header names stream and sequence number. A stream's records are spread over the partitions by key, so
+// completeness is checked over all of them and order within each. Where retention has already deleted records, a stream is
+// checked from the first sequence number that is retained for certain.
+// Thread: the caller's; blocks until the topic is read up to the last stable offsets of the start of the call.
+// Bounds: 64 MiB of bitmaps (see sequence_set.h) and 100,000 streams; beyond that: ErrorCode::full.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/base/ids.h"
+#include "agent/base/result.h"
+#include "agent/kafka/connection.h"
+#include "agent/kafka/sequence_set.h"
+
+namespace rivulet::kafka {
+
+struct StreamReport {
+  std::string agent;
+  StreamId stream = 0;
+  Uuid incarnation;
+  Sequence first = 0, last = 0;               // seen
+  std::uint64_t records = 0;                  // gap records not counted
+  std::uint64_t missing = 0;
+  std::vector<SequenceRange> missing_ranges;  // the first few
+  std::uint64_t duplicates = 0;
+  std::uint64_t out_of_order = 0;             // a record after a higher sequence number in its partition
+  std::uint64_t gap_records = 0;              // gaps on purpose
+  std::uint64_t gap_sequences = 0;            // sequence numbers they stand for
+};
+
+struct VerifyReport {
+  std::string topic;
+  std::int32_t partitions = 0;
+  std::uint64_t records = 0;          // with a header, without the gap records
+  std::uint64_t without_header = 0;   // not rivulet's, or headers are off
+  std::uint64_t retained_from = 0;    // partitions whose beginning was already deleted
+  std::vector<StreamReport> streams;  // by agent, incarnation, stream
+  std::uint64_t missing = 0, duplicates = 0, out_of_order = 0;
+  bool ok() const { return missing == 0 && duplicates == 0 && out_of_order == 0; }
+};
+
+struct VerifyOptions {
+  std::int64_t timeout_ms = 30'000;                        // without any progress
+  std::function<void(std::uint64_t records)> on_progress;  // every 10,000 records
+};
+
+result<VerifyReport> verify(const Connection& connection, const std::string& topic, const VerifyOptions& options = {});
+
+// The counting, apart from the reading; verify() feeds it, tests do too.
+class Tally {
+ public:
+  // `trimmed[p]`: partition p begins after its offset 0.
+  explicit Tally(std::vector<bool> trimmed);
+  ~Tally();
+  result<void> add(std::int32_t partition, std::string_view rv, std::optional<std::string_view> rv_gap);
+  void add_without_header() { ++without_header_; }
+  VerifyReport report() const;
+
+ private:
+  struct Stream;
+  std::vector<bool> trimmed_;
+  std::map<std::string, Stream, std::less<>> streams_;  // by the header up to the sequence number
+  Stream* last_used_ = nullptr;
+  std::string last_prefix_;
+  std::size_t chunks_ = 0;
+  std::uint64_t without_header_ = 0;
+};
+
+}  // namespace rivulet::kafka
