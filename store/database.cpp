@@ -4,7 +4,6 @@
 #include <sqlite3.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,20 +12,25 @@
 
 #include <spdlog/spdlog.h>
 
+#include "agent/base/fault_point.h"
 #include "store/identity.h"
+#include "store/limits.h"
 
 namespace rivulet::store {
 namespace {
 
+std::string damage_mark(const std::string& directory) { return directory + "/damaged"; }
+
 constexpr std::int64_t kApplicationId = 0x52565531;  // "RVU1"
 
+constexpr std::int64_t kTables = 6;
 const char* const kSchema = R"sql(
 CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE streams(id INTEGER PRIMARY KEY, name TEXT NOT NULL, topic TEXT NOT NULL, last INTEGER NOT NULL,
-  acknowledged INTEGER NOT NULL, UNIQUE(name, topic)) STRICT;
-CREATE TABLE packs(stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, gap INTEGER NOT NULL,
-  at_ms INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY(stream, first)) STRICT, WITHOUT ROWID;
-CREATE TABLE positions(source TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY(source, key)) STRICT, WITHOUT ROWID;
+  acknowledged INTEGER NOT NULL, bytes INTEGER NOT NULL, UNIQUE(name, topic)) STRICT;
+CREATE TABLE packs(id INTEGER PRIMARY KEY, last INTEGER NOT NULL, gap INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+  bytes BLOB NOT NULL) STRICT;
+CREATE TABLE positions(source TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY(source, key)) STRICT, WITHOUT ROWID;
 CREATE TABLE facts(name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE quarantine(id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, source TEXT NOT NULL, pipeline TEXT NOT NULL,
   step TEXT NOT NULL, reason TEXT NOT NULL, key BLOB, value BLOB, timestamp_ms INTEGER NOT NULL, topic TEXT NOT NULL) STRICT;
@@ -47,15 +51,21 @@ result<void> set_meta(Connection& connection, const char* name, const std::strin
   return statement->bind(1, std::string_view(name)).bind_blob(2, value).run();
 }
 
+// secure_delete off: trimmed packs would be written once more. wal_autocheckpoint off: Room does it and sees its errors.
 result<void> configure(Connection& connection, const Options& options) {
+  const Limits limits = Limits::of(options);
   sqlite3_db_config(connection.raw(), SQLITE_DBCONFIG_DQS_DML, 0, nullptr);
   sqlite3_db_config(connection.raw(), SQLITE_DBCONFIG_DQS_DDL, 0, nullptr);
+  const std::string durability = broken_on_purpose("store.no_sync") ? "OFF" : "FULL";
   const std::string pragmas =
-      "PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0;"
-      "PRAGMA cache_size=-512; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON; PRAGMA secure_delete=OFF;"
-      "PRAGMA wal_autocheckpoint=" + std::to_string(kWalPages) + "; PRAGMA journal_size_limit=" + std::to_string(kWalPages * kPageBytes) +
-      "; PRAGMA max_page_count=" + std::to_string(std::max<std::uint64_t>(options.max_bytes / kPageBytes, 1024));
+      "PRAGMA page_size=" + std::to_string(kPageBytes) + "; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA mmap_size=0;"
+      "PRAGMA cache_size=-512; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON; PRAGMA secure_delete=OFF; PRAGMA trusted_schema=OFF;"
+      "PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=" + durability +
+      "; PRAGMA journal_size_limit=" + std::to_string(limits.wal) +
+      "; PRAGMA max_page_count=" + std::to_string(limits.page_cap / kPageBytes);
   if (auto set = connection.execute(pragmas); !set) return set.error();
+  int chunk = static_cast<int>(limits.wal / 4);  // the file grows in steps: fewer changes of its size to make durable
+  sqlite3_file_control(connection.raw(), "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk);
   auto mode = connection.prepare("PRAGMA journal_mode");
   if (!mode) return mode.error();
   if (auto row = mode->step(); !row || mode->bytes(0) != "wal")
@@ -76,48 +86,89 @@ result<void> create(Connection& connection, const Options& options, const Uuid& 
   return transaction->commit();
 }
 
-// What a file says of itself, checked. corrupt: set it aside. Any other error: refuse to start.
-result<Uuid> check_existing(Connection& connection, const Options& options) {
+Error damaged(const std::string& what) { return Error{ErrorCode::corrupt, "store: " + what}; }
+
+enum class Content { nothing, ours };
+
+// Looks before anything is written: another program's file, and a newer rivulet's, stay as they are.
+result<Content> look(Connection& connection, const Options& options) {
+  const std::string path = database_path(options.directory);
   auto application = connection.integer("PRAGMA application_id");
   if (!application) return application.error();
+  auto tables = connection.integer("SELECT count(*) FROM sqlite_schema WHERE type = 'table'");
+  if (!tables) return tables.error();
+  if (*application == 0 && *tables == 0) return Content::nothing;  // new, or killed before its first transaction
   if (*application != kApplicationId)
-    return Error{ErrorCode::invalid, "store: " + database_path(options.directory) + " is not a rivulet store; move it away or set agent.state to another folder"};
+    return Error{ErrorCode::invalid, "store: " + path + " is not a rivulet store; move it away or set agent.state to another folder"};
+  auto known = connection.integer("SELECT count(*) FROM sqlite_schema WHERE name IN ('meta', 'streams', 'packs', 'positions', 'facts', 'quarantine')");
+  if (!known) return known.error();
+  if (*known < kTables) return damaged("tables are missing");
   auto oldest = meta(connection, "oldest_writer");
   if (!oldest) return oldest.error();
-  if (oldest->empty() || std::atoll(oldest->c_str()) > kFormat)
-    return Error{ErrorCode::invalid, "store: " + database_path(options.directory) + " was written by a newer rivulet (its format needs at least " + *oldest +
-                                         ", this version writes " + std::to_string(kFormat) + "); install that version again"};
+  const long long needed = std::atoll(oldest->c_str());
+  if (needed < 1) return damaged("its format is missing");
+  if (needed > kFormat)
+    return Error{ErrorCode::invalid, "store: " + path + " was written by a newer rivulet (only format " + *oldest + " and newer may write it, this version writes format " +
+                                         std::to_string(kFormat) + "); install that version again"};
+  return Content::ours;
+}
+
+// The structure of the whole file; slow, because it reads all of it.
+result<void> check_closely(Connection& connection) {
   auto health = connection.prepare("PRAGMA quick_check(1)");
   if (!health) return health.error();
   auto row = health->step();
   if (!row) return row.error();
-  if (health->bytes(0) != "ok") return Error{ErrorCode::corrupt, "store: quick_check says: " + std::string(health->bytes(0))};
+  if (health->bytes(0) != "ok") return damaged("quick_check says: " + std::string(health->bytes(0)));
+  return {};
+}
+
+result<void> check_agent(Connection& connection, const Options& options) {
+  auto agent = meta(connection, "agent_id");
+  if (!agent) return agent.error();
+  if (*agent == options.agent_id) return {};
+  auto open = connection.integer("SELECT count(*) FROM facts WHERE name = 'prepared'");
+  if (!open) return open.error();
+  if (*open != 0)
+    return Error{ErrorCode::conflict, "store: it belongs to agent '" + *agent + "', which has a Kafka transaction under way; start once with agent.id: " +
+                                          *agent + " and a reachable broker, then change the id to " + options.agent_id};
+  if (auto set = set_meta(connection, "agent_id", options.agent_id); !set) return set;
+  spdlog::warn("store: agent.id changed from {} to {}", *agent, options.agent_id);
+  return {};
+}
+
+// corrupt: set it aside. Any other error: refuse to start.
+result<Uuid> check_existing(Connection& connection, const Options& options) {
+  if (::access(damage_mark(options.directory).c_str(), F_OK) == 0)
+    if (auto checked = check_closely(connection); !checked) return checked.error();
+  for (const char* query : {"SELECT count(*) FROM streams", "SELECT max(id) FROM packs", "SELECT min(id) FROM packs",
+                            "SELECT max(id) FROM quarantine", "SELECT count(*) FROM facts", "SELECT count(*) FROM positions"})
+    if (auto read = connection.integer(query); !read) return read.error();
   auto id = meta(connection, "incarnation");
   if (!id) return id.error();
   const auto incarnation = Uuid::parse(*id);
-  if (!incarnation) return Error{ErrorCode::corrupt, "store: its incarnation is not a UUID"};
-
-  auto agent = meta(connection, "agent_id");
-  if (!agent) return agent.error();
-  if (*agent != options.agent_id) {
-    auto open = connection.integer("SELECT count(*) FROM facts WHERE name = 'prepared'");
-    if (!open) return open.error();
-    if (*open != 0)
-      return Error{ErrorCode::conflict, "store: it belongs to agent '" + *agent + "', which has a Kafka transaction under way; start once with agent.id: " +
-                                            *agent + " and a reachable broker, then change the id to " + options.agent_id};
-    if (auto set = set_meta(connection, "agent_id", options.agent_id); !set) return set.error();
-    spdlog::warn("store: agent.id changed from {} to {}", *agent, options.agent_id);
-  }
+  if (!incarnation) return damaged("its incarnation is not a UUID");
+  if (auto checked = check_agent(connection, options); !checked) return checked.error();
   return *incarnation;
 }
 
+void sync_directory(const std::string& directory) {
+  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  ::fsync(fd);  // a rename that a power cut undoes is done again by the next start
+  ::close(fd);
+}
+
 std::string set_aside(const std::string& directory, const Clock& clock) {
-  const std::string suffix = ".damaged-" + std::to_string(clock.wall_ms());
+  std::string suffix = ".damaged-" + std::to_string(clock.wall_ms());
+  while (::access((database_path(directory) + suffix).c_str(), F_OK) == 0) suffix += "x";
   for (const char* part : {"", "-wal", "-shm"}) {
     const std::string path = database_path(directory) + part;
     std::error_code ignored;  // -wal and -shm may be absent
     std::filesystem::rename(path, database_path(directory) + suffix + part, ignored);
   }
+  ::unlink(damage_mark(directory).c_str());
+  sync_directory(directory);
   return database_path(directory) + suffix;
 }
 
@@ -140,56 +191,70 @@ DirectoryLock::~DirectoryLock() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+void mark_damaged(const std::string& directory, const std::string& what) {
+  const int fd = ::open(damage_mark(directory).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) return;
+  (void)!::write(fd, what.data(), what.size());
+  ::fsync(fd);
+  ::close(fd);
+  sync_directory(directory);
+}
+
+result<void> make_directory(const std::string& directory) {
+  std::error_code error;
+  if (const auto parent = std::filesystem::path(directory).parent_path(); !parent.empty()) std::filesystem::create_directories(parent, error);
+  if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)
+    return Error{ErrorCode::io, "store: cannot make " + directory + ": " + std::strerror(errno) + "; make it by hand or set agent.state"};
+  if (!std::filesystem::is_directory(directory, error)) return Error{ErrorCode::invalid, "store: " + directory + " is not a folder; set agent.state to one"};
+  return {};
+}
+
+namespace {
+
+result<Opened> try_open(const Options& options, IdentityFile& history) {
+  auto connection = Connection::open(database_path(options.directory), Connection::Mode::read_write, options.vfs);
+  if (!connection) return connection.error();
+  const auto content = look(*connection, options);
+  if (!content) return content.error();
+  if (auto configured = configure(*connection, options); !configured) return configured.error();
+  Uuid incarnation = Uuid::random();
+  if (*content == Content::ours) {
+    auto existing = check_existing(*connection, options);
+    if (!existing) return existing.error();
+    incarnation = *existing;
+  }
+  // The history first: a crash in between leaves an incarnation that was never used, which does no harm.
+  if (auto added = history.add(incarnation); !added) return added.error();
+  if (*content == Content::nothing)
+    if (auto made = create(*connection, options, incarnation); !made) return made.error();
+  ::unlink(damage_mark(options.directory).c_str());  // it was looked at closely, or is new
+  Identity identity;
+  identity.incarnation = incarnation;
+  identity.history = history.before(incarnation);
+  return Opened{std::move(*connection), std::move(identity)};
+}
+
+}  // namespace
+
 result<Opened> open_database(const Options& options, const Clock& clock) {
+  if (options.agent_id.empty()) return Error{ErrorCode::invalid, "store: agent.id is empty"};
+  if (options.max_bytes < kLeastStorageBytes) return Error{ErrorCode::invalid, "store: agent.storage.max must be at least 8MiB"};
   IdentityFile history(options.directory);
   if (auto read = history.read(); !read) return read.error();
-  std::string notice;
-  for (int attempt = 0;; ++attempt) {
-    const std::string path = database_path(options.directory);
-    Error why;
-    auto connection = Connection::open(path, Connection::Mode::read_write, options.vfs);
-    if (connection) {
-      auto configured = configure(*connection, options);
-      auto tables = configured ? connection->integer("SELECT count(*) FROM sqlite_schema") : result<std::int64_t>(configured.error());
-      if (tables && *tables == 0) {
-        const Uuid incarnation = Uuid::random();
-        // The history first: a crash in between leaves an incarnation that was never used, which does no harm.
-        if (auto added = history.add(incarnation); !added) return added.error();
-        if (auto made = create(*connection, options, incarnation); !made) return made.error();
-        return Opened{std::move(*connection), Identity{incarnation, history.before(incarnation), !notice.empty(), notice}};
-      }
-      if (tables) {
-        auto incarnation = check_existing(*connection, options);
-        if (incarnation) {
-          if (auto added = history.add(*incarnation); !added) return added.error();
-          return Opened{std::move(*connection), Identity{*incarnation, history.before(*incarnation), !notice.empty(), notice}};
-        }
-        why = incarnation.error();
-      } else {
-        why = tables.error();
-      }
-      *connection = Connection();
-    } else {
-      why = connection.error();
-    }
-    if (why.code != ErrorCode::corrupt || attempt > 0) return why;
-    notice = why.message + "; the damaged file was set aside as " + set_aside(options.directory, clock) + " and a new store begun: what it held and Kafka did not yet have is in that file only";
-    spdlog::error("{}", notice);
-  }
+  const std::string path = database_path(options.directory);
+  // A log without its database belongs to a file that is gone: SQLite would delete it.
+  if (::access(path.c_str(), F_OK) != 0 && ::access((path + "-wal").c_str(), F_OK) == 0) set_aside(options.directory, clock);
+  auto opened = try_open(options, history);
+  if (opened || opened.error().code != ErrorCode::corrupt) return opened;
+  const std::string why = opened.error().message;
+  const std::string notice = why + "; the damaged file was set aside as " + set_aside(options.directory, clock) +
+                             " and a new store begun: what it held and Kafka did not yet have is in that file only";
+  opened = try_open(options, history);
+  if (!opened) return opened;
+  spdlog::error("{}", notice);
+  opened->identity.adopted_after_damage = true;
+  opened->identity.notice = notice;
+  return opened;
 }
-
-void make_ballast(const std::string& directory) {
-  const std::string path = directory + "/ballast";
-  struct statvfs disk {};
-  struct stat there {};
-  if (::stat(path.c_str(), &there) == 0 && there.st_size >= kBallastBytes) return;
-  if (::statvfs(directory.c_str(), &disk) != 0 || static_cast<std::int64_t>(disk.f_bavail) * static_cast<std::int64_t>(disk.f_frsize) < 4 * kBallastBytes) return;
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return;
-  if (::posix_fallocate(fd, 0, kBallastBytes) != 0) ::unlink(path.c_str());
-  ::close(fd);
-}
-
-bool release_ballast(const std::string& directory) { return ::unlink((directory + "/ballast").c_str()) == 0; }
 
 }  // namespace rivulet::store

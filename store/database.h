@@ -1,6 +1,7 @@
-// Database: the file itself. Opening, format, identity, what happens when it is damaged, and room on the disk.
+// Database: the file itself. Opening, format, identity, and what happens when it is damaged.
 //
-// Files in the state folder: rivulet.db (+ -wal, -shm), `identity` (history of incarnations), `lock`, `ballast`.
+// Files in the state folder: rivulet.db (+ -wal, -shm), `identity` (history of incarnations), `lock`, `ballast`, and `damaged`,
+// a mark left by a process that met damage while running: only then does the next open read the whole file to check it.
 // A damaged file is renamed to rivulet.db.damaged-<time> whole and a new incarnation begins. Thread: opened on the caller's,
 // then owned by the store thread.
 #pragma once
@@ -15,9 +16,12 @@ namespace rivulet::store {
 
 inline constexpr std::int64_t kFormat = 1;            // what this version writes
 inline constexpr std::int64_t kOldestWriter = 1;      // oldest format that may still write a file of ours
-inline constexpr std::int64_t kPageBytes = 4096;
-inline constexpr std::int64_t kWalPages = 1000;       // checkpoint after so many, also when busy (4 MiB)
-inline constexpr std::int64_t kBallastBytes = 2 * kWalPages * kPageBytes;  // at least 1 MiB and twice the WAL limit
+
+// The forwarder's fact that a Kafka transaction was prepared and is not resolved.
+inline constexpr const char* kPreparedFact = "prepared";
+
+// Made with its parents if missing (0700); one that is there keeps its mode.
+result<void> make_directory(const std::string& directory);
 
 // An exclusive lock on the state folder for the life of the object.
 class DirectoryLock {
@@ -40,9 +44,8 @@ struct Opened {
 // Makes the folder and the file if missing. Refuses a newer format and another agent's store that has a transaction under way.
 result<Opened> open_database(const Options& options, const Clock& clock);
 
-// The ballast: room that is given back to a disk that others filled, so that a checkpoint and a trim can succeed.
-void make_ballast(const std::string& directory);     // if missing and the disk has four times its size free
-bool release_ballast(const std::string& directory);  // true: there was one
+// The process met damage while running and will end: the next open looks closely.
+void mark_damaged(const std::string& directory, const std::string& what);
 
 std::string database_path(const std::string& directory);
 

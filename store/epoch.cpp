@@ -27,20 +27,31 @@ void Epoch::append(StreamId stream, Sequence sequence, std::optional<std::string
   size_bytes_ += records.bytes.size() - before;
 }
 
+// A source moves one position many times in an epoch: only its last value counts, and is written once.
+PositionChange& Epoch::position(std::string_view source, std::string_view key) {
+  if (!positions_.empty() && positions_.back().source == source && positions_.back().key == key) return positions_.back();
+  std::string name(source);
+  name.push_back('\0');
+  name.append(key);
+  const auto [found, added] = position_index_.try_emplace(std::move(name), positions_.size());
+  if (added) {
+    positions_.push_back({std::string(source), std::string(key), std::nullopt});
+    size_bytes_ += 2 * (source.size() + key.size() + kEntryOverhead);
+  }
+  return positions_[found->second];
+}
+
 void Epoch::set_position(std::string_view source, std::string_view key, std::string_view value) {
-  // A source usually moves one position many times in an epoch: only its last value counts.
-  for (auto it = positions_.rbegin(); it != positions_.rend() && it - positions_.rbegin() < 4; ++it)
-    if (it->source == source && it->key == key) {
-      it->value = std::string(value);
-      return;
-    }
-  positions_.push_back({std::string(source), std::string(key), std::string(value)});
-  size_bytes_ += source.size() + key.size() + value.size() + kEntryOverhead;
+  PositionChange& change = position(source, key);
+  size_bytes_ += value.size();
+  size_bytes_ -= change.value ? change.value->size() : 0;
+  change.value = std::string(value);
 }
 
 void Epoch::erase_position(std::string_view source, std::string_view key) {
-  positions_.push_back({std::string(source), std::string(key), std::nullopt});
-  size_bytes_ += source.size() + key.size() + kEntryOverhead;
+  PositionChange& change = position(source, key);
+  size_bytes_ -= change.value ? change.value->size() : 0;
+  change.value.reset();
 }
 
 void Epoch::quarantine(QuarantineEntry entry) {

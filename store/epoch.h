@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "agent/base/ids.h"
@@ -62,9 +63,12 @@ class Epoch {
   const std::vector<QuarantineEntry>& quarantined() const { return quarantine_; }
 
  private:
+  PositionChange& position(std::string_view source, std::string_view key);
+
   std::vector<StreamRecords> streams_;
   std::vector<std::size_t> open_;  // by stream: index + 1 of the pack that is being filled
   std::vector<PositionChange> positions_;
+  std::unordered_map<std::string, std::size_t> position_index_;  // source, NUL, key -> index into positions_
   std::vector<QuarantineEntry> quarantine_;
   std::uint64_t records_ = 0;
   std::size_t size_bytes_ = 0;

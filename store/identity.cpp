@@ -52,10 +52,7 @@ result<void> IdentityFile::add(const Uuid& incarnation) {
 }
 
 std::vector<Uuid> IdentityFile::before(const Uuid& incarnation) const {
-  std::vector<Uuid> earlier;
-  for (const Uuid& id : known_)
-    if (id != incarnation) earlier.push_back(id);
-  return earlier;
+  return {known_.begin(), std::find(known_.begin(), known_.end(), incarnation)};
 }
 
 }  // namespace rivulet::store

@@ -15,6 +15,7 @@ class IdentityFile {
   explicit IdentityFile(std::string directory) : directory_(std::move(directory)) {}
   result<void> read();  // an absent file is an empty history; lines that are no UUID are passed over
   result<void> add(const Uuid& incarnation);  // durable when it returns; nothing happens when it is there
+  // Older ones only: a store that was put back from a backup must not take its successors for its past.
   std::vector<Uuid> before(const Uuid& incarnation) const;
 
  private:

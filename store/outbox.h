@@ -1,11 +1,15 @@
 // Outbox: records that are committed here and that Kafka has not yet acknowledged, as packs (pack.h), and the streams' numbers.
 //
-// acknowledge() removes what Kafka has for good; nothing else removes a record without a gap in its place. Every method works in
-// the caller's transaction; the counts in memory are right only after it committed, so a caller that rolls back calls load().
-// Thread: store. Bound: outbox_bytes() is what the limit of Store is held against.
+// acknowledge() moves the mark up to which Kafka has everything for good; trim() removes the packs below it, a bounded number
+// at a time; nothing else removes a record without a gap in its place. A pack that the mark cuts stays, and is cut when read.
+// A pack's row id is stream << 48 | its first sequence number: a stream's packs lie together and no second index is written.
+// Every method works in the caller's transaction; what is held in memory is right only after it committed, so a caller that
+// rolls back calls load() (which reads one row a stream). Thread: store.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "agent/base/result.h"
@@ -16,36 +20,64 @@
 
 namespace rivulet::store {
 
+inline constexpr StreamId kMaxStreams = 32'767;             // 15 bits of a row id
+inline constexpr int kSequenceBits = 48;
+inline constexpr Sequence kMaxSequence = (1ULL << kSequenceBits) - 1;  // at 100,000 records/s: 89 years
+
+inline std::int64_t row_id(StreamId stream, Sequence first) {
+  return static_cast<std::int64_t>(std::uint64_t{stream} << kSequenceBits | first);
+}
+
 class Outbox {
  public:
+  using Taken = std::function<result<void>(PackRecord)>;
+
   Outbox(Connection& connection, Compression compression) : connection_(connection), compression_(compression) {}
   result<void> prepare();  // once, after the schema is there
-  result<void> load();     // counts from the tables
+  result<void> load();     // what is in memory, from the tables
 
-  result<StreamInfo> stream(const std::string& name, const std::string& topic);
+  result<StreamInfo> stream(const std::string& name, const std::string& topic);  // found or made; at most kMaxStreams (check)
   std::vector<StreamInfo> streams() const;
+  const StreamInfo* find(StreamId stream) const;
+
   result<void> append(const StreamRecords& records, Timestamp now_ms);
+  // Stops before a pack that cannot be decoded; when that is the first one the answer is empty and damaged() names it.
   result<std::vector<Pack>> read(StreamId stream, Sequence after, std::size_t max_bytes);
+  std::optional<ForwardChange::Gap> damaged() const { return damaged_; }
+
   result<void> acknowledge(StreamId stream, Sequence last);
-  // Records [first, last] leave a gap behind; their contents, if wanted, are returned.
-  result<std::vector<PackRecord>> make_gap(StreamId stream, Sequence first, Sequence last, const std::string& reason, Timestamp now_ms);
-  // Replaces the oldest droppable pack by a gap. Records dropped; 0: nothing may be dropped.
+  result<std::uint64_t> trim(std::uint64_t max_packs);  // packs removed
+  bool wants_trim() const { return !trim_due_.empty(); }
+
+  // Records [first, last] that are not acknowledged become a gap; each one's content is handed to `taken`. Of a pack that
+  // cannot be decoded all becomes a gap, and its bytes as they are stored are handed over as one record.
+  result<void> make_gap(const ForwardChange::Gap& gap, Timestamp now_ms, const Taken& taken);
+  // Replaces the oldest droppable pack by a gap. Answers how many records that were; 0: nothing may be dropped.
   result<std::uint64_t> drop_oldest(const std::map<StreamId, Sequence>& keep_up_to);
 
-  std::uint64_t bytes() const { return bytes_; }
+  std::uint64_t bytes() const;
   std::uint64_t records() const;
 
  private:
-  result<void> put(StreamId stream, Sequence first, Sequence last, bool gap, Timestamp at_ms, std::string_view bytes);
-  result<void> put_data(StreamId stream, Sequence first, const std::vector<PackRecord>& records, std::size_t from, std::size_t to, Timestamp at_ms);
-  result<void> update_stream(const StreamInfo& info);
+  struct Row {
+    Sequence first = 0, last = 0;
+    bool gap = false;
+    std::int64_t at_ms = 0;
+    std::string bytes;
+  };
+  result<std::optional<Row>> row_at(StreamId stream, Sequence at);  // the row that holds `at`, or the next one
+  result<void> put(StreamInfo& info, const Row& row);
+  result<void> put_part(StreamInfo& info, const Row& whole, const std::vector<PackRecord>& records, Sequence first, Sequence last);
+  result<void> remove(StreamInfo& info, const Row& row);
+  result<void> update(const StreamInfo& info);
 
   Connection& connection_;
   Compression compression_;
   PackCodec codec_;
   std::map<StreamId, StreamInfo> streams_;
-  std::uint64_t bytes_ = 0;
-  Statement insert_, remove_, read_, update_, size_before_, delete_before_, head_;
+  std::set<StreamId> trim_due_;
+  std::optional<ForwardChange::Gap> damaged_;
+  Statement insert_, remove_, read_, update_, trimmable_, trim_, head_;
 };
 
 }  // namespace rivulet::store

@@ -3,6 +3,9 @@
 #include <lz4.h>
 #include <zstd.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "agent/base/bytes.h"
 #include "agent/base/check.h"
 
@@ -11,11 +14,15 @@ namespace {
 
 constexpr std::uint8_t kVersion = 1;
 constexpr int kZstdLevel = 1;  // sensor JSON shrinks to 0.10 at level 1; higher levels cost more than they save
+constexpr std::size_t kChecksumAt = 2, kSummedFrom = 6;
+constexpr std::uint64_t kLeastRecordBytes = 3;
 enum Codec : std::uint8_t { kNone = 0, kLz4 = 1, kZstd = 2 };
 
 Error damaged(const char* what) {
   return Error{ErrorCode::corrupt, std::string("outbox: a pack is damaged (") + what + ")"};
 }
+
+std::uint32_t checksum(std::string_view bytes) { return static_cast<std::uint32_t>(XXH3_64bits(bytes.data(), bytes.size())); }
 
 std::optional<std::string> nullable(Reader& reader) {
   const std::uint64_t size = reader.varint();
@@ -48,33 +55,33 @@ PackCodec::PackCodec() : contexts_(std::make_unique<Contexts>()) {}
 PackCodec::~PackCodec() = default;
 
 std::string PackCodec::encode(std::string_view body, std::uint64_t count, Compression compression) {
+  RV_CHECK(body.size() <= kMaxBodyBytes, "a pack is bounded");
   std::string row;
-  std::uint8_t codec = kNone;
-  std::string packed;
-  if (compression == Compression::zstd) {
-    if (contexts_->compress == nullptr) contexts_->compress = ZSTD_createCCtx();
-    packed.resize(ZSTD_compressBound(body.size()));
-    const std::size_t size = contexts_->compress == nullptr ? 0
-        : ZSTD_compressCCtx(contexts_->compress, packed.data(), packed.size(), body.data(), body.size(), kZstdLevel);
-    if (size != 0 && ZSTD_isError(size) == 0U && size < body.size()) {
-      packed.resize(size);
-      codec = kZstd;
-    }
-  } else if (compression == Compression::lz4 && body.size() <= LZ4_MAX_INPUT_SIZE) {
-    packed.resize(static_cast<std::size_t>(LZ4_compressBound(static_cast<int>(body.size()))));
-    const int size = LZ4_compress_default(body.data(), packed.data(), static_cast<int>(body.size()), static_cast<int>(packed.size()));
-    if (size > 0 && static_cast<std::size_t>(size) < body.size()) {
-      packed.resize(static_cast<std::size_t>(size));
-      codec = kLz4;
-    }
-  }
-  const std::string_view stored = codec == kNone ? body : std::string_view(packed);
-  row.reserve(stored.size() + 16);
   put_u8(row, kVersion);
-  put_u8(row, codec);
+  put_u8(row, kNone);
+  put_u32_be(row, 0);
   put_varint(row, count);
   put_varint(row, body.size());
-  row.append(stored);
+  const std::size_t head = row.size();
+  std::size_t packed = 0;  // 0: it did not shrink
+  if (compression == Compression::zstd) {
+    if (contexts_->compress == nullptr) contexts_->compress = ZSTD_createCCtx();
+    row.resize(head + ZSTD_compressBound(body.size()));
+    const std::size_t size = contexts_->compress == nullptr ? 0
+        : ZSTD_compressCCtx(contexts_->compress, row.data() + head, row.size() - head, body.data(), body.size(), kZstdLevel);
+    if (ZSTD_isError(size) == 0U && size < body.size()) packed = size;
+    if (packed != 0) row[1] = static_cast<char>(kZstd);
+  } else if (compression == Compression::lz4) {
+    row.resize(head + static_cast<std::size_t>(LZ4_compressBound(static_cast<int>(body.size()))));
+    const int size = LZ4_compress_default(body.data(), row.data() + head, static_cast<int>(body.size()), static_cast<int>(row.size() - head));
+    if (size > 0 && static_cast<std::size_t>(size) < body.size()) packed = static_cast<std::size_t>(size);
+    if (packed != 0) row[1] = static_cast<char>(kLz4);
+  }
+  row.resize(head + packed);
+  if (packed == 0) row.append(body);
+  std::string sum;
+  put_u32_be(sum, checksum(std::string_view(row).substr(kSummedFrom)));
+  row.replace(kChecksumAt, sum.size(), sum);
   return row;
 }
 
@@ -82,11 +89,13 @@ result<std::vector<PackRecord>> PackCodec::decode(std::string_view row, std::uin
   Reader header(row);
   const std::uint8_t version = header.u8();
   const std::uint8_t codec = header.u8();
+  const std::uint32_t sum = header.u32_be();
+  if (header.ok() && version == kVersion && checksum(header.rest()) != sum) return damaged("its checksum does not match");
   const std::uint64_t count = header.varint();
   const std::uint64_t raw_size = header.varint();
   if (!header.ok()) return damaged("its header is cut");
   if (version != kVersion) return damaged("its version is unknown");
-  if (raw_size > kMaxBodyBytes || count > raw_size) return damaged("its sizes are impossible");
+  if (raw_size > kMaxBodyBytes || count > raw_size / kLeastRecordBytes) return damaged("its sizes are impossible");
 
   std::string raw;
   std::string_view body = header.rest();

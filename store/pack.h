@@ -1,9 +1,11 @@
 // Pack: the row format of the outbox. One row holds many records of one stream.
 //
-// Constraints: one row a record costs 3.4-78x its payload in flash writes, packs 2.3-2.8x before compression. Decoding is safe on
-// damaged bytes. Format: version u8 (1), codec u8, varint record count, varint raw size, then the body. Body, raw: for each
-// record zigzag(timestamp - previous timestamp; the first against 0), varint key size + 1 (0 = null), key, varint value size
-// + 1 (0 = null), value. Thread: any (no state but the caller's PackCodec).
+// Constraints: one row a record costs 3.4-78x its payload in flash writes, packs 2.3-2.8x before compression. Decoding is
+// safe on whatever bytes, and a flipped bit is noticed (SQLite has no checksums of its own).
+// Format: version u8 (1), codec u8, u32 checksum of all that follows (XXH3-64, low half), varint record count, varint raw
+// size, then the body, compressed. Body, raw: for each record zigzag(timestamp - previous timestamp; the first against 0),
+// varint key size + 1 (0 = null), key, varint value size + 1 (0 = null), value.
+// Thread: any (no state but the caller's PackCodec).
 #pragma once
 #include <cstdint>
 #include <memory>

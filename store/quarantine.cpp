@@ -24,6 +24,7 @@ result<void> Quarantine::load() {
   if (!bytes) return bytes.error();
   records_ = static_cast<std::uint64_t>(*records);
   bytes_ = static_cast<std::uint64_t>(*bytes);
+  dropped_ = kept_dropped_;
   return {};
 }
 

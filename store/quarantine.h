@@ -1,4 +1,5 @@
-// Quarantine: records that could not go on, kept for a person. Bound: records and bytes; at the bound the oldest goes, counted.
+// Quarantine: records that could not go on, kept for a person. Bound: records and bytes; at the bound the oldest goes, counted
+// since the process started; the newest always stays.
 // Works in the caller's transaction. Thread: store.
 #pragma once
 #include <cstdint>
@@ -14,7 +15,8 @@ class Quarantine {
   Quarantine(Connection& connection, std::uint64_t max_records, std::uint64_t max_bytes)
       : connection_(connection), max_records_(max_records), max_bytes_(max_bytes) {}
   result<void> prepare();
-  result<void> load();
+  result<void> load();   // after a rollback
+  void committed() { kept_dropped_ = dropped_; }
   result<void> add(const QuarantineEntry& entry, Timestamp now_ms);
   result<std::uint64_t> drop(std::int64_t first_id, std::int64_t last_id);
   std::uint64_t records() const { return records_; }
@@ -23,7 +25,7 @@ class Quarantine {
  private:
   Connection& connection_;
   std::uint64_t max_records_, max_bytes_;
-  std::uint64_t records_ = 0, bytes_ = 0, dropped_ = 0;
+  std::uint64_t records_ = 0, bytes_ = 0, dropped_ = 0, kept_dropped_ = 0;
   Statement insert_, oldest_, remove_;
 };
 

@@ -2,13 +2,25 @@
 
 #include <sqlite3.h>
 
+#include <cerrno>
 #include <utility>
 
 namespace rivulet::store {
+namespace {
+
+// A write or a mapping that found no room has changed nothing that counts; a failed fsync may have lost what it was given.
+bool wants_room(sqlite3* db, int code) {
+  const int number = sqlite3_system_errno(db);
+  return (number == ENOSPC || number == EDQUOT) && (code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_SHMSIZE ||
+                                                    code == SQLITE_IOERR_SHMMAP || code == SQLITE_IOERR_SHMOPEN);
+}
+
+}  // namespace
 
 Error sqlite_error(sqlite3* db, const std::string& doing) {
   const int code = db == nullptr ? SQLITE_NOMEM : sqlite3_extended_errcode(db);
-  const std::string text = "store: " + doing + ": " + (db == nullptr ? "out of memory" : sqlite3_errmsg(db));
+  const std::string text = "store: " + doing + ": " + (db == nullptr ? "out of memory" : sqlite3_errmsg(db)) + " [SQLite " + std::to_string(code) + "]";
+  if (db != nullptr && wants_room(db, code)) return {ErrorCode::full, text};
   switch (code & 0xff) {
     case SQLITE_FULL: return {ErrorCode::full, text};
     case SQLITE_BUSY:
@@ -18,9 +30,8 @@ Error sqlite_error(sqlite3* db, const std::string& doing) {
     case SQLITE_NOTADB: return {ErrorCode::corrupt, text};
     case SQLITE_IOERR: return {ErrorCode::unknown_fate, text};
     case SQLITE_PERM:
-    case SQLITE_READONLY:
-    case SQLITE_CANTOPEN: return {ErrorCode::io, text};
-    default: return {ErrorCode::invalid, text};
+    case SQLITE_READONLY: return {ErrorCode::denied, text};
+    default: return {ErrorCode::io, text};
   }
 }
 
@@ -90,7 +101,7 @@ std::optional<std::string> Statement::optional_bytes(int column) const {
 
 result<Connection> Connection::open(const std::string& path, Mode mode, const std::string& vfs) {
   Connection connection;
-  const int flags = (mode == Mode::read_write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY) | SQLITE_OPEN_NOMUTEX;
+  const int flags = (mode == Mode::read_write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY | SQLITE_OPEN_URI) | SQLITE_OPEN_NOMUTEX;
   if (sqlite3_open_v2(path.c_str(), &connection.db_, flags, vfs.empty() ? nullptr : vfs.c_str()) != SQLITE_OK)
     return sqlite_error(connection.db_, "opening " + path);
   sqlite3_extended_result_codes(connection.db_, 1);

@@ -1,7 +1,7 @@
 // SQLite with RAII and result<T>: a Connection, a Statement, a Transaction that rolls back.
 //
 // Thread: a Connection and its Statements belong to one thread. Errors: SQLite's code becomes an ErrorCode in one place
-// (sqlite_error): full and busy can be retried, an I/O error leaves a transaction's fate unknown.
+// (sqlite_error): full and unavailable (busy, no memory) can be retried; after any other a transaction's fate is unknown.
 #pragma once
 #include <cstdint>
 #include <optional>

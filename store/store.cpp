@@ -1,251 +1,86 @@
 #include "store/store.h"
 
-#include <sys/stat.h>
-
-#include <cerrno>
 #include <condition_variable>
-#include <cstring>
 #include <deque>
-#include <filesystem>
 #include <future>
-#include <mutex>
 #include <thread>
 
 #include <spdlog/spdlog.h>
 
 #include "agent/base/check.h"
-#include "agent/base/fault_point.h"
-#include "store/database.h"
-#include "store/outbox.h"
-#include "store/quarantine.h"
+#include "store/engine.h"
 
 namespace rivulet::store {
 namespace {
-constexpr std::int64_t kRetryFirstMs = 50;
-constexpr std::int64_t kRetryMaxMs = 2000;
-constexpr int kVacuumPages = 64;          // a step of incremental vacuum when idle
-constexpr std::int64_t kIdleMs = 1000;
-constexpr std::uint64_t kDropTarget = 16;  // drop-oldest frees 1/16 of the limit at a time
 
-// Below max_page_count: room for PREPARED, positions, trims and the epochs in flight.
-std::uint64_t outbox_limit(std::uint64_t max_bytes) { return max_bytes - std::max<std::uint64_t>(max_bytes / 4, 4ULL << 20); }
+constexpr std::int64_t kRetryFirstMs = 50, kRetryMaxMs = 2000;
+constexpr int kTriesAtTheEnd = 3;  // of an epoch whose commit failed, when the store is being closed
+
+std::int64_t now_us() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 }  // namespace
 
 struct Store::Impl {
-  struct EpochTask {
+  struct Waiting {
     Epoch epoch;
     std::function<void(result<void>)> done;
   };
+  using Guard = std::unique_lock<std::mutex>;
 
-  Options options;
-  const Clock& clock;
-  DirectoryLock lock;
-  Connection connection;
-  Identity identity;
-  Outbox outbox;
-  Quarantine quarantine;
+  const Options options;
+  const DirectoryLock lock;
+  const Identity identity;
+  Engine engine;  // the store thread's alone, once that runs
+  Protected protect;
 
-  std::mutex mutex;
+  mutable std::mutex mutex;
   std::condition_variable wake;
-  std::deque<EpochTask> epochs;
+  std::deque<Waiting> epochs;  // the first one is being committed, or tried again
   std::deque<std::function<void()>> calls;
   bool ending = false;
   StoreStats stats;
   std::function<void()> outbox_grew;
-  std::map<StreamId, Sequence> protected_up_to;
-  std::optional<Error> lost;  // unknown_fate: nothing more is written
-  std::atomic<std::uint64_t> outbox_bytes{0};
-  std::atomic<std::uint64_t> in_flight_bytes{0};
+
+  std::atomic<std::size_t> epochs_waiting{0};
+  std::atomic<std::uint64_t> in_flight_bytes{0}, used_bytes{0};
   std::atomic<bool> disk_full{false};
-  bool synchronous = true;
-  Statement put_position, erase_position, put_fact, erase_fact, get_fact;
   std::thread thread;
 
-  Impl(Options wanted, const Clock& time, DirectoryLock held, Opened opened)
-      : options(std::move(wanted)), clock(time), lock(std::move(held)), connection(std::move(opened.connection)),
-        identity(std::move(opened.identity)), outbox(connection, options.compression),
-        quarantine(connection, options.quarantine_max, options.quarantine_max_bytes) {}
+  Impl(Options wanted, const Clock& clock, DirectoryLock held, Opened opened)
+      : options(std::move(wanted)), lock(std::move(held)), identity(std::move(opened.identity)),
+        engine(options, clock, std::move(opened.connection)) {}
 
-  result<void> prepare() {
-    if (auto done = outbox.prepare(); !done) return done;
-    if (auto done = quarantine.prepare(); !done) return done;
-    const std::pair<Statement*, const char*> statements[] = {
-        {&put_position, "INSERT INTO positions VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = excluded.value"},
-        {&erase_position, "DELETE FROM positions WHERE source = ?1 AND key = ?2"},
-        {&put_fact, "INSERT INTO facts VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value"},
-        {&erase_fact, "DELETE FROM facts WHERE name = ?1"},
-        {&get_fact, "SELECT value FROM facts WHERE name = ?1"}};
-    for (const auto& [statement, sql] : statements) {
-      auto prepared = connection.prepare(sql);
-      if (!prepared) return prepared.error();
-      *statement = std::move(*prepared);
-    }
-    make_ballast(options.directory);
-    publish();
-    return {};
-  }
-
-  void publish() {
-    outbox_bytes = outbox.bytes();
-    struct stat file {}, wal {};
-    const std::string path = database_path(options.directory);
-    const bool has_file = ::stat(path.c_str(), &file) == 0;
-    const bool has_wal = ::stat((path + "-wal").c_str(), &wal) == 0;
-    const std::lock_guard guard(mutex);
-    stats.outbox_bytes = outbox.bytes();
-    stats.outbox_records = outbox.records();
-    stats.quarantine_records = quarantine.records();
-    stats.quarantine_dropped = quarantine.dropped();
-    stats.file_bytes = has_file ? static_cast<std::uint64_t>(file.st_size) : 0;
-    stats.wal_bytes = has_wal ? static_cast<std::uint64_t>(wal.st_size) : 0;
+  void publish(const Guard&) {
+    engine.fill(stats);
     stats.disk_full = disk_full;
+    used_bytes = stats.used_bytes;
   }
 
-  // After an error in a transaction: it was rolled back, so what is in memory is read again.
-  Error failed(Error error) {
-    if (error.code == ErrorCode::unknown_fate || error.code == ErrorCode::corrupt) {
-      error.code = ErrorCode::unknown_fate;
-      error.message += "; whether the last transaction is on disk is unknown, so the process must end and start again from the store";
-      lost = error;
-      return error;
-    }
-    if (auto loaded = outbox.load(); !loaded) lost = Error{ErrorCode::unknown_fate, loaded.error().message};
-    if (auto loaded = quarantine.load(); !loaded) lost = Error{ErrorCode::unknown_fate, loaded.error().message};
-    return lost ? *lost : error;
-  }
-
-  // synchronous=FULL syncs the log at commit; NORMAL leaves that to the next FULL commit, in order.
-  result<void> set_synchronous(bool full) {
-    if (synchronous == full) return {};
-    if (auto set = connection.execute(full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"); !set) return set;
-    synchronous = full;
-    return {};
-  }
-
-  template <class Body>
-  result<void> transact(bool durable, Body body) {
-    if (lost) return *lost;
-    if (auto set = set_synchronous(durable); !set) return set;
-    result<void> outcome = [&]() -> result<void> {
-      auto transaction = Transaction::begin(connection);
-      if (!transaction) return transaction.error();
-      if (auto done = body(); !done) return done;
-      return transaction->commit();
-    }();
-    if (!outcome) return failed(outcome.error());
-    return {};
-  }
-
-  result<void> write(const Epoch& epoch) {
-    const std::int64_t now_ms = clock.wall_ms();
-    return transact(true, [&]() -> result<void> {
-      for (const StreamRecords& records : epoch.streams())
-        if (auto done = outbox.append(records, now_ms); !done) return done;
-      for (const PositionChange& change : epoch.positions()) {
-        auto& statement = change.value ? put_position : erase_position;
-        statement.bind(1, std::string_view(change.source)).bind(2, std::string_view(change.key));
-        if (change.value) statement.bind_blob(3, *change.value);
-        if (auto done = statement.run(); !done) return done;
-      }
-      for (const QuarantineEntry& entry : epoch.quarantined())
-        if (auto done = quarantine.add(entry, now_ms); !done) return done;
-      fault_point("store.before_commit");
-      return {};
-    });
-  }
-
-  // What to do about a full disk before the same epoch is tried again.
-  void make_room(bool first) {
-    if (first) spdlog::error("store: the disk of {} is full; nothing is acknowledged until there is room (free space there, or raise its size)", options.directory);
-    release_ballast(options.directory);
-    if (auto done = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"); !done) spdlog::debug("store: checkpoint on a full disk: {}", done.error().message);
-  }
-
-  void commit(EpochTask& task, std::unique_lock<std::mutex>& guard) {
-    const std::size_t size = task.epoch.size_bytes();
-    std::int64_t wait_ms = kRetryFirstMs;
+  void run() {
+    Guard guard(mutex);
+    std::int64_t sleep_ms = 0;
     for (;;) {
-      guard.unlock();
-      const std::int64_t begin_us = now_us();
-      auto outcome = write(task.epoch);
-      if (outcome || lost) {
-        if (outcome) fault_point("store.after_commit");
-        if (outcome && disk_full.exchange(false)) {
-          spdlog::info("store: the disk takes writes again");
-          make_ballast(options.directory);
-        }
-        const bool grew = outcome && !task.epoch.streams().empty();
-        in_flight_bytes -= size;
-        if (outcome) drop_to_limit();
-        publish();
-        {
-          const std::lock_guard counted(mutex);
-          ++stats.commits;
-          stats.last_commit_us = static_cast<std::uint64_t>(now_us() - begin_us);
-        }
-        if (task.done) task.done(outcome);
-        guard.lock();
-        if (grew && outbox_grew) {
-          auto call = outbox_grew;
-          guard.unlock();
-          call();
-          guard.lock();
-        }
-        return;
-      }
-      const bool full = outcome.error().code == ErrorCode::full;
-      const bool first = full && !disk_full.exchange(true);
-      if (full) make_room(first);
-      else spdlog::warn("{}; the epoch is kept and tried again", outcome.error().message);
-      publish();
-      guard.lock();
-      ++stats.commit_failures;
-      // The forwarder's calls go on meanwhile: they are what frees room.
-      const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(wait_ms);
-      while (wake.wait_until(guard, until, [&] { return !calls.empty() || ending; })) {
-        if (!calls.empty()) run_call(guard);
-        else if (ending) break;
-      }
-      if (ending && calls.empty() && wait_ms >= kRetryMaxMs) {  // given every chance: it was never acknowledged, its sources send it again
+      const auto wanted = [&] { return ending || !epochs.empty() || !calls.empty(); };
+      if (!wake.wait_for(guard, std::chrono::milliseconds(sleep_ms), wanted)) {
         guard.unlock();
-        if (task.done) task.done(Error{ErrorCode::full, outcome.error().message});
+        sleep_ms = engine.background();
         guard.lock();
-        in_flight_bytes -= size;
-        return;
+        publish(guard);
+        continue;
       }
-      wait_ms = std::min(wait_ms * 2, kRetryMaxMs);
-      if (ending) wait_ms = std::max<std::int64_t>(wait_ms, kRetryMaxMs / 2);
+      if (!calls.empty()) run_call(guard);
+      if (!epochs.empty()) commit_first(guard);
+      // Soon after work, so that what rides is not older than a second and trimming goes on.
+      sleep_ms = engine.rides() ? 1000 : engine.outbox().wants_trim() ? 0 : 1000;
+      if (ending && epochs.empty() && calls.empty()) break;
     }
+    guard.unlock();
+    if (auto done = engine.flush(); !done && !engine.lost()) spdlog::warn("{}", done.error().message);
   }
 
-  void drop_to_limit() {
-    const std::uint64_t limit = outbox_limit(options.max_bytes);
-    if (options.when_full != WhenFull::drop_oldest || outbox.bytes() <= limit) return;
-    std::uint64_t dropped = 0;
-    auto outcome = transact(false, [&]() -> result<void> {
-      while (outbox.bytes() > limit - limit / kDropTarget) {
-        std::map<StreamId, Sequence> keep;
-        {
-          const std::lock_guard guard(mutex);
-          keep = protected_up_to;
-        }
-        auto count = outbox.drop_oldest(keep);
-        if (!count) return count.error();
-        if (*count == 0) break;
-        dropped += *count;
-      }
-      return {};
-    });
-    if (!outcome) {
-      spdlog::warn("{}; the oldest records were not dropped", outcome.error().message);
-      return;
-    }
-    spdlog::warn("store: storage limit reached: {} oldest records dropped, gap records go out in their place (storage.when_full: drop-oldest)", dropped);
-    const std::lock_guard guard(mutex);
-    stats.dropped_records += dropped;
-  }
-
-  void run_call(std::unique_lock<std::mutex>& guard) {
+  void run_call(Guard& guard) {
     auto call = std::move(calls.front());
     calls.pop_front();
     guard.unlock();
@@ -253,74 +88,109 @@ struct Store::Impl {
     guard.lock();
   }
 
-  void idle() {
-    if (lost) return;
-    auto free_pages = connection.integer("PRAGMA freelist_count");
-    auto all_pages = connection.integer("PRAGMA page_count");
-    if (free_pages && all_pages && *free_pages > 256 && *free_pages * 4 > *all_pages) {
-      if (auto set = set_synchronous(false); !set) return;
-      if (auto done = connection.execute("PRAGMA incremental_vacuum(" + std::to_string(kVacuumPages) + ")"); !done)
-        spdlog::debug("store: vacuum: {}", done.error().message);
-    }
-  }
-
-  void run() {
-    std::unique_lock guard(mutex);
+  void commit_first(Guard& guard) {
+    const Waiting& first = epochs.front();  // stays at its place: the deque only grows at its end meanwhile
+    std::int64_t wait_ms = kRetryFirstMs;
+    int tries_at_the_end = 0;
     for (;;) {
-      const bool woken = wake.wait_for(guard, std::chrono::milliseconds(kIdleMs * (outbox.bytes() == 0 ? 30 : 1)), [&] { return ending || !epochs.empty() || !calls.empty(); });
-      if (!woken) {
+      guard.unlock();
+      const std::int64_t begin_us = now_us();
+      const auto outcome = engine.write(first.epoch);
+      if (outcome || engine.lost()) return finish(outcome, begin_us, guard);
+      const bool full = outcome.error().code == ErrorCode::full;
+      if (full && !disk_full.exchange(true))
+        spdlog::error("{}; nothing is acknowledged until there is room: free space in {} or raise agent.storage.max", outcome.error().message, options.directory);
+      if (!full) spdlog::warn("{}; the epoch is kept and tried again", outcome.error().message);
+      guard.lock();
+      ++stats.commit_failures;
+      publish(guard);
+      if (ending && ++tries_at_the_end >= kTriesAtTheEnd) {
+        // It was never acknowledged: its sources send it again. What came after it cannot be written without it.
+        engine.give_up({ErrorCode::unavailable, "store: closed before it could write: " + outcome.error().message});
         guard.unlock();
-        idle();
-        publish();
-        guard.lock();
-        continue;
+        return finish(*engine.lost(), begin_us, guard);
       }
-      if (!calls.empty()) run_call(guard);
-      if (!epochs.empty()) {
-        EpochTask task = std::move(epochs.front());
-        epochs.pop_front();
-        commit(task, guard);
-      }
-      if (ending && epochs.empty() && calls.empty()) return;
+      // The forwarder's calls go on meanwhile: they are what makes room.
+      const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(ending ? kRetryFirstMs : wait_ms);
+      while (wake.wait_until(guard, until, [&] { return !calls.empty() || (ending && tries_at_the_end == 0); }) && !calls.empty()) run_call(guard);
+      wait_ms = std::min(wait_ms * 2, kRetryMaxMs);
     }
   }
 
-  static std::int64_t now_us() {
-    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  // Takes the first epoch off and tells whoever handed it over. Called unlocked, returns locked.
+  void finish(const result<void>& outcome, std::int64_t begin_us, Guard& guard) {
+    if (outcome && disk_full.exchange(false)) {
+      spdlog::info("store: the disk takes writes again");
+      engine.disk_took_a_write();
+    }
+    if (outcome) engine.drop_to_limit(protect);
+    guard.lock();
+    Waiting first = std::move(epochs.front());
+    epochs.pop_front();
+    in_flight_bytes -= first.epoch.size_bytes();
+    --epochs_waiting;
+    if (outcome) {
+      ++stats.commits;
+      stats.last_commit_us = static_cast<std::uint64_t>(now_us() - begin_us);
+    }
+    publish(guard);
+    const auto grew = outcome && !first.epoch.streams().empty() ? outbox_grew : nullptr;
+    guard.unlock();
+    if (first.done) first.done(outcome);
+    if (grew) grew();
+    first = {};  // its memory goes before the next one is waited for
+    guard.lock();
   }
 
   // Carries `body` out on the store thread and waits for it.
-  template <class T>
-  result<T> call(std::function<result<T>()> body) {
-    std::promise<result<T>> promise;
-    auto answer = promise.get_future();
+  template <class T, class Body>
+  result<T> call(const Body& body) {
+    RV_CHECK(std::this_thread::get_id() != thread.get_id(), "the store thread does not wait for itself");
+    const auto promise = std::make_shared<std::promise<result<T>>>();  // outlives set_value(), whoever is faster
+    auto answer = promise->get_future();
     {
       const std::lock_guard guard(mutex);
       RV_CHECK(!ending, "nobody calls a store that is being closed");
-      calls.push_back([&promise, &body, this] {
-        if (lost) promise.set_value(*lost);
-        else promise.set_value(body());
+      calls.emplace_back([&, promise] {
+        result<T> outcome = engine.lost() ? result<T>(*engine.lost()) : result<T>(body());
+        {
+          const Guard published(mutex);
+          publish(published);
+        }
+        promise->set_value(std::move(outcome));
       });
     }
     wake.notify_one();
     return answer.get();
   }
+
+  // Changes of epochs that are handed over and not yet durable: they were made in order and will be.
+  void overlay(const std::string& source, Engine::Positions& positions) {
+    const std::lock_guard guard(mutex);
+    for (const Waiting& waiting : epochs)
+      for (const PositionChange& change : waiting.epoch.positions()) {
+        if (change.source != source) continue;
+        if (change.value) positions[change.key] = *change.value;
+        else positions.erase(change.key);
+      }
+  }
 };
 
 result<std::unique_ptr<Store>> Store::open(Options options, const Clock& clock) {
-  if (options.max_bytes < (8ULL << 20)) return Error{ErrorCode::invalid, "store: agent.storage.max must be at least 8MiB"};
-  std::error_code error;
-  std::filesystem::create_directories(options.directory, error);
-  if (error) return Error{ErrorCode::io, "store: cannot make " + options.directory + ": " + error.message() + "; make it by hand or set agent.state"};
-  ::chmod(options.directory.c_str(), 0700);
+  if (options.directory.empty()) return Error{ErrorCode::invalid, "store: agent.state is empty"};
+  if (auto made = make_directory(options.directory); !made) return made.error();
   auto lock = DirectoryLock::take(options.directory);
   if (!lock) return lock.error();
   auto opened = open_database(options, clock);
   if (!opened) return opened.error();
   auto impl = std::make_unique<Impl>(std::move(options), clock, std::move(*lock), std::move(*opened));
-  if (auto prepared = impl->prepare(); !prepared) return prepared.error();
+  if (auto prepared = impl->engine.prepare(); !prepared) return prepared.error();
   Impl* running = impl.get();
-  impl->thread = std::thread([running] {
+  {
+    const Impl::Guard guard(running->mutex);
+    running->publish(guard);
+  }
+  running->thread = std::thread([running] {
     ::pthread_setname_np(::pthread_self(), "store");
     running->run();
   });
@@ -340,37 +210,9 @@ Store::~Store() {
 
 const Identity& Store::identity() const { return impl_->identity; }
 
-result<StreamInfo> Store::stream(const std::string& name, const std::string& topic) {
-  return impl_->call<StreamInfo>([&]() -> result<StreamInfo> {
-    result<StreamInfo> found = StreamInfo{};
-    auto done = impl_->transact(true, [&]() -> result<void> {
-      found = impl_->outbox.stream(name, topic);
-      if (!found) return found.error();
-      return {};
-    });
-    if (!done) return done.error();
-    return found;
-  });
-}
-
-result<std::map<std::string, std::string>> Store::positions(const std::string& source) {
-  using Positions = std::map<std::string, std::string>;
-  return impl_->call<Positions>([&]() -> result<Positions> {
-    auto select = impl_->connection.prepare("SELECT key, value FROM positions WHERE source = ?1");
-    if (!select) return select.error();
-    select->bind(1, std::string_view(source));
-    Positions found;
-    for (;;) {
-      auto row = select->step();
-      if (!row) return row.error();
-      if (!*row) return found;
-      found.emplace(select->bytes(0), select->bytes(1));
-    }
-  });
-}
-
 void Store::commit(Epoch epoch, std::function<void(result<void>)> done) {
   impl_->in_flight_bytes += epoch.size_bytes();
+  ++impl_->epochs_waiting;
   {
     const std::lock_guard guard(impl_->mutex);
     RV_CHECK(!impl_->ending, "no epoch comes after the store is being closed");
@@ -380,9 +222,10 @@ void Store::commit(Epoch epoch, std::function<void(result<void>)> done) {
 }
 
 bool Store::has_room() const {
-  if (impl_->disk_full) return false;
-  if (impl_->options.when_full == WhenFull::drop_oldest) return true;
-  return impl_->outbox_bytes + impl_->in_flight_bytes < outbox_limit(impl_->options.max_bytes);
+  const Limits limits = Limits::of(impl_->options);
+  if (impl_->disk_full || impl_->epochs_waiting >= impl_->options.epochs_in_flight) return false;
+  const std::uint64_t limit = impl_->options.when_full == WhenFull::drop_oldest ? limits.page_cap : limits.outbox_max;
+  return impl_->used_bytes + impl_->in_flight_bytes < limit;
 }
 
 StoreStats Store::stats() const {
@@ -390,80 +233,35 @@ StoreStats Store::stats() const {
   return impl_->stats;
 }
 
-result<std::vector<StreamInfo>> Store::streams() {
-  return impl_->call<std::vector<StreamInfo>>([&]() -> result<std::vector<StreamInfo>> { return impl_->outbox.streams(); });
+result<StreamInfo> Store::stream(const std::string& name, const std::string& topic) {
+  return impl_->call<StreamInfo>([&] { return impl_->engine.stream(name, topic); });
 }
 
-result<std::vector<Pack>> Store::read(StreamId stream, Sequence after, std::size_t max_bytes) {
-  return impl_->call<std::vector<Pack>>([&] { return impl_->outbox.read(stream, after, max_bytes); });
-}
-
-result<std::optional<std::string>> Store::fact(const std::string& name) {
-  using Fact = std::optional<std::string>;
-  return impl_->call<Fact>([&]() -> result<Fact> {
-    Statement& get = impl_->get_fact;
-    get.bind(1, std::string_view(name));
-    auto row = get.step();
-    if (!row) return row.error();
-    Fact found;
-    if (*row) found = get.optional_bytes(0);
-    get.reset();
+result<std::map<std::string, std::string>> Store::positions(const std::string& source) {
+  return impl_->call<Engine::Positions>([&] {
+    auto found = impl_->engine.positions(source);
+    if (found) impl_->overlay(source, *found);
     return found;
   });
 }
 
-result<void> Store::change(ForwardChange change) {
-  auto outcome = impl_->call<bool>([&]() -> result<bool> {
-    const std::int64_t now_ms = impl_->clock.wall_ms();
-    if (!change.acknowledged.empty()) fault_point("store.before_trim");
-    auto body = [&]() -> result<void> {
-      for (const auto& [name, value] : change.facts) {
-        Statement& statement = value ? impl_->put_fact : impl_->erase_fact;
-        statement.bind(1, std::string_view(name));
-        if (value) statement.bind_blob(2, *value);
-        if (auto done = statement.run(); !done) return done;
-      }
-      for (const auto& [stream, last] : change.acknowledged)
-        if (auto done = impl_->outbox.acknowledge(stream, last); !done) return done;
-      for (const ForwardChange::Gap& gap : change.gaps) {
-        auto taken = impl_->outbox.make_gap(gap.stream, gap.first, gap.last, gap.reason, now_ms);
-        if (!taken) return taken.error();
-        if (!gap.quarantine) continue;
-        std::string topic;
-        for (const StreamInfo& info : impl_->outbox.streams())
-          if (info.id == gap.stream) topic = info.topic;
-        for (PackRecord& record : *taken) {
-          QuarantineEntry entry;
-          entry.step = "forward";
-          entry.reason = gap.reason;
-          entry.key = std::move(record.key);
-          entry.value = std::move(record.value);
-          entry.timestamp_ms = record.timestamp_ms;
-          entry.topic = topic;
-          if (auto done = impl_->quarantine.add(entry, now_ms); !done) return done;
-        }
-      }
-      return {};
-    };
-    auto done = impl_->transact(change.durable, body);
-    if (!done && done.error().code == ErrorCode::full) {  // checkpoint first, then the deletes: the other order wedged for good on ext4
-      impl_->make_room(!impl_->disk_full.exchange(true));
-      done = impl_->transact(change.durable, body);
-    }
-    if (!done) return done.error();
-    if (!change.acknowledged.empty()) fault_point("store.after_trim");
-    impl_->publish();
-    return true;
-  });
-  if (!outcome) return outcome.error();
-  return {};
+result<std::vector<StreamInfo>> Store::streams() {
+  return impl_->call<std::vector<StreamInfo>>([&] { return impl_->engine.streams(); });
 }
 
-void Store::protect(const std::vector<ForwardChange::Acknowledged>& sending) {
-  const std::lock_guard guard(impl_->mutex);
-  impl_->protected_up_to.clear();
-  for (const auto& [stream, last] : sending) impl_->protected_up_to[stream] = last;
+result<std::vector<Pack>> Store::read(StreamId stream, Sequence after, std::size_t max_bytes) {
+  return impl_->call<std::vector<Pack>>([&] { return impl_->engine.read(stream, after, max_bytes); });
 }
+
+result<std::optional<std::string>> Store::fact(const std::string& name) {
+  return impl_->call<std::optional<std::string>>([&] { return impl_->engine.fact(name); });
+}
+
+result<void> Store::change(ForwardChange change) {
+  return impl_->call<void>([&] { return impl_->engine.change(std::move(change)); });
+}
+
+void Store::protect(const std::vector<ForwardChange::Acknowledged>& sending) { impl_->protect.set(sending); }
 
 void Store::on_outbox(std::function<void()> wake) {
   const std::lock_guard guard(impl_->mutex);
@@ -471,20 +269,11 @@ void Store::on_outbox(std::function<void()> wake) {
 }
 
 result<std::vector<Store::Quarantined>> Store::quarantined(std::int64_t after_id, std::size_t limit) {
-  return impl_->call<std::vector<Quarantined>>([&] { return list_quarantine(impl_->connection, after_id, limit); });
+  return impl_->call<std::vector<Quarantined>>([&] { return impl_->engine.quarantined(after_id, limit); });
 }
 
 result<std::uint64_t> Store::drop_quarantined(std::int64_t first_id, std::int64_t last_id) {
-  return impl_->call<std::uint64_t>([&]() -> result<std::uint64_t> {
-    result<std::uint64_t> dropped = std::uint64_t{0};
-    auto done = impl_->transact(true, [&]() -> result<void> {
-      dropped = impl_->quarantine.drop(first_id, last_id);
-      if (!dropped) return dropped.error();
-      return {};
-    });
-    if (!done) return done.error();
-    return dropped;
-  });
+  return impl_->call<std::uint64_t>([&] { return impl_->engine.drop_quarantined(first_id, last_id); });
 }
 
 }  // namespace rivulet::store

@@ -3,8 +3,8 @@
 // Life: open() (start-up, blocks), then the thread runs until destruction, which waits for commits already handed over.
 // Threads: each method says who calls it. No method may be called from the store thread itself.
 // Errors: unknown_fate means the transaction's outcome is unknown: end the process and start again from the store.
-// Bounds: at most Options::epochs_in_flight epochs wait; the outbox holds at most Options::outbox_max_bytes (whoever fills
-// epochs asks has_room() first; a handed-over epoch always fits in the reserve above that limit).
+// Bounds: whoever fills epochs asks has_room() first: it is false while Options::epochs_in_flight epochs wait, and above
+// StoreStats::outbox_max_bytes; a handed-over epoch fits in the reserve above that limit.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -26,13 +26,15 @@ enum class WhenFull { refuse, drop_oldest };
 enum class Compression { none, lz4, zstd };
 
 struct Options {
-  std::string directory;  // holds rivulet.db, `identity`, ballast; made if missing (0700)
+  std::string directory;  // holds rivulet.db, `identity`, `ballast`, `lock`; made if missing (0700)
   std::string agent_id;
   std::uint64_t max_bytes = 1ULL << 30;  // storage.max; the outbox limit is derived and lies below it
   WhenFull when_full = WhenFull::refuse;
   Compression compression = Compression::zstd;
   std::uint64_t quarantine_max = 10'000;  // records; at the bound the oldest is dropped and counted
   std::uint64_t quarantine_max_bytes = 16ULL << 20;
+  std::size_t epochs_in_flight = 4;           // with so many handed over and not yet durable has_room() is false
+  std::size_t epoch_max_bytes = 1024 * 1024;  // about what an epoch holds at most; sizes the reserve above the outbox limit
   std::string vfs;  // SQLite VFS name; empty = default (a seam for tests)
 };
 
@@ -43,6 +45,7 @@ struct StreamInfo {
   std::string topic;
   Sequence last = 0;          // last sequence number given (durable)
   Sequence acknowledged = 0;  // last one that Kafka has for good; what is in (acknowledged, last] is in the outbox
+  std::uint64_t bytes = 0;    // of its packs as stored, also of those acknowledged and not yet removed
 };
 
 // Records of one stream, decoded, contiguous: record i has sequence `first + i`.
@@ -86,6 +89,8 @@ struct Identity {
 struct StoreStats {
   std::uint64_t outbox_records = 0;
   std::uint64_t outbox_bytes = 0;  // compressed, as stored
+  std::uint64_t used_bytes = 0;        // of the file: pages in use, all tables; has_room() holds it against outbox_max_bytes
+  std::uint64_t outbox_max_bytes = 0;
   std::uint64_t file_bytes = 0;
   std::uint64_t wal_bytes = 0;
   std::uint64_t commits = 0;
@@ -111,7 +116,7 @@ class Store {
   result<std::map<std::string, std::string>> positions(const std::string& source);
 
   // --- io thread ---
-  // Hands the epoch over. `done` runs on the store thread when it is durable, or with unknown_fate. A commit that failed
+  // Hands the epoch over. Its streams must go on where they ended (check). `done` runs on the store thread when it is durable, or with unknown_fate. A commit that failed
   // with its fate known (disk full, busy) is retried unchanged until it succeeds; stats().disk_full says so meanwhile.
   void commit(Epoch epoch, std::function<void(result<void>)> done);
   bool has_room() const;      // any thread: outbox below its limit and the disk takes writes
@@ -125,6 +130,7 @@ class Store {
   result<std::optional<std::string>> fact(const std::string& name);
   result<void> change(ForwardChange change);
   // What is being sent or is PREPARED, up to these sequence numbers: drop-oldest leaves it alone. Replaces the last call's.
+  // Until the first call of this process nothing is dropped while the fact "prepared" exists.
   void protect(const std::vector<ForwardChange::Acknowledged>& sending);
   // Called on the store thread after a commit added to the outbox; must only wake the forwarder. Set before the first commit.
   void on_outbox(std::function<void()> wake);

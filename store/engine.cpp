@@ -1,0 +1,342 @@
+#include "store/engine.h"
+
+#include <sys/stat.h>
+
+#include <spdlog/spdlog.h>
+
+#include "agent/base/fault_point.h"
+
+namespace rivulet::store {
+namespace {
+
+constexpr std::uint64_t kTrimPacks = 256;          // removed in one transaction: 16 MiB of records before compression
+constexpr std::uint64_t kTrimPacksWhenFull = 16;   // few pages to write
+constexpr std::size_t kMaxRiding = 64;
+constexpr std::uint64_t kDropBytesAtOnce = 8ULL << 20;
+constexpr std::int64_t kShrinkEveryMs = 1000, kSleepMs = 30'000;
+constexpr std::int64_t kTellDropsEveryMs = 60'000;
+
+std::uint64_t file_size(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
+}
+
+}  // namespace
+
+void Protected::set(const std::vector<ForwardChange::Acknowledged>& sending) {
+  std::map<StreamId, Sequence> up_to;
+  for (const auto& [stream, last] : sending) up_to[stream] = last;
+  const std::lock_guard guard(mutex_);
+  up_to_ = std::move(up_to);
+}
+
+std::optional<std::map<StreamId, Sequence>> Protected::get() const {
+  const std::lock_guard guard(mutex_);
+  return up_to_;
+}
+
+Engine::Engine(const Options& options, const Clock& clock, Connection connection)
+    : options_(options), clock_(clock), connection_(std::move(connection)),
+      room_(connection_, options.directory, Limits::of(options)), outbox_(connection_, options.compression),
+      quarantine_(connection_, options.quarantine_max, Limits::of(options).quarantine) {}
+
+result<void> Engine::prepare() {
+  if (auto done = outbox_.prepare(); !done) return done;
+  if (auto done = quarantine_.prepare(); !done) return done;
+  const std::pair<Statement*, const char*> statements[] = {
+      {&put_position_, "INSERT INTO positions VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = excluded.value"},
+      {&erase_position_, "DELETE FROM positions WHERE source = ?1 AND key = ?2"},
+      {&get_positions_, "SELECT key, value FROM positions WHERE source = ?1"},
+      {&put_fact_, "INSERT INTO facts VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value"},
+      {&erase_fact_, "DELETE FROM facts WHERE name = ?1"},
+      {&get_fact_, "SELECT value FROM facts WHERE name = ?1"}};
+  for (const auto& [statement, sql] : statements) {
+    auto prepared = connection_.prepare(sql);
+    if (!prepared) return prepared.error();
+    *statement = std::move(*prepared);
+  }
+  return room_.prepare();
+}
+
+// After an error nothing of the transaction is there (it was rolled back), so what is in memory is read again; unless the
+// error is one after which nobody can say that.
+result<void> Engine::checked(result<void> outcome) {
+  if (outcome || lost_) return outcome;
+  Error error = outcome.error();
+  if (error.code == ErrorCode::full || error.code == ErrorCode::unavailable) {
+    auto loaded = outbox_.load();
+    if (loaded) loaded = quarantine_.load();
+    if (loaded) return error;
+    error = loaded.error();
+  }
+  if (error.code == ErrorCode::corrupt) mark_damaged(options_.directory, error.message);
+  error.code = ErrorCode::unknown_fate;
+  error.message += "; whether the last transaction is on disk is unknown, so the process must end and start again from the store";
+  lost_ = error;
+  return error;
+}
+
+template <class Body>
+result<void> Engine::attempt(bool emergency, std::uint64_t trim_packs, const Body& body) {
+  bool trims = false;
+  const auto all = [&]() -> result<void> {
+    if (auto set = room_.open_emergency(emergency); !set) return set;
+    auto transaction = Transaction::begin(connection_);
+    if (!transaction) return transaction.error();
+    for (const ForwardChange& change : riding_) {
+      trims = trims || !change.acknowledged.empty();
+      if (auto done = apply(change); !done) return done;
+    }
+    if (auto done = body(trims); !done) return done;
+    if (auto done = outbox_.trim(trim_packs); !done) return done.error();
+    if (trims) fault_point("store.before_trim");
+    return transaction->commit();
+  };
+  if (auto done = checked(all()); !done) return done;
+  riding_.clear();
+  quarantine_.committed();
+  if (trims) fault_point("store.after_trim");
+  // The transaction is there: what fails from here on must not have it written once more.
+  if (checked(room_.measure())) (void)checked(room_.checkpoint_if_due());
+  if (lost_) return *lost_;
+  return {};
+}
+
+template <class Body>
+result<void> Engine::transact(bool emergency, const Body& body) {
+  if (lost_) return *lost_;
+  auto outcome = attempt(emergency, kTrimPacks, body);
+  if (outcome || outcome.error().code != ErrorCode::full) return outcome;
+  make_room();
+  if (lost_) return *lost_;
+  return attempt(emergency, kTrimPacksWhenFull, body);
+}
+
+// Ballast, checkpoint, delete in small batches, checkpoint.
+void Engine::make_room() {
+  if (room_.release_ballast()) spdlog::warn("store: the disk of {} is full: the ballast was given back to it", options_.directory);
+  if (auto done = checked(room_.checkpoint()); !done) return;
+  const auto nothing = [](bool&) -> result<void> { return {}; };
+  while (rides() || outbox_.wants_trim())
+    if (auto done = attempt(true, kTrimPacksWhenFull, nothing); !done) break;
+  if (!lost_) (void)checked(room_.checkpoint());
+}
+
+void Engine::disk_took_a_write() { room_.restore_ballast(); }
+
+result<void> Engine::write(const Epoch& epoch) {
+  const std::int64_t now_ms = clock_.wall_ms();
+  auto outcome = transact(false, [&](bool&) -> result<void> {
+    for (const StreamRecords& records : epoch.streams())
+      if (auto done = outbox_.append(records, now_ms); !done) return done;
+    for (const PositionChange& change : epoch.positions()) {
+      Statement& statement = change.value ? put_position_ : erase_position_;
+      statement.bind(1, std::string_view(change.source)).bind_blob(2, change.key);
+      if (change.value) statement.bind_blob(3, *change.value);
+      if (auto done = statement.run(); !done) return done;
+    }
+    for (const QuarantineEntry& entry : epoch.quarantined())
+      if (auto done = quarantine_.add(entry, now_ms); !done) return done;
+    fault_point("store.before_commit");
+    return {};
+  });
+  if (outcome) fault_point("store.after_commit");
+  return outcome;
+}
+
+result<void> Engine::apply_gap(const ForwardChange::Gap& gap, Timestamp now_ms) {
+  return outbox_.make_gap(gap, now_ms, [&](PackRecord record) -> result<void> {
+    if (!gap.quarantine) return {};
+    QuarantineEntry entry;
+    entry.step = "forward";
+    entry.reason = gap.reason;
+    entry.key = std::move(record.key);
+    entry.value = std::move(record.value);
+    entry.timestamp_ms = record.timestamp_ms;
+    entry.topic = outbox_.find(gap.stream)->topic;
+    return quarantine_.add(entry, now_ms);
+  });
+}
+
+result<void> Engine::apply(const ForwardChange& change) {
+  for (const auto& [name, value] : change.facts) {
+    Statement& statement = value ? put_fact_ : erase_fact_;
+    statement.bind(1, std::string_view(name));
+    if (value) statement.bind_blob(2, *value);
+    if (auto done = statement.run(); !done) return done;
+  }
+  for (const auto& [stream, last] : change.acknowledged)
+    if (auto done = outbox_.acknowledge(stream, last); !done) return done;
+  const std::int64_t now_ms = clock_.wall_ms();
+  for (const ForwardChange::Gap& gap : change.gaps)
+    if (auto done = apply_gap(gap, now_ms); !done) return done;
+  return {};
+}
+
+result<void> Engine::change(ForwardChange change) {
+  if (lost_) return *lost_;
+  const auto within = [&](StreamId stream, Sequence first, Sequence last) {
+    const StreamInfo* info = outbox_.find(stream);
+    return info != nullptr && first <= last && last <= info->last;
+  };
+  for (const auto& [stream, last] : change.acknowledged)
+    if (!within(stream, 0, last)) return Error{ErrorCode::invalid, "store: a record is acknowledged that the outbox never held"};
+  for (const ForwardChange::Gap& gap : change.gaps)
+    if (gap.first == 0 || !within(gap.stream, gap.first, gap.last)) return Error{ErrorCode::invalid, "store: a gap lies outside its stream"};
+  if (!change.durable && riding_.size() < kMaxRiding) {
+    riding_.push_back(std::move(change));
+    return {};
+  }
+  return transact(true, [&](bool& trims) {
+    trims = trims || !change.acknowledged.empty();
+    return apply(change);
+  });
+}
+
+result<void> Engine::flush() {
+  if (lost_) return *lost_;
+  if (!rides()) return {};
+  return transact(true, [](bool&) -> result<void> { return {}; });
+}
+
+result<StreamInfo> Engine::stream(const std::string& name, const std::string& topic) {
+  for (const StreamInfo& info : outbox_.streams())
+    if (info.name == name && info.topic == topic) return info;
+  if (outbox_.streams().size() >= kMaxStreams) return Error{ErrorCode::invalid, "store: no more than 32767 streams fit into one store"};
+  StreamInfo made;
+  auto done = transact(true, [&](bool&) -> result<void> {
+    auto stream = outbox_.stream(name, topic);
+    if (!stream) return stream.error();
+    made = std::move(*stream);
+    return {};
+  });
+  if (!done) return done.error();
+  return made;
+}
+
+result<Engine::Positions> Engine::positions(const std::string& source) {
+  if (lost_) return *lost_;
+  Positions found;
+  get_positions_.bind(1, std::string_view(source));
+  for (;;) {
+    auto row = get_positions_.step();
+    if (!row) return checked(row.error()).error();
+    if (!*row) break;
+    found.emplace(get_positions_.bytes(0), get_positions_.bytes(1));
+  }
+  get_positions_.reset();
+  return found;
+}
+
+result<std::vector<StreamInfo>> Engine::streams() {
+  if (auto done = flush(); !done) return done.error();
+  return outbox_.streams();
+}
+
+result<std::vector<Pack>> Engine::read(StreamId stream, Sequence after, std::size_t max_bytes) {
+  if (lost_) return *lost_;
+  for (const ForwardChange& change : riding_)
+    if (!change.gaps.empty()) {
+      if (auto done = flush(); !done) return done.error();
+      break;
+    }
+  for (;;) {
+    auto packs = outbox_.read(stream, after, max_bytes);
+    if (!packs) return checked(packs.error()).error();
+    const auto damaged = outbox_.damaged();
+    if (!damaged) return packs;
+    // One bad pack must not hold up its stream for ever: its bytes are kept, and the gap says what is missing.
+    spdlog::error("store: {} in stream {}, records {} to {}; a gap record goes out for them and the stored bytes are in the quarantine table", damaged->reason,
+                  stream, damaged->first, damaged->last);
+    auto done = transact(true, [&](bool&) { return apply_gap(*damaged, clock_.wall_ms()); });
+    if (!done) return done.error();
+  }
+}
+
+result<std::optional<std::string>> Engine::fact(const std::string& name) {
+  if (auto done = flush(); !done) return done.error();
+  get_fact_.bind(1, std::string_view(name));
+  auto row = get_fact_.step();
+  if (!row) return checked(row.error()).error();
+  std::optional<std::string> found;
+  if (*row) found = get_fact_.optional_bytes(0);
+  get_fact_.reset();
+  return found;
+}
+
+result<std::vector<Store::Quarantined>> Engine::quarantined(std::int64_t after_id, std::size_t limit) {
+  if (auto done = flush(); !done) return done.error();
+  return list_quarantine(connection_, after_id, limit);
+}
+
+result<std::uint64_t> Engine::drop_quarantined(std::int64_t first_id, std::int64_t last_id) {
+  std::uint64_t dropped = 0;
+  auto done = transact(true, [&](bool&) -> result<void> {
+    auto count = quarantine_.drop(first_id, last_id);
+    if (!count) return count.error();
+    dropped = *count;
+    return {};
+  });
+  if (!done) return done.error();
+  return dropped;
+}
+
+void Engine::drop_to_limit(const Protected& protect) {
+  const Limits& limits = room_.limits();
+  if (options_.when_full != WhenFull::drop_oldest || lost_ || room_.used_bytes() <= limits.outbox_max) return;
+  if (!protect.get()) {
+    const auto prepared = fact(kPreparedFact);
+    if (!prepared || *prepared) return;  // the forwarder has not yet said what it covers
+  }
+  std::uint64_t all = 0;
+  bool more = true;
+  while (more && room_.used_bytes() > limits.drop_to) {
+    std::uint64_t dropped = 0;
+    const std::uint64_t wanted = std::min(room_.used_bytes() - limits.drop_to, kDropBytesAtOnce);
+    auto done = transact(true, [&](bool&) -> result<void> {
+      dropped = 0;
+      const std::uint64_t before = outbox_.bytes();
+      while (before - std::min(before, outbox_.bytes()) < wanted) {
+        auto count = outbox_.drop_oldest(protect.get().value_or(std::map<StreamId, Sequence>{}));
+        if (!count) return count.error();
+        if (*count == 0) break;
+        dropped += *count;
+      }
+      return {};
+    });
+    more = done.has_value() && dropped > 0;
+    if (done) all += dropped;
+  }
+  if (all == 0) return;
+  dropped_records_ += all;
+  if (dropped_told_ms_ && clock_.steady_ms() - *dropped_told_ms_ < kTellDropsEveryMs) return;
+  dropped_told_ms_ = clock_.steady_ms();
+  spdlog::warn("store: storage limit reached: {} oldest records were dropped since the start, gap records go out in their place (storage.when_full: drop-oldest)",
+               dropped_records_);
+}
+
+std::int64_t Engine::background() {
+  if (lost_) return kSleepMs;
+  if (rides() || outbox_.wants_trim()) {
+    if (auto done = transact(true, [](bool&) -> result<void> { return {}; }); !done) return kShrinkEveryMs;
+    return outbox_.wants_trim() ? 0 : kShrinkEveryMs;
+  }
+  if (!room_.wants_shrink()) return kSleepMs;
+  (void)checked(room_.shrink());
+  return kShrinkEveryMs;
+}
+
+void Engine::fill(StoreStats& stats) const {
+  const std::string path = database_path(options_.directory);
+  stats.outbox_records = outbox_.records();
+  stats.outbox_bytes = outbox_.bytes();
+  stats.used_bytes = room_.used_bytes();
+  stats.outbox_max_bytes = room_.limits().outbox_max;
+  stats.file_bytes = file_size(path);
+  stats.wal_bytes = file_size(path + "-wal");
+  stats.quarantine_records = quarantine_.records();
+  stats.quarantine_dropped = quarantine_.dropped();
+  stats.dropped_records = dropped_records_;
+}
+
+}  // namespace rivulet::store

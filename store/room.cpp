@@ -1,0 +1,111 @@
+#include "store/room.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <spdlog/spdlog.h>
+
+namespace rivulet::store {
+namespace {
+
+constexpr int kShrinkPages = 64;                        // a step: 256 KiB, one short transaction
+constexpr std::uint64_t kKeptFreeBytes = 4ULL << 20;    // free pages below this are kept: they will be filled again
+
+int remember_pages(void* at, sqlite3*, const char*, int pages) {
+  *static_cast<int*>(at) = pages;
+  return SQLITE_OK;
+}
+
+result<std::uint64_t> pages(Statement& statement) {
+  auto row = statement.step();
+  if (!row) return row.error();
+  const auto count = static_cast<std::uint64_t>(statement.integer(0));
+  statement.reset();
+  return count;
+}
+
+}  // namespace
+
+Room::Room(Connection& connection, std::string directory, const Limits& limits)
+    : connection_(connection), ballast_(directory + "/ballast"), directory_(std::move(directory)), limits_(limits),
+      checkpoint_at_(static_cast<int>(limits.wal / kPageBytes)) {}
+
+result<void> Room::prepare() {
+  auto count = connection_.prepare("PRAGMA page_count");
+  if (!count) return count.error();
+  page_count_ = std::move(*count);
+  auto free = connection_.prepare("PRAGMA freelist_count");
+  if (!free) return free.error();
+  free_count_ = std::move(*free);
+  sqlite3_wal_hook(connection_.raw(), remember_pages, &log_pages_);
+  emergency_open_ = true;
+  if (auto set = open_emergency(false); !set) return set;
+  restore_ballast();
+  return measure();
+}
+
+result<void> Room::measure() {
+  const auto all = pages(page_count_);
+  if (!all) return all.error();
+  const auto free = pages(free_count_);
+  if (!free) return free.error();
+  used_bytes_ = (*all - *free) * kPageBytes;
+  free_bytes_ = *free * kPageBytes;
+  return {};
+}
+
+result<void> Room::checkpoint_if_due() {
+  if (log_pages_ < checkpoint_at_) return {};
+  return checkpoint();
+}
+
+result<void> Room::checkpoint() {
+  int in_log = 0, copied = 0;
+  const int code = sqlite3_wal_checkpoint_v2(connection_.raw(), "main", SQLITE_CHECKPOINT_PASSIVE, &in_log, &copied);
+  const int step = static_cast<int>(limits_.wal / kPageBytes);
+  const bool whole = code == SQLITE_OK && in_log == copied;
+  if (whole) log_pages_ = 0;  // the next commit writes from the log's beginning again
+  checkpoint_at_ = whole ? step : std::max(log_pages_, 0) + step / 4;
+  if (code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY) return {};
+  const Error error = sqlite_error(connection_.raw(), "checkpoint");
+  if (error.code != ErrorCode::full && error.code != ErrorCode::unavailable) return error;
+  spdlog::debug("{}", error.message);
+  return {};
+}
+
+result<void> Room::open_emergency(bool open) {
+  if (emergency_open_ == open) return {};
+  const std::uint64_t cap = (limits_.page_cap + (open ? limits_.emergency : 0)) / kPageBytes;
+  if (auto set = connection_.execute("PRAGMA max_page_count=" + std::to_string(cap)); !set) return set;
+  emergency_open_ = open;
+  return {};
+}
+
+bool Room::release_ballast() { return ::unlink(ballast_.c_str()) == 0; }
+
+void Room::restore_ballast() {
+  const auto size = static_cast<off_t>(limits_.ballast);
+  struct stat there {};
+  if (::stat(ballast_.c_str(), &there) == 0 && there.st_size == size) return;
+  struct statvfs disk {};
+  if (::statvfs(directory_.c_str(), &disk) != 0) return;
+  if (static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize < 4 * limits_.ballast) return;
+  const int fd = ::open(ballast_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) return;
+  if (::posix_fallocate(fd, 0, size) != 0) ::unlink(ballast_.c_str());
+  ::close(fd);
+}
+
+bool Room::wants_shrink() const { return free_bytes_ > kKeptFreeBytes && free_bytes_ > used_bytes_; }
+
+result<void> Room::shrink() {
+  auto done = connection_.execute("PRAGMA incremental_vacuum(" + std::to_string(kShrinkPages) + ")");
+  if (!done && done.error().code != ErrorCode::full && done.error().code != ErrorCode::unavailable) return done;
+  if (auto measured = measure(); !measured) return measured;
+  return checkpoint_if_due();
+}
+
+}  // namespace rivulet::store
