@@ -1,0 +1,44 @@
+#include "agent/source/factory.h"
+
+#include <boost/asio/io_context.hpp>
+#include <type_traits>
+#include <variant>
+
+#include "agent/source/file/file_source.h"
+#include "agent/source/simulate/simulate_source.h"
+#include "agent/source/stdin/stdin_source.h"
+#include "agent/source/tcp/tcp_source.h"
+
+namespace rivulet::source {
+
+// The door of the folder mqtt/.
+std::unique_ptr<Source> make_mqtt_source(boost::asio::io_context& io, const config::MqttSource& config, std::string name,
+                                         std::string agent_id, Intake& intake);
+std::string describe_guarantee(const config::MqttSource& config);
+
+std::unique_ptr<Source> make_source(boost::asio::io_context& io, const config::Source& source, const std::string& agent_id,
+                                    Intake& intake) {
+  return std::visit(
+      [&](const auto& type) -> std::unique_ptr<Source> {
+        using Type = std::decay_t<decltype(type)>;
+        if constexpr (std::is_same_v<Type, config::MqttSource>) {
+          return make_mqtt_source(io, type, source.name, agent_id, intake);
+        } else if constexpr (std::is_same_v<Type, config::TcpSource>) {
+          return std::make_unique<TcpSource>(io, type, source.name, intake);
+        } else if constexpr (std::is_same_v<Type, config::FileSource>) {
+          return std::make_unique<FileSource>(io, type, source.name, intake);
+        } else if constexpr (std::is_same_v<Type, config::StdinSource>) {
+          return std::make_unique<StdinSource>(io, type, source.name, intake);
+        } else {
+          static_assert(std::is_same_v<Type, config::SimulateSource>);
+          return std::make_unique<SimulateSource>(io, type, source.name, intake);
+        }
+      },
+      source.type);
+}
+
+std::string guarantee(const config::Source& source) {
+  return std::visit([](const auto& type) { return describe_guarantee(type); }, source.type);
+}
+
+}  // namespace rivulet::source
