@@ -1,0 +1,159 @@
+#include "agent/forward/driver.h"
+
+#include <spdlog/spdlog.h>
+
+#include "agent/base/check.h"
+#include "agent/base/fault_point.h"
+
+namespace rivulet::forward {
+
+Driver::Driver(DriverOptions options, Outbox& outbox, Uplink& uplink, const Clock& clock)
+    : options_(std::move(options)), outbox_(outbox), uplink_(uplink), clock_(clock), protocol_(options_.protocol) {}
+
+Event Driver::event(Event::Kind kind) const {
+  Event event;
+  event.kind = kind;
+  event.now_ms = clock_.steady_ms();
+  return event;
+}
+
+Event Driver::failed(const Failure& failure) const {
+  auto out = event(failure.kind == FailureKind::pending ? Event::Kind::pending : Event::Kind::failed);
+  out.failure = failure;
+  return out;
+}
+
+Event Driver::store_failed(const Error& error) const {
+  auto out = event(Event::Kind::store_failed);
+  out.fatal = error.code == ErrorCode::unknown_fate;
+  out.text = error.message;
+  return out;
+}
+
+void Driver::start() {
+  auto start = event(Event::Kind::start);
+  load(start);
+  on(std::move(start));
+}
+
+// PREPARED that cannot be read stops forwarding: to guess would lose or double records.
+void Driver::load(Event& start) {
+  const auto refuse = [&](const Error& error) {
+    start.kind = Event::Kind::store_failed;
+    start.fatal = true;
+    start.text = error.message;
+  };
+  const auto prepared = outbox_.fact(prepared_fact);
+  const auto witness = outbox_.fact(witness_fact);
+  const auto adopt = outbox_.fact(adopt_fact);
+  const auto clean = outbox_.fact(clean_fact);
+  for (const auto* fact : {&prepared, &witness, &adopt, &clean}) {
+    if (!*fact) return refuse(fact->error());
+  }
+  if (*prepared) {
+    auto decoded = decode_prepared(**prepared);
+    if (!decoded) return refuse(decoded.error());
+    prepared_ = std::move(*decoded);
+  }
+  if (*witness) {
+    auto decoded = decode_witness(**witness);
+    if (!decoded) return refuse(decoded.error());
+    witness_ = std::move(*decoded);
+  }
+  adopt_ = adopt->has_value();
+  start.prepared = prepared_.has_value();
+  if (!*clean) return;
+  // It counts for this start only, and must be gone before anything is under way.
+  store::ForwardChange change;
+  change.facts.emplace_back(clean_fact, std::nullopt);
+  if (const auto done = outbox_.change(std::move(change)); !done) {
+    spdlog::warn("forward: {}", done.error().message);
+    return;
+  }
+  start.clean = true;
+}
+
+void Driver::on(Event event) {
+  auto next = protocol_.on(event);
+  if (next.kind != Action::Kind::ignored) action_ = next;
+}
+
+void Driver::tick() { on(event(Event::Kind::tick)); }
+void Driver::data() { on(event(Event::Kind::data)); }
+void Driver::stop() { on(event(Event::Kind::stop)); }
+
+Driver::Next Driver::step() {
+  if (action_.kind == Action::Kind::end) {
+    if (action_.clean) {
+      store::ForwardChange change;
+      change.facts.emplace_back(clean_fact, "1");
+      if (const auto done = outbox_.change(std::move(change)); !done) spdlog::debug("forward: {}", done.error().message);
+    }
+    action_ = {};
+    return {true, false, 0};
+  }
+  if (protocol_.state() == State::ended) return {true, false, 0};
+  if (action_.kind == Action::Kind::wait) return {false, true, action_.until_ms};
+  const auto before = protocol_.state();
+  const auto happened = perform(action_);
+  const auto next = protocol_.on(happened);
+  RV_CHECK(next.kind != Action::Kind::ignored, "an action's outcome is never ignored");
+  action_ = next;
+  if (happened.kind == Event::Kind::failed || happened.kind == Event::Kind::store_failed) {
+    const auto& what = happened.failure ? happened.failure.message : happened.text;
+    spdlog::debug("forward: {}: {} -> {}", name_of(before), what, name_of(protocol_.state()));
+  }
+  return {};
+}
+
+Event Driver::perform(const Action& action) {
+  switch (action.kind) {
+    case Action::Kind::probe: return event(uplink_.reachable(action.timeout_ms) ? Event::Kind::done : Event::Kind::failed);
+    case Action::Kind::open: return open(action.transactional);
+    case Action::Kind::init: {
+      if (const auto failure = uplink_.init(action.timeout_ms)) {
+        const auto cause = uplink_.last_error();
+        return failed(cause ? cause : failure);
+      }
+      fault_point("forward.init");
+      return event(Event::Kind::done);
+    }
+    case Action::Kind::drain: return drain(action.timeout_ms);
+    case Action::Kind::gather: return gather(action.timeout_ms);
+    case Action::Kind::apply: return apply();
+    case Action::Kind::send: return send(action);
+    case Action::Kind::flush: return flush(action.timeout_ms);
+    case Action::Kind::prepare: return prepare();
+    case Action::Kind::commit: return commit(action.timeout_ms);
+    case Action::Kind::settle: return settle(action.timeout_ms);
+    case Action::Kind::trim: return trim();
+    case Action::Kind::quarantine: return quarantine();
+    case Action::Kind::close:
+      uplink_.close();
+      return event(Event::Kind::done);
+    case Action::Kind::ignored: case Action::Kind::wait: case Action::Kind::end: break;
+  }
+  return event(Event::Kind::tick);
+}
+
+Event Driver::open(bool transactional) {
+  fault_point("forward.recover");
+  ready_topics_.clear();
+  drain_partitions_.clear();
+  drain_ends_.clear();
+  transaction_.clear();
+  if (const auto failure = uplink_.open(transactional)) return failed(failure);
+  return event(Event::Kind::done);
+}
+
+std::vector<Driver::HeldStream> Driver::held() const {
+  std::vector<HeldStream> list;
+  for (const auto& [topic, hold] : const_cast<Driver*>(this)->protocol_.holds().all()) {
+    for (const auto& stream : streams_) {
+      if (stream.topic == topic && stream.acknowledged < stream.last) list.push_back({stream.name, topic, hold.reason});
+    }
+  }
+  return list;
+}
+
+}  // namespace rivulet::forward

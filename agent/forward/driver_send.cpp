@@ -1,0 +1,308 @@
+// Driver's part in "One transaction" (PROTOCOL.md): send, flush, prepare, commit, settle, trim.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "agent/base/fault_point.h"
+#include "agent/forward/driver.h"
+#include "agent/forward/progress.h"
+#include "agent/kafka/rv_header.h"
+
+namespace rivulet::forward {
+namespace {
+
+constexpr std::size_t slice_bytes = 64 * 1024;      // read from the store at once
+constexpr std::uint64_t record_overhead_bytes = 400;  // librdkafka's own of one queued record with a header (2.0.2)
+constexpr std::int64_t queue_wait_ms = 1'000;
+
+}  // namespace
+
+struct Driver::Sending {
+  std::uint32_t max_records = 0;
+  std::uint64_t bytes = 0;
+  bool full = false;
+  std::optional<Rows> failed_row;
+  std::string rv, rv_gap;  // reused for every record
+};
+
+std::string& Driver::prefix(StreamId stream) {
+  auto& prefix = prefixes_[stream];
+  if (prefix.empty()) prefix = kafka::rv_prefix(options_.agent_id, stream, options_.incarnation);
+  return prefix;
+}
+
+// Asks for the topic once a producer and after trouble: to find out now what else would fail a transaction, and because the
+// first record to an unknown topic waits for a second in older librdkafka.
+Failure Driver::ready_topic(const std::string& topic, std::int64_t timeout_ms) {
+  if (ready_topics_.contains(topic)) return {};
+  const auto answer = uplink_.metadata(topic, timeout_ms);
+  if (!answer.failure) ready_topics_[topic] = true;
+  if (answer.failure.kind == FailureKind::pending) return {FailureKind::link, answer.failure.code, answer.failure.message};
+  return answer.failure;
+}
+
+Event Driver::send(const Action& action) {
+  auto streams = outbox_.streams();
+  if (!streams) return store_failed(streams.error());
+  streams_ = std::move(*streams);
+  if (uplink_.take_disturbed()) ready_topics_.clear();
+  const auto now_ms = clock_.steady_ms();
+  auto& holds = protocol_.holds();
+
+  if (options_.protocol.exactly_once) {
+    if (auto failure = ready_topic(options_.progress_topic, action.timeout_ms)) {
+      if (failure.kind == FailureKind::topic) failure.kind = FailureKind::settings;
+      failure.message = "kafka: progress topic " + options_.progress_topic + ": " + failure.message;
+      return failed(failure);
+    }
+  }
+  std::vector<const store::StreamInfo*> ready;
+  for (const auto& stream : streams_) {
+    if (stream.acknowledged >= stream.last || holds.held(stream.topic, now_ms)) continue;
+    auto failure = ready_topic(stream.topic, action.timeout_ms);
+    if (stream.topic == options_.progress_topic) failure = {FailureKind::topic, 0, "it is the progress topic, which no stream may use"};
+    if (failure.kind == FailureKind::topic) {
+      if (holds.hold(stream.topic, failure.message, now_ms)) {
+        spdlog::warn("forward: stream {} waits: topic {}: {}; other streams go on", stream.name, stream.topic, failure.message);
+      }
+      continue;
+    }
+    if (failure) return failed(failure);
+    ready.push_back(&stream);
+  }
+  if (ready.empty()) {
+    auto nothing = event(Event::Kind::nothing);
+    nothing.until_ms = holds.next_ms(now_ms).value_or(0);
+    return nothing;
+  }
+
+  fault_point("forward.begin");
+  transaction_.clear();
+  commit_tried_ = settle_tried_ = false;
+  if (options_.protocol.exactly_once) {
+    if (const auto failure = uplink_.begin()) return failed(failure.kind == FailureKind::pending ? Failure{FailureKind::uncertain, failure.code, failure.message} : failure);
+  } else {
+    uplink_.start_report();
+  }
+
+  Sending sending;
+  sending.max_records = action.max_records;
+  std::vector<Sequence> after;
+  for (const auto* stream : ready) after.push_back(stream->acknowledged);
+  bool any = true;
+  while (any && !sending.full) {  // a slice of each in turn, so that one backlog does not hold up the others
+    any = false;
+    for (std::size_t i = 0; i < ready.size() && !sending.full; ++i) {
+      const auto which = (turn_ + i) % ready.size();
+      if (after[which] >= ready[which]->last) continue;
+      const auto before = after[which];
+      std::string trouble;
+      if (const auto failure = send_stream(sending, *ready[which], after[which], trouble)) {
+        auto out = failed(failure.kind == FailureKind::pending ? Failure{FailureKind::timeout, failure.code, failure.message} : failure);
+        out.topic = ready[which]->topic;
+        out.refused = sending.failed_row;
+        out.failed_records = 1;
+        return out;
+      }
+      if (!trouble.empty()) return failed({FailureKind::uncertain, 0, trouble});
+      any = any || after[which] > before;
+    }
+  }
+  ++turn_;
+  auto sent = event(Event::Kind::sent);
+  sent.records = transaction_.records();
+  for (std::size_t i = 0; i < ready.size(); ++i) sent.more = sent.more || after[i] < ready[i]->last;
+  if (options_.protocol.exactly_once) {
+    const auto value = encode_progress(options_.incarnation, (witness_ ? witness_->transaction : 0) + 1, transaction_.streams());
+    kafka::Message message;
+    message.topic = uplink_.topic(progress_.topic);
+    message.partition = progress_.partition;
+    message.key = options_.agent_id;
+    message.value = value;
+    message.timestamp_ms = clock_.wall_ms();
+    message.index = transaction_.records();
+    if (const auto failure = uplink_.send(message, queue_wait_ms)) {
+      return failed({failure.kind == FailureKind::topic || failure.kind == FailureKind::record ? FailureKind::settings : FailureKind::uncertain,
+                     failure.code, "kafka: progress record: " + failure.message});
+    }
+  }
+  fault_point("forward.produced");
+  return sent;
+}
+
+// One slice of one stream.
+Failure Driver::send_stream(Sending& sending, const store::StreamInfo& stream, Sequence& after, std::string& trouble) {
+  auto packs = outbox_.read(stream.id, after, slice_bytes);
+  if (!packs) {
+    trouble = packs.error().message;
+    return {};
+  }
+  kafka::Message message;
+  message.topic = uplink_.topic(stream.topic);
+  const auto& header = prefix(stream.id);
+  for (auto& pack : *packs) {
+    if (pack.last <= after) continue;
+    if (pack.first > after + 1) {
+      trouble = "forward: stream " + stream.name + " has no record " + std::to_string(after + 1) + " in the store";
+      return {};
+    }
+    if (pack.gap) {
+      sending.rv.clear();
+      sending.rv_gap.clear();
+      kafka::encode_rv(sending.rv, header, pack.last);
+      kafka::encode_rv_gap(sending.rv_gap, {after + 1, pack.last, pack.gap_reason});
+      message.key = kafka::gap_key;
+      message.value = std::string_view("");
+      message.timestamp_ms = clock_.wall_ms();
+      message.rv = sending.rv;
+      message.rv_gap = sending.rv_gap;
+      if (const auto failure = send_record(sending, message, {stream.id, after + 1, pack.last})) return failure;
+      if (sending.full) return {};
+      transaction_.add_gap(stream.id, after + 1, pack.last);
+      after = pack.last;
+      continue;
+    }
+    message.rv_gap = {};
+    for (auto sequence = after + 1; sequence <= pack.last; ++sequence) {
+      const auto& record = pack.records[static_cast<std::size_t>(sequence - pack.first)];
+      message.key = record.key;
+      message.value = record.value;
+      message.timestamp_ms = record.timestamp_ms;
+      message.rv = {};
+      if (options_.headers) {
+        sending.rv.clear();
+        kafka::encode_rv(sending.rv, header, sequence);
+        message.rv = sending.rv;
+      }
+      if (const auto failure = send_record(sending, message, {stream.id, sequence, sequence})) return failure;
+      if (sending.full) return {};
+      transaction_.add(stream.id, sequence);
+      after = sequence;
+    }
+  }
+  return {};
+}
+
+// Sets `full` instead of sending when the transaction has no room for it; the first record always has.
+Failure Driver::send_record(Sending& sending, kafka::Message& message, const Rows& row) {
+  const auto size = record_overhead_bytes + message.rv.size() + message.rv_gap.size() + (message.key ? message.key->size() : 0) +
+                    (message.value ? message.value->size() : 0);
+  const auto records = transaction_.records();
+  if (records > 0 && (records >= sending.max_records || sending.bytes + size > options_.transaction_max_bytes)) {
+    sending.full = true;
+    return {};
+  }
+  sending.bytes += size;
+  message.index = records;
+  auto failure = uplink_.send(message, queue_wait_ms);
+  if (failure) sending.failed_row = row;
+  return failure;
+}
+
+Event Driver::flush(std::int64_t timeout_ms) {
+  if (const auto failure = uplink_.flush(timeout_ms)) return failed(failure);
+  const auto report = uplink_.report();
+  if (report.failure) return delivery_failed(report);
+  const std::uint32_t extra = options_.protocol.exactly_once ? 1 : 0;
+  if (report.without_offset || !transaction_.complete(report, extra)) {
+    return failed({FailureKind::uncertain, 0, "kafka: not every record has a delivery report with an offset"});
+  }
+  fault_point("forward.flushed");
+  return event(Event::Kind::done);
+}
+
+Event Driver::delivery_failed(const kafka::DeliveryReport& report) {
+  auto failure = report.failure;
+  if (failure.kind == FailureKind::pending) failure.kind = FailureKind::timeout;
+  const bool progress_failed = report.failed_index >= transaction_.records();
+  if (progress_failed && (failure.kind == FailureKind::topic || failure.kind == FailureKind::record)) {
+    failure.kind = FailureKind::settings;
+    failure.message = "kafka: progress topic " + progress_.topic + ": " + failure.message;
+  }
+  auto out = failed(failure);
+  out.topic = report.failed_topic;
+  out.failed_records = report.failed_records;
+  if (failure.kind == FailureKind::record) out.refused = transaction_.row(report.failed_index);
+  if (failure.kind == FailureKind::topic) {
+    spdlog::warn("forward: topic {} refuses records: {}; its streams wait, others go on", report.failed_topic, failure.message);
+  }
+  return out;
+}
+
+Event Driver::prepare() {
+  auto prepared = transaction_.prepared(uplink_.report(), transaction_.records());
+  if (!prepared) return failed({FailureKind::uncertain, 0, "kafka: the delivery reports do not account for every record"});
+  prepared->transaction = (witness_ ? witness_->transaction : 0) + 1;
+  prepared->cluster_id = cluster_id_;
+  store::ForwardChange change;
+  change.facts.emplace_back(prepared_fact, encode(*prepared));
+  if (options_.trim_before_commit) {
+    for (const auto& rows : prepared->streams) change.acknowledged.push_back({rows.stream, rows.last});
+  }
+  fault_point("forward.before_prepared");
+  if (const auto done = outbox_.change(std::move(change)); !done) return store_failed(done.error());
+  prepared_ = std::move(*prepared);
+  fault_point("forward.after_prepared");
+  return event(Event::Kind::done);
+}
+
+Event Driver::commit(std::int64_t timeout_ms) {
+  if (!std::exchange(commit_tried_, true)) fault_point("forward.before_commit");
+  const auto commit = uplink_.commit(timeout_ms);
+  if (commit.failure) return failed(commit.failure);
+  fault_point("forward.after_commit");
+  auto out = event(Event::Kind::committed);
+  out.end_txn_requests = commit.end_txn_requests;
+  out.timed_out_requests = commit.timed_out_requests;
+  return out;
+}
+
+// Acknowledged is not enough: every partition must show its marker.
+Event Driver::settle(std::int64_t timeout_ms) {
+  if (!std::exchange(settle_tried_, true)) fault_point("forward.before_settle");
+  if (options_.no_settle) return event(Event::Kind::done);
+  std::vector<kafka::TopicPartition> where{prepared_->progress};
+  for (const auto& partition : prepared_->partitions) where.push_back(partition.where);
+  const auto stable = uplink_.stable_offsets(where, timeout_ms);
+  if (stable.failure) return failed(stable.failure);
+  auto unsettled = event(Event::Kind::unsettled);
+  for (std::size_t i = 0; i < where.size(); ++i) {
+    const auto first = i == 0 ? prepared_->progress_offset : prepared_->partitions[i - 1].first_offset;
+    const auto last = i == 0 ? prepared_->progress_offset : prepared_->partitions[i - 1].last_offset;
+    if (stable.offsets[i] > last) continue;
+    unsettled.at_ours = unsettled.at_ours || stable.offsets[i] == first;
+    unsettled.text = "waiting for topic " + where[i].topic + ", partition " + std::to_string(where[i].partition) + ", which is stable up to offset " +
+                     std::to_string(stable.offsets[i]) + ", to pass " + std::to_string(last);
+  }
+  if (!unsettled.text.empty()) return unsettled;
+  fault_point("forward.settled");
+  return event(Event::Kind::done);
+}
+
+// Needs no sync of its own: lost, it is done again by resolve.
+Event Driver::trim() {
+  store::ForwardChange change;
+  change.durable = false;
+  const auto streams = transaction_.streams();
+  for (const auto& rows : streams) change.acknowledged.push_back({rows.stream, rows.last});
+  std::optional<Witness> witness;
+  if (prepared_) {
+    witness = Witness{cluster_id_, prepared_->progress, prepared_->progress_offset, prepared_->transaction};
+    change.facts.emplace_back(witness_fact, encode(*witness));
+    change.facts.emplace_back(prepared_fact, std::nullopt);
+  }
+  if (const auto done = outbox_.change(std::move(change)); !done) return store_failed(done.error());
+  fault_point("forward.after_trim");
+  if (witness) witness_ = witness;
+  prepared_.reset();
+  forwarded_records_ += transaction_.records();
+  last_settled_ms_ = clock_.wall_ms();
+  for (const auto& rows : streams) {
+    const auto found = std::find_if(streams_.begin(), streams_.end(), [&](const auto& s) { return s.id == rows.stream; });
+    if (found != streams_.end() && protocol_.holds().release(found->topic)) spdlog::info("forward: topic {} takes records again", found->topic);
+  }
+  transaction_.clear();
+  return event(Event::Kind::done);
+}
+
+}  // namespace rivulet::forward

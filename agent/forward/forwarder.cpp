@@ -1,0 +1,158 @@
+#include "agent/forward/forwarder.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "agent/base/fault_point.h"
+#include "agent/forward/driver.h"
+
+namespace rivulet::forward {
+namespace {
+
+DriverOptions driver_options(const Options& options, const Clock& clock) {
+  DriverOptions driver;
+  driver.protocol.exactly_once = options.exactly_once;
+  driver.protocol.transaction_interval_ms = options.transaction_interval_ms;
+  driver.protocol.transaction_timeout_ms = options.transaction_timeout_ms;
+  driver.protocol.idle_close_ms = options.idle_close_ms;
+  driver.protocol.stop_grace_ms = options.stop_within_ms * 2 / 3;  // a call under way and the close take the rest
+  driver.protocol.seed = std::hash<std::string>{}(options.agent_id) ^ static_cast<std::uint64_t>(clock.wall_ms());
+  driver.agent_id = options.agent_id;
+  driver.incarnation = options.incarnation;
+  driver.history = options.history;
+  driver.headers = options.headers;
+  driver.progress_topic = options.progress_topic;
+  driver.transaction_max_bytes = options.transaction_max_bytes;
+  driver.no_resolve = broken_on_purpose("no-resolve");
+  driver.trim_before_commit = broken_on_purpose("trim-before-commit");
+  return driver;
+}
+
+Link link_of(State state) {
+  switch (state) {
+    case State::asleep: case State::offline: case State::probing: case State::backoff: case State::ended: return Link::offline;
+    case State::opening: case State::initialising: case State::draining: case State::resolving: case State::applying:
+    case State::closing: return Link::connecting;
+    case State::stopped: return Link::stopped;
+    default: return Link::up;
+  }
+}
+
+}  // namespace
+
+struct Forwarder::Impl {
+  Impl(Options o, store::Store& store, std::unique_ptr<Uplink> u, const Clock& c)
+      : outbox(store), uplink(std::move(u)), clock(c), driver(driver_options(o, c), outbox, *uplink, c), options(std::move(o)) {}
+
+  StoreOutbox outbox;
+  std::unique_ptr<Uplink> uplink;
+  const Clock& clock;
+  Driver driver;  // forward thread only
+  Options options;
+
+  std::thread thread;
+  mutable std::mutex mutex;
+  std::condition_variable changed;
+  bool woken = false, stop = false;
+  Status status;
+
+  void run();
+  void publish();
+  void report_changes(const Status& before, const Status& now);
+};
+
+void Forwarder::Impl::publish() {
+  auto& protocol = driver.protocol();
+  Status now;
+  now.link = link_of(protocol.state());
+  now.phase = name_of(protocol.state());
+  now.alarm = protocol.alarm();
+  now.last_error = protocol.last_error();
+  for (auto& held : driver.held()) now.held.push_back({std::move(held.stream), std::move(held.topic), std::move(held.reason)});
+  now.forwarded_records = driver.forwarded_records();
+  now.transactions = protocol.transactions();
+  now.recoveries = protocol.recoveries();
+  now.last_settled_ms = driver.last_settled_ms();
+  // Passing states are no change of link worth showing.
+  if (protocol.state() == State::closing || protocol.state() == State::probing) now.link = status.link;
+  Status before;
+  {
+    const std::scoped_lock lock(mutex);
+    before = std::exchange(status, now);
+  }
+  report_changes(before, now);
+}
+
+void Forwarder::Impl::report_changes(const Status& before, const Status& now) {
+  if (!now.alarm.empty() && now.alarm != before.alarm) spdlog::error("forward: {}", now.alarm);
+  if (now.link == before.link) return;
+  if (now.link == Link::up) spdlog::info("forward: the link to Kafka is up");
+  if (now.link == Link::offline && now.phase == name_of(State::offline)) {
+    spdlog::warn("forward: no broker can be reached ({}); records are stored, and sent when the link is back",
+                 now.last_error.empty() ? "no answer" : now.last_error);
+  }
+}
+
+void Forwarder::Impl::run() {
+  driver.start();
+  bool told_to_stop = false;
+  for (;;) {
+    bool data = false, end = false;
+    {
+      const std::scoped_lock lock(mutex);
+      data = std::exchange(woken, false);
+      end = stop;
+    }
+    if (data) driver.data();
+    if (end && !std::exchange(told_to_stop, true)) driver.stop();
+    const auto next = driver.step();
+    publish();
+    if (next.ended) return;
+    if (!next.waits) continue;
+    std::unique_lock lock(mutex);
+    const auto left_ms = next.until_ms - clock.steady_ms();
+    const auto ready = [&] { return woken || (stop && !told_to_stop); };
+    // One wait is bounded, so that no arithmetic on far times is needed.
+    const bool interrupted = changed.wait_for(lock, std::chrono::milliseconds(std::clamp<std::int64_t>(left_ms, 0, 3'600'000)), ready);
+    lock.unlock();
+    if (!interrupted && clock.steady_ms() >= next.until_ms) driver.tick();
+  }
+}
+
+Forwarder::Forwarder(Options options, store::Store& store, std::unique_ptr<Uplink> uplink, const Clock& clock)
+    : impl_(std::make_unique<Impl>(std::move(options), store, std::move(uplink), clock)) {}
+
+Forwarder::~Forwarder() { stop(); }
+
+void Forwarder::start() {
+  if (!impl_->thread.joinable()) impl_->thread = std::thread([this] { impl_->run(); });
+}
+
+void Forwarder::wake() {
+  {
+    const std::scoped_lock lock(impl_->mutex);
+    impl_->woken = true;
+  }
+  impl_->changed.notify_all();
+}
+
+void Forwarder::stop() {
+  {
+    const std::scoped_lock lock(impl_->mutex);
+    impl_->stop = true;
+  }
+  impl_->changed.notify_all();
+  if (impl_->thread.joinable()) impl_->thread.join();
+}
+
+Status Forwarder::status() const {
+  const std::scoped_lock lock(impl_->mutex);
+  return impl_->status;
+}
+
+}  // namespace rivulet::forward

@@ -1,0 +1,427 @@
+#include "agent/forward/protocol.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace rivulet::forward {
+namespace {
+
+using Kind = Event::Kind;
+constexpr std::uint32_t unlimited_records = std::numeric_limits<std::uint32_t>::max();
+constexpr std::int64_t forever_ms = std::numeric_limits<std::int64_t>::max() / 4;
+
+constexpr std::int64_t slice_ms = 200;            // of one blocking call: stop() is heard this soon
+constexpr std::int64_t recovery_call_ms = 1'000;  // metadata, offsets
+constexpr std::int64_t recovery_step_ms = 60'000; // without success: destroy the producer and begin again
+constexpr std::int64_t offline_first_ms = 500, offline_last_ms = 60'000;
+constexpr std::int64_t offline_growth = 60;       // probes are 1/60 of the outage apart: 2 s after two minutes
+constexpr std::int64_t stuck_at_ours_ms = 2'000;  // a marker follows a commit within milliseconds (PROTOCOL.md, "Settle")
+constexpr std::int64_t settle_limit_ms = 15 * 60'000;  // the brokers' longest transaction timeout, by default
+constexpr std::int64_t settings_pause_ms = 15'000;
+
+}  // namespace
+
+Protocol::Protocol(ProtocolOptions options) : options_(options), max_records_(unlimited_records), random_(options.seed) {}
+
+Action Protocol::on(const Event& event) {
+  now_ms_ = event.now_ms;
+  if (state_ == State::ended) return ignored("it has ended");
+  if (event.kind == Kind::start) return on_start(event);
+  if (event.kind == Kind::stop) return on_stop();
+  if (event.kind == Kind::data) return on_data();
+  if (event.kind == Kind::store_failed && event.fatal) {
+    return state_ == State::stopped || state_ == State::closing ? ignored("already ending") : give_up(event.text);
+  }
+  switch (state_) {
+    case State::offline: case State::probing: case State::opening: case State::initialising: return reaching(event);
+    case State::draining: case State::resolving: case State::applying: return recovering(event);
+    case State::sending: case State::flushing: case State::preparing: return sending(event);
+    case State::committing: case State::settling: case State::trimming: return ending(event);
+    case State::quarantining:
+      if (event.kind == Kind::done) {
+        refused_.reset();
+        return ready();
+      }
+      if (event.kind == Kind::store_failed) return again(500);
+      return event.kind == Kind::tick ? perform() : ignored("a refused record is being set aside");
+    case State::idle:
+      if (event.kind != Kind::tick) return ignored("nothing is under way");
+      if (next_held_ms_ > 0 && now_ms_ >= next_held_ms_) has_data_ = true;
+      return from_idle();
+    case State::asleep:
+      if (event.kind != Kind::tick || !started_) return ignored("nothing is under way");
+      return next_held_ms_ > 0 && now_ms_ >= next_held_ms_ ? enter(State::probing) : perform();
+    case State::backoff: return event.kind == Kind::tick ? enter(State::probing) : ignored("waiting before the next attempt");
+    case State::closing: return event.kind == Kind::done ? after_close() : ignored("the producer is being destroyed");
+    case State::stopped: return event.kind == Kind::tick ? perform() : ignored("an operator must decide");
+    case State::ended: break;
+  }
+  return ignored("it has ended");
+}
+
+Action Protocol::on_start(const Event& event) {
+  if (started_) return ignored("it was started before");
+  started_ = true;
+  prepared_ = event.prepared;
+  certain_ = event.clean && !event.prepared;
+  return enter(State::probing);
+}
+
+Action Protocol::on_data() {
+  has_data_ = true;
+  if (!started_) return ignored("it is not started");
+  if (state_ == State::idle) return from_idle();
+  if (state_ == State::asleep) return enter(State::probing);
+  return ignored("noted: the next transaction takes it");
+}
+
+Action Protocol::on_stop() {
+  if (stopping_) return ignored("it is stopping already");
+  stopping_ = true;
+  stop_by_ms_ = now_ms_ + options_.stop_grace_ms;
+  if (under_way()) return ignored("the transaction under way is finished first");
+  switch (state_) {
+    case State::asleep: case State::offline: case State::backoff: case State::stopped: return after_close();
+    case State::closing: return ignored("the producer is being destroyed");
+    default: return enter(State::closing);
+  }
+}
+
+// offline, probing, opening, initialising: on the way to a producer that works.
+Action Protocol::reaching(const Event& event) {
+  if (event.kind == Kind::tick) return state_ == State::offline ? enter(State::probing) : perform();
+  if (event.kind == Kind::done) {
+    switch (state_) {
+      case State::probing: return enter(State::opening);
+      case State::opening:
+        if (open_transactional_) return enter(State::initialising);
+        offline_since_ms_ = -1;
+        return ready();
+      case State::initialising:
+        offline_since_ms_ = -1;
+        return enter(certain_ ? State::resolving : State::draining);
+      default: break;
+    }
+  }
+  if (event.kind == Kind::pending || event.kind == Kind::failed) {
+    switch (state_) {
+      case State::probing: {
+        if (offline_since_ms_ < 0) offline_since_ms_ = now_ms_;
+        enter(State::offline);
+        return wait(jitter(std::clamp((now_ms_ - offline_since_ms_) / offline_growth, offline_first_ms, offline_last_ms)));
+      }
+      case State::opening: return recover(event);
+      case State::initialising: {
+        const bool same_call = event.kind == Kind::pending || event.failure.kind == kafka::FailureKind::pending ||
+                               event.failure.kind == kafka::FailureKind::retry;
+        if (!same_call || for_longer_than(recovery_step_ms)) return recover(event);
+        return again(event.kind == Kind::pending ? 0 : 100);
+      }
+      default: break;
+    }
+  }
+  return ignored("no producer yet");
+}
+
+// draining, resolving, applying: what became of the last transaction.
+Action Protocol::recovering(const Event& event) {
+  if (event.kind == Kind::tick) return perform();
+  if (event.kind == Kind::resolved && state_ == State::resolving) return verdict_is(event);
+  if (event.kind == Kind::done && state_ == State::draining) {
+    alarm_.clear();
+    return enter(State::resolving);
+  }
+  if (event.kind == Kind::done && state_ == State::applying) {
+    if (verdict_.kind == Verdict::Kind::nothing) {
+      certain_ = true;
+      return ready();
+    }
+    if (verdict_.kind == Verdict::Kind::committed) ++transactions_;
+    prepared_ = false;
+    return enter(State::resolving);  // nothing of ours may stand behind it
+  }
+  if (event.kind == Kind::undrained && state_ == State::draining) {
+    last_error_ = "waiting for " + event.text;
+    if (for_longer_than(options_.transaction_timeout_ms + 30'000)) {
+      // The sweep of PROTOCOL.md ("Recover" 3) is not part of this version: keep looking, send nothing.
+      alarm_ = "kafka: " + event.text + ". A transaction hangs there, and sending again could double its records. Nothing is sent and "
+               "everything is stored until it ends; look with `kafka-transactions.sh find-hanging` and end it with `kafka-transactions.sh abort`";
+    }
+    return again(pause_ms_ = std::clamp<std::int64_t>(pause_ms_ * 2, 20, 1'000));
+  }
+  if (event.kind == Kind::store_failed && state_ == State::applying) return again(500);
+  if ((event.kind == Kind::pending || event.kind == Kind::failed) && state_ != State::applying) {
+    if (event.failure) last_error_ = event.failure.message;
+    if (event.failure.kind == kafka::FailureKind::settings || for_longer_than(recovery_step_ms)) return recover(event);
+    return again(200);
+  }
+  return ignored("the last transaction is being resolved");
+}
+
+Action Protocol::verdict_is(const Event& event) {
+  verdict_ = event.verdict;
+  switch (verdict_.kind) {
+    case Verdict::Kind::nothing:
+      if (verdict_.witness || verdict_.adopted) return enter(State::applying);
+      certain_ = true;
+      return ready();
+    case Verdict::Kind::committed: case Verdict::Kind::aborted: return enter(State::applying);
+    case Verdict::Kind::halt: return give_up(verdict_.message);
+    case Verdict::Kind::undecided: break;
+  }
+  if (for_longer_than(recovery_step_ms)) return recover(event);
+  return again(pause_ms_ = std::clamp<std::int64_t>(pause_ms_ * 2, 20, 1'000));
+}
+
+// sending, flushing, preparing: up to the point of no return.
+Action Protocol::sending(const Event& event) {
+  const bool in_time = now_ms_ - sent_ms_ < options_.transaction_timeout_ms;
+  switch (event.kind) {
+    case Kind::tick: return perform();
+    case Kind::sent:
+      if (state_ != State::sending) break;
+      last_records_ = event.records;
+      has_data_ = more_ = event.more;
+      sent_ms_ = now_ms_;
+      return enter(State::flushing);
+    case Kind::nothing:
+      if (state_ != State::sending) break;
+      has_data_ = more_ = false;
+      next_held_ms_ = event.until_ms;
+      certain_ = true;  // it never began
+      state_ = State::idle;
+      return from_idle();
+    case Kind::done:
+      if (state_ == State::flushing) return enter(options_.exactly_once ? State::preparing : State::trimming);
+      if (state_ != State::preparing) break;
+      prepared_ = true;
+      return enter(State::committing);
+    case Kind::pending:
+      if (state_ == State::flushing && in_time) return again(0);
+      return recover(event);
+    case Kind::store_failed:
+      if (state_ == State::flushing) break;
+      if (state_ == State::preparing && in_time) return again(500);
+      return recover(event);
+    case Kind::failed: return recover(event);
+    default: break;
+  }
+  return ignored("records are being sent");
+}
+
+// committing, settling, trimming: PREPARED is durable.
+Action Protocol::ending(const Event& event) {
+  switch (event.kind) {
+    case Kind::tick: return perform();
+    case Kind::committed:
+      if (state_ != State::committing) break;
+      if (!options_.ignore_end_txn_count && (event.end_txn_requests > 1 || event.timed_out_requests > 0)) {
+        // A delayed copy of the request could commit half of the next transaction (KAFKA-17754).
+        Event why = event;
+        why.failure = {kafka::FailureKind::uncertain, 0, "the commit was sent more than once, or a request had no answer"};
+        return recover(why);
+      }
+      return enter(State::settling);
+    case Kind::unsettled:
+      if (state_ != State::settling) break;
+      if (!event.at_ours) at_ours_since_ms_ = -1;
+      else if (at_ours_since_ms_ < 0) at_ours_since_ms_ = now_ms_;
+      if ((event.at_ours && now_ms_ - at_ours_since_ms_ >= stuck_at_ours_ms) || for_longer_than(settle_limit_ms)) return recover(event);
+      last_error_ = event.text;
+      return again(pause_ms_ = std::clamp<std::int64_t>(pause_ms_ * 2, 1, 250));
+    case Kind::done:
+      if (state_ == State::settling) return enter(State::trimming);
+      if (state_ != State::trimming) break;
+      ++transactions_;
+      failures_ = fences_ = 0;
+      prepared_ = false;
+      certain_ = true;
+      last_error_.clear();
+      if (max_records_ != unlimited_records) {  // grow again, slowly
+        max_records_ += std::max(1U, max_records_ / 4);
+        if (max_records_ > 1'000'000) max_records_ = unlimited_records;
+      }
+      return ready();
+    case Kind::pending:
+      if (state_ == State::trimming) break;
+      if (for_longer_than(state_ == State::settling ? settle_limit_ms : options_.transaction_timeout_ms)) return recover(event);
+      return again(state_ == State::settling ? 100 : 0);
+    case Kind::failed:
+      if (state_ == State::trimming) break;
+      if (state_ == State::settling ? for_longer_than(settle_limit_ms)
+                                    : event.failure.kind != kafka::FailureKind::retry || for_longer_than(options_.transaction_timeout_ms)) {
+        return recover(event);
+      }
+      at_ours_since_ms_ = -1;
+      return again(100);
+    case Kind::store_failed:
+      if (state_ == State::trimming) return again(500);
+      break;
+    default: break;
+  }
+  return ignored("a transaction is being ended");
+}
+
+void Protocol::learn(const Event& event) {
+  switch (event.failure.kind) {
+    case kafka::FailureKind::record:
+      if (event.refused && event.failed_records <= 1) {
+        refused_ = event.refused;
+        refused_reason_ = event.failure.message;
+      } else {  // a whole batch was refused for one record's sake: find it by halves
+        max_records_ = std::max(1U, std::min(max_records_, event.failed_records) / 2);
+      }
+      return;
+    case kafka::FailureKind::topic:
+      if (!event.topic.empty()) holds_.hold(event.topic, event.failure.message, now_ms_);
+      return;
+    case kafka::FailureKind::fenced: ++fences_; return;
+    case kafka::FailureKind::settings: alarm_ = event.failure.message; return;
+    default: break;
+  }
+  const bool timed_out = event.failure.kind == kafka::FailureKind::timeout || event.kind == Kind::pending;
+  if (timed_out && state_ == State::flushing && last_records_ > 0) {
+    max_records_ = std::max(1U, std::min(max_records_, last_records_) / 2);
+  }
+}
+
+Action Protocol::recover(const Event& event) {
+  ++recoveries_;
+  ++failures_;
+  if (under_way()) certain_ = false;
+  learn(event);
+  last_error_ = event.failure ? event.failure.message : event.text.empty() ? std::string("no answer while ") + name_of(state_) : event.text;
+  has_data_ = true;
+  more_ = false;
+  backoff_ms_ = failures_ <= 1 ? 0 : jitter(std::min<std::int64_t>(30'000, 50LL << std::min(failures_, 12U)));
+  if (event.failure.kind == kafka::FailureKind::fenced) {
+    // Two copies must not fence each other for ever.
+    backoff_ms_ = jitter(std::min<std::int64_t>(60'000, 250LL << std::min(fences_, 10U)));
+  }
+  if (event.failure.kind == kafka::FailureKind::settings) backoff_ms_ = jitter(settings_pause_ms);
+  return enter(State::closing);
+}
+
+Action Protocol::give_up(std::string alarm) {
+  alarm_ = std::move(alarm);
+  halted_ = true;
+  return enter(State::closing);
+}
+
+Action Protocol::after_close() {
+  if (stopping_) {
+    state_ = State::ended;
+    Action end;
+    end.kind = Action::Kind::end;
+    end.clean = certain_ && !prepared_;
+    return end;
+  }
+  if (halted_) return enter(State::stopped);
+  if (asleep_next_) {
+    asleep_next_ = false;
+    return enter(State::asleep);
+  }
+  if (reopen_) {
+    reopen_ = false;
+    return enter(State::opening);
+  }
+  if (backoff_ms_ <= 0) return enter(State::probing);
+  enter(State::backoff);
+  return wait(std::exchange(backoff_ms_, 0));
+}
+
+Action Protocol::ready() {
+  alarm_.clear();
+  if (refused_) return enter(State::quarantining);
+  if (open_transactional_ && !transactional()) {  // the configuration changed to at-least-once
+    reopen_ = true;
+    return enter(State::closing);
+  }
+  state_ = State::idle;
+  idle_since_ms_ = now_ms_;
+  return from_idle();
+}
+
+Action Protocol::from_idle() {
+  if (stopping_) return enter(State::closing);
+  if (has_data_ && (more_ || now_ms_ >= next_begin_ms_)) {
+    // A fleet's transactions are spread by jitter.
+    next_begin_ms_ = now_ms_ + jitter(options_.transaction_interval_ms);
+    certain_ = false;
+    return enter(State::sending);
+  }
+  if (has_data_) return wait(next_begin_ms_ - now_ms_);
+  const auto close_at_ms = idle_since_ms_ + options_.idle_close_ms;
+  if (now_ms_ >= close_at_ms) {
+    asleep_next_ = true;
+    return enter(State::closing);
+  }
+  return wait((next_held_ms_ > 0 ? std::min(close_at_ms, next_held_ms_) : close_at_ms) - now_ms_);
+}
+
+Action Protocol::enter(State state) {
+  state_ = state;
+  entered_ms_ = now_ms_;
+  pause_ms_ = 0;
+  at_ours_since_ms_ = -1;
+  return perform();
+}
+
+Action Protocol::perform() {
+  Action action;
+  action.timeout_ms = slice_ms;
+  switch (state_) {
+    case State::asleep: return wait(next_held_ms_ > 0 ? next_held_ms_ - now_ms_ : forever_ms - now_ms_);
+    case State::stopped: return wait(forever_ms - now_ms_);
+    case State::offline: case State::backoff: case State::idle: return wait(0);
+    case State::probing: action.kind = Action::Kind::probe; action.timeout_ms = 1'000; break;
+    case State::opening:
+      action.kind = Action::Kind::open;
+      action.transactional = open_transactional_ = transactional();
+      break;
+    case State::initialising: action.kind = Action::Kind::init; break;
+    case State::draining: action.kind = Action::Kind::drain; action.timeout_ms = recovery_call_ms; break;
+    case State::resolving: action.kind = Action::Kind::gather; action.timeout_ms = recovery_call_ms; break;
+    case State::applying: action.kind = Action::Kind::apply; break;
+    case State::sending:
+      action.kind = Action::Kind::send;
+      action.max_records = max_records_;
+      action.timeout_ms = recovery_call_ms;
+      break;
+    case State::flushing: action.kind = Action::Kind::flush; break;
+    case State::preparing: action.kind = Action::Kind::prepare; break;
+    case State::committing: action.kind = Action::Kind::commit; break;
+    case State::settling: action.kind = Action::Kind::settle; action.timeout_ms = recovery_call_ms; break;
+    case State::trimming: action.kind = Action::Kind::trim; break;
+    case State::quarantining: action.kind = Action::Kind::quarantine; break;
+    case State::closing: action.kind = Action::Kind::close; break;
+    case State::ended: return ignored("it has ended");
+  }
+  return action;
+}
+
+Action Protocol::wait(std::int64_t for_ms) {
+  Action action;
+  action.kind = Action::Kind::wait;
+  action.until_ms = now_ms_ + std::max<std::int64_t>(for_ms, 0);
+  return action;
+}
+
+Action Protocol::again(std::int64_t for_ms) {
+  if (stopping_ && now_ms_ >= stop_by_ms_) return enter(State::closing);
+  return for_ms <= 0 ? perform() : wait(for_ms);
+}
+
+bool Protocol::transactional() const { return options_.exactly_once || prepared_; }
+bool Protocol::under_way() const { return state_ >= State::sending && state_ <= State::trimming; }
+
+std::int64_t Protocol::jitter(std::int64_t ms) {  // splitmix64
+  random_ += 0x9e3779b97f4a7c15ULL;
+  auto z = random_;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  z ^= z >> 31;
+  return ms * 3 / 4 + static_cast<std::int64_t>(z % static_cast<std::uint64_t>(std::max<std::int64_t>(ms / 2, 1)));
+}
+
+}  // namespace rivulet::forward
