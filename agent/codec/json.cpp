@@ -1,0 +1,310 @@
+#include "agent/codec/json.h"
+
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include <algorithm>
+#include <unordered_set>
+
+namespace rivulet::codec {
+namespace {
+
+bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+int hex_value(char c) {
+  if (is_digit(c)) return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+// The grammar, without recursion for its own sake: nested values go through value(), bounded by kMaxDepth.
+class Scanner {
+ public:
+  explicit Scanner(std::string_view text) : text_(text) {}
+
+  void skip_space() {
+    while (at_ < text_.size() && is_space(text_[at_])) ++at_;
+  }
+  bool at_end() const { return at_ == text_.size(); }
+  char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
+  std::size_t at() const { return at_; }
+  bool take(char c) {
+    if (peek() != c || at_end()) return false;
+    ++at_;
+    return true;
+  }
+  std::string_view slice(std::size_t from) const { return text_.substr(from, at_ - from); }
+
+  bool string(bool& escaped) {
+    if (!take('"')) return fail("expected a string");
+    escaped = false;
+    while (at_ < text_.size()) {
+      const auto c = static_cast<unsigned char>(text_[at_]);
+      if (c == '"') {
+        ++at_;
+        return true;
+      }
+      if (c < 0x20) return fail("a control character in a string");
+      ++at_;
+      if (c != '\\') continue;
+      escaped = true;
+      if (!escape()) return false;
+    }
+    return fail("a string without its end");
+  }
+
+  bool value(int depth) {
+    if (depth > kMaxDepth) return fail("nested deeper than 128 levels");
+    switch (peek()) {
+      case '{': return container(depth, '}');
+      case '[': return container(depth, ']');
+      case '"': {
+        bool escaped = false;
+        return string(escaped);
+      }
+      case 't': return word("true");
+      case 'f': return word("false");
+      case 'n': return word("null");
+      default: return number();
+    }
+  }
+
+  Error error() const { return {ErrorCode::invalid, fmt::format("no JSON: {} at byte {}", what_, at_)}; }
+  bool fail(const char* what) {
+    what_ = what;
+    return false;
+  }
+
+ private:
+  bool escape() {
+    const char c = peek();
+    if (at_end()) return fail("a string without its end");
+    ++at_;
+    if (c != 'u') return std::string_view("\"\\/bfnrt").find(c) != std::string_view::npos || fail("an unknown escape in a string");
+    for (int i = 0; i < 4; ++i, ++at_)
+      if (at_end() || hex_value(text_[at_]) < 0) return fail("\\u without four hexadecimal digits");
+    return true;
+  }
+  bool word(std::string_view expected) {
+    if (text_.substr(at_, expected.size()) != expected) return fail("expected a value");
+    at_ += expected.size();
+    return true;
+  }
+  bool digits() {
+    if (!is_digit(peek())) return fail("expected a digit");
+    while (is_digit(peek())) ++at_;
+    return true;
+  }
+  bool number() {
+    if (!is_digit(peek()) && peek() != '-') return fail(at_end() ? "the text ends too early" : "expected a value");
+    take('-');
+    if (!take('0') && !digits()) return false;
+    if (take('.') && !digits()) return false;
+    if (peek() == 'e' || peek() == 'E') {
+      ++at_;
+      if (peek() == '+' || peek() == '-') ++at_;
+      if (!digits()) return false;
+    }
+    return true;
+  }
+  bool container(int depth, char close) {
+    ++at_;
+    skip_space();
+    if (take(close)) return true;
+    for (;;) {
+      skip_space();
+      if (close == '}') {
+        bool escaped = false;
+        if (!string(escaped)) return false;
+        skip_space();
+        if (!take(':')) return fail("expected : after a name");
+        skip_space();
+      }
+      if (!value(depth + 1)) return false;
+      skip_space();
+      if (take(close)) return true;
+      if (!take(',')) return fail(close == '}' ? "expected , or }" : "expected , or ]");
+    }
+  }
+
+  std::string_view text_;
+  std::size_t at_ = 0;
+  const char* what_ = "";
+};
+
+void append_utf8(std::string& to, std::uint32_t code) {
+  if (code < 0x80) {
+    to += static_cast<char>(code);
+  } else if (code < 0x800) {
+    to += static_cast<char>(0xc0 | code >> 6);
+    to += static_cast<char>(0x80 | (code & 0x3f));
+  } else if (code < 0x10000) {
+    to += static_cast<char>(0xe0 | code >> 12);
+    to += static_cast<char>(0x80 | (code >> 6 & 0x3f));
+    to += static_cast<char>(0x80 | (code & 0x3f));
+  } else {
+    to += static_cast<char>(0xf0 | code >> 18);
+    to += static_cast<char>(0x80 | (code >> 12 & 0x3f));
+    to += static_cast<char>(0x80 | (code >> 6 & 0x3f));
+    to += static_cast<char>(0x80 | (code & 0x3f));
+  }
+}
+
+std::uint32_t hex4(std::string_view text) {
+  std::uint32_t value = 0;
+  for (const char c : text.substr(0, 4)) value = value << 4 | static_cast<std::uint32_t>(hex_value(c));
+  return value;
+}
+
+// `inside` is checked text between the quotes. A surrogate without its partner becomes U+FFFD.
+void unescape(std::string_view inside, std::string& to) {
+  for (std::size_t i = 0; i < inside.size(); ++i) {
+    if (inside[i] != '\\') {
+      to += inside[i];
+      continue;
+    }
+    const char c = inside[++i];
+    static constexpr std::string_view from = "bfnrt", into = "\b\f\n\r\t";
+    if (const std::size_t known = from.find(c); known != std::string_view::npos) {
+      to += into[known];
+    } else if (c != 'u') {
+      to += c;
+    } else {
+      std::uint32_t code = hex4(inside.substr(i + 1));
+      i += 4;
+      if (code >= 0xd800 && code < 0xdc00 && inside.substr(i + 1, 2) == "\\u" && hex4(inside.substr(i + 3)) >= 0xdc00 && hex4(inside.substr(i + 3)) < 0xe000) {
+        code = 0x10000 + ((code - 0xd800) << 10) + (hex4(inside.substr(i + 3)) - 0xdc00);
+        i += 6;
+      }
+      append_utf8(to, code >= 0xd800 && code < 0xe000 ? 0xfffd : code);
+    }
+  }
+}
+
+// The first name that stands twice, or none. Few fields: compared in pairs, which beats hashing.
+bool repeated(const std::vector<JsonField>& fields) {
+  if (fields.size() <= 24) {
+    for (std::size_t i = 1; i < fields.size(); ++i)
+      for (std::size_t j = 0; j < i; ++j)
+        if (fields[i].name == fields[j].name) return true;
+    return false;
+  }
+  std::unordered_set<std::string_view> seen;
+  return !std::all_of(fields.begin(), fields.end(), [&](const JsonField& field) { return seen.insert(field.name).second; });
+}
+
+}  // namespace
+
+result<JsonKind> JsonDocument::parse(std::string_view text) {
+  fields_.clear();
+  names_.clear();
+  token_ = {};
+  if (!simdjson::validate_utf8(text.data(), text.size())) return Error{ErrorCode::invalid, "no JSON: not valid UTF-8"};
+  Scanner scanner(text);
+  scanner.skip_space();
+  if (scanner.at_end()) return JsonKind::empty;
+  const std::size_t begin = scanner.at();
+  if (scanner.peek() != '{') {
+    if (!scanner.value(1)) return scanner.error();
+    token_ = scanner.slice(begin);
+    scanner.skip_space();
+    if (!scanner.at_end()) {
+      scanner.fail("more text after the value");
+      return scanner.error();
+    }
+    return JsonKind::other;
+  }
+  scanner.take('{');
+  scanner.skip_space();
+  bool more = !scanner.take('}');
+  while (more) {
+    scanner.skip_space();
+    const std::size_t name_begin = scanner.at();
+    bool escaped = false;
+    if (!scanner.string(escaped)) return scanner.error();
+    std::string_view name = scanner.slice(name_begin);
+    name = name.substr(1, name.size() - 2);
+    if (escaped) {
+      if (names_.capacity() < text.size()) names_.reserve(text.size());  // unescaped is never longer: no view moves
+      const std::size_t start = names_.size();
+      unescape(name, names_);
+      name = std::string_view(names_).substr(start);
+    }
+    scanner.skip_space();
+    if (!scanner.take(':')) {
+      scanner.fail("expected : after a name");
+      return scanner.error();
+    }
+    scanner.skip_space();
+    const std::size_t value_begin = scanner.at();
+    if (!scanner.value(2)) return scanner.error();
+    if (fields_.size() == kMaxFields) return Error{ErrorCode::invalid, fmt::format("more than {} fields", kMaxFields)};
+    fields_.push_back({name, scanner.slice(value_begin)});
+    scanner.skip_space();
+    if (scanner.take('}')) break;
+    if (!scanner.take(',')) {
+      scanner.fail("expected , or }");
+      return scanner.error();
+    }
+  }
+  token_ = scanner.slice(begin);
+  scanner.skip_space();
+  if (!scanner.at_end()) {
+    scanner.fail("more text after the value");
+    return scanner.error();
+  }
+  if (repeated(fields_)) return Error{ErrorCode::invalid, "a field stands twice; which one counts is not defined (RFC 8259 section 4)"};
+  return JsonKind::object;
+}
+
+std::string_view json_text(std::string_view token, std::string& buffer) {
+  if (token.size() < 2 || token.front() != '"') return token;
+  const std::string_view inside = token.substr(1, token.size() - 2);
+  if (inside.find('\\') == std::string_view::npos) return inside;
+  buffer.clear();
+  unescape(inside, buffer);
+  return buffer;
+}
+
+void append_json_string(std::string& to, std::string_view text) {
+  to += '"';
+  const bool valid = simdjson::validate_utf8(text.data(), text.size());
+  std::size_t plain = 0;  // start of what can be copied as it is
+  const auto flush = [&](std::size_t end) { to.append(text.substr(plain, end - plain)); };
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c >= 0x20 && c != '"' && c != '\\' && (c < 0x80 || valid)) continue;
+    if (c >= 0x80) {  // rare: find out whether this one sequence is good
+      std::size_t length = 2;
+      while (length <= 4 && i + length <= text.size() && !simdjson::validate_utf8(text.data() + i, length)) ++length;
+      if (length <= 4 && i + length <= text.size()) {
+        i += length - 1;
+        continue;
+      }
+    }
+    flush(i);
+    plain = i + 1;
+    switch (c) {
+      case '"': to += "\\\""; break;
+      case '\\': to += "\\\\"; break;
+      case '\n': to += "\\n"; break;
+      case '\r': to += "\\r"; break;
+      case '\t': to += "\\t"; break;
+      default:
+        if (c >= 0x80) to += "\xEF\xBF\xBD";
+        else fmt::format_to(std::back_inserter(to), "\\u{:04x}", static_cast<unsigned>(c));
+    }
+  }
+  flush(text.size());
+  to += '"';
+}
+
+void append_json_double(std::string& to, double value) {
+  const std::size_t start = to.size();
+  fmt::format_to(std::back_inserter(to), "{}", value);
+  if (to.find_first_of(".eE", start) == std::string::npos) to += ".0";
+}
+
+}  // namespace rivulet::codec

@@ -1,0 +1,49 @@
+// Row: a record inside the pipelines: its bytes as they came and its fields as raw JSON tokens.
+//
+// As long as no step changed a field the bytes go on as they came; else the object is written anew with untouched tokens copied.
+// Tokens are views into the frame or into the Arena, which lives until the frame is done. Thread: io.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/base/ids.h"
+
+namespace rivulet::pipeline {
+
+// Memory of one frame: views stay where they are until reset(). Keeps one chunk between frames; larger ones go back.
+class Arena {
+ public:
+  std::string_view keep(std::string_view text);
+  void reset();
+
+ private:
+  static constexpr std::size_t kChunkBytes = 16 * 1024;
+  std::vector<std::unique_ptr<char[]>> chunks_;
+  std::size_t used_ = 0, size_ = 0;
+};
+
+struct Field {
+  std::string_view name;
+  std::string_view token;
+  bool text = false;  // token is plain text, not JSON (raw decoding)
+};
+
+struct Row {
+  std::optional<std::string_view> key;
+  std::optional<std::string_view> bytes;  // as they came; none = null value
+  Timestamp timestamp_ms = 0;
+  bool changed = false;
+  std::vector<Field> fields;
+
+  const Field* find(std::string_view name) const;
+  void set(std::string_view name, std::string_view token);  // in place, or at the end
+  void drop(std::string_view name);
+  void rename(std::string_view from, std::string_view to);  // `to` that exists already goes
+  // The value as it leaves: `buffer` is used when it has to be written anew.
+  std::optional<std::string_view> value(std::string& buffer) const;
+};
+
+}  // namespace rivulet::pipeline

@@ -1,0 +1,132 @@
+#include "agent/pipeline/sql_text.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+namespace rivulet::pipeline {
+namespace {
+
+enum class Kind { word, quoted, text, number, operation, open, close, comma };
+struct Token {
+  Kind kind;
+  std::string text;  // words: as written; quoted: without quotes
+  std::string upper;
+};
+
+bool word_start(unsigned char c) { return std::isalpha(c) != 0 || c == '_' || c >= 0x80; }
+bool word_part(unsigned char c) { return word_start(c) || std::isdigit(c) != 0 || c == '$'; }
+
+Error refused(const std::string& what) { return {ErrorCode::invalid, what}; }
+
+// SQLite's own lexical rules (sqlite.org/lang_expr.html, tokenize.c): quotes are doubled to stand for themselves.
+result<std::vector<Token>> tokens_of(std::string_view sql) {
+  std::vector<Token> tokens;
+  for (std::size_t i = 0; i < sql.size();) {
+    const auto c = static_cast<unsigned char>(sql[i]);
+    if (std::isspace(c) != 0) {
+      ++i;
+    } else if (sql.substr(i, 2) == "--" || sql.substr(i, 2) == "/*") {
+      return refused("a comment in an expression; write it as a YAML comment");
+    } else if (c == '\'' || c == '"' || c == '`' || c == '[') {
+      const char end = c == '[' ? ']' : static_cast<char>(c);
+      std::string text;
+      std::size_t j = i + 1;
+      for (;; ++j) {
+        if (j >= sql.size()) return refused(std::string("a ") + static_cast<char>(c) + " without its end");
+        if (sql[j] != end) text += sql[j];
+        else if (end != ']' && j + 1 < sql.size() && sql[j + 1] == end) text += sql[j++];
+        else break;
+      }
+      tokens.push_back({c == '\'' ? Kind::text : Kind::quoted, text, ""});
+      i = j + 1;
+    } else if (std::isdigit(c) != 0 || (c == '.' && i + 1 < sql.size() && std::isdigit(static_cast<unsigned char>(sql[i + 1])) != 0)) {
+      std::size_t j = i;
+      while (j < sql.size() && (std::isalnum(static_cast<unsigned char>(sql[j])) != 0 || sql[j] == '.' || sql[j] == '_' ||
+                                ((sql[j] == '+' || sql[j] == '-') && (sql[j - 1] == 'e' || sql[j - 1] == 'E') && sql.substr(i, 2) != "0x")))
+        ++j;
+      tokens.push_back({Kind::number, std::string(sql.substr(i, j - i)), ""});
+      i = j;
+    } else if (word_start(c)) {
+      std::size_t j = i;
+      while (j < sql.size() && word_part(static_cast<unsigned char>(sql[j]))) ++j;
+      Token token{Kind::word, std::string(sql.substr(i, j - i)), ""};
+      for (const char letter : token.text) token.upper += static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
+      tokens.push_back(std::move(token));
+      i = j;
+    } else if (c == '?' || c == '@' || c == '$' || c == '#' || c == ':') {
+      return refused(std::string("'") + static_cast<char>(c) + "' begins a parameter, which an expression does not have; a field is named by its name alone");
+    } else if (c == ';') {
+      return refused("a ; in an expression; expected one expression");
+    } else if (c == '\0') {
+      return refused("a NUL byte in an expression");
+    } else {
+      std::string text(1, static_cast<char>(c));
+      for (const char* longer : {"->>", "->", "||", "<<", ">>", "<=", ">=", "==", "!=", "<>"})
+        if (sql.substr(i, std::char_traits<char>::length(longer)) == longer) {
+          text = longer;
+          break;
+        }
+      tokens.push_back({c == '(' ? Kind::open : c == ')' ? Kind::close : c == ',' ? Kind::comma : Kind::operation, text, ""});
+      i += text.size();
+    }
+  }
+  return tokens;
+}
+
+constexpr std::array kForbidden = {"SELECT", "VALUES", "WITH", "EXISTS", "OVER", "FILTER", "RAISE", "FROM", "UNION", "PRAGMA", "ATTACH"};
+constexpr std::array kBooleanWords = {"IS", "ISNULL", "NOTNULL", "NOT", "AND", "OR", "IN", "LIKE", "GLOB", "MATCH", "REGEXP", "BETWEEN"};
+constexpr std::array kBooleanOperators = {"=", "==", "<>", "!=", "<", "<=", ">", ">="};
+
+template <class List>
+bool among(const List& list, const std::string& text) {
+  return std::find(list.begin(), list.end(), text) != list.end();
+}
+
+// "(a > b)" is a > b: drops bracket pairs around the whole.
+void strip_brackets(const Token*& first, const Token*& last) {
+  while (last - first >= 2 && first->kind == Kind::open && (last - 1)->kind == Kind::close) {
+    int depth = 0;
+    for (const Token* token = first; token != last; ++token) {
+      if (token->kind == Kind::open) ++depth;
+      if (token->kind == Kind::close && --depth == 0 && token != last - 1) return;
+    }
+    ++first;
+    --last;
+  }
+}
+
+}  // namespace
+
+result<SqlText> SqlText::analyse(std::string_view expression) {
+  auto tokens = tokens_of(expression);
+  if (!tokens) return tokens.error();
+  if (tokens->empty()) return refused("is empty, expected an expression");
+  SqlText found;
+  int depth = 0;
+  for (const Token& token : *tokens) {
+    if (token.kind == Kind::open) ++depth;
+    if (token.kind == Kind::close && --depth < 0) return refused("a ) without its (");
+    if (token.kind == Kind::word && among(kForbidden, token.upper)) return refused("'" + token.text + "' has no place in an expression; quote it as \"" + token.text + "\" if it is a field");
+    if (token.kind == Kind::word || token.kind == Kind::quoted) found.identifiers.push_back(token.text);
+  }
+  if (depth != 0) return refused("a ( without its )");
+
+  const Token* first = tokens->data();
+  const Token* last = first + tokens->size();
+  strip_brackets(first, last);
+  if (last - first == 1 && (first->kind == Kind::word || first->kind == Kind::quoted)) {
+    if (first->kind == Kind::word && (first->upper == "TRUE" || first->upper == "FALSE")) found.boolean = true;
+    else if (first->kind == Kind::quoted || first->upper != "NULL") found.bare_field = first->text;
+  }
+  int inside = 0;  // brackets and CASE ... END
+  for (const Token* token = first; token != last; ++token) {
+    if (token->kind == Kind::open || token->upper == "CASE") ++inside;
+    else if (token->kind == Kind::close || token->upper == "END") --inside;
+    else if (inside == 0 && ((token->kind == Kind::word && among(kBooleanWords, token->upper)) || (token->kind == Kind::operation && among(kBooleanOperators, token->text))))
+      found.boolean = true;
+  }
+  return found;
+}
+
+}  // namespace rivulet::pipeline

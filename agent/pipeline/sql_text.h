@@ -1,0 +1,24 @@
+// SqlText: what can be said of an SQL expression from its tokens alone, before SQLite sees it.
+//
+// Expressions come from the configuration. What would make them more than a scalar (subqueries, parameters, a second statement) is
+// refused here by token, and again by SQLite's authorizer. Thread: any.
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/base/result.h"
+
+namespace rivulet::pipeline {
+
+struct SqlText {
+  // Its outermost operator is a comparison, IS, IN, LIKE, BETWEEN, NOT, AND, OR, or it is TRUE or FALSE: its value is a JSON boolean.
+  // Sound because every one of these binds weaker than every operator that gives anything else.
+  bool boolean = false;
+  std::string bare_field;                // the expression is nothing but this field
+  std::vector<std::string> identifiers;  // as written, without quotes; includes functions and words such as COLLATE's argument
+
+  static result<SqlText> analyse(std::string_view expression);
+};
+
+}  // namespace rivulet::pipeline
