@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::uint64_t kTrimPacks = 256;          // removed in one transaction: 16 MiB of records before compression
 constexpr std::uint64_t kTrimPacksWhenFull = 16;   // few pages to write
+constexpr std::uint64_t kFitMarginBytes = 256 * 1024;  // tables' own pages, and pages cut by rows
 constexpr std::size_t kMaxRiding = 64;
 constexpr std::uint64_t kDropBytesAtOnce = 8ULL << 20;
 constexpr std::int64_t kShrinkEveryMs = 1000, kSleepMs = 30'000;
@@ -80,7 +81,7 @@ template <class Body>
 result<void> Engine::attempt(bool emergency, std::uint64_t trim_packs, const Body& body) {
   bool trims = false;
   const auto all = [&]() -> result<void> {
-    if (auto set = room_.open_emergency(emergency); !set) return set;
+    if (auto set = room_.allow_growth(emergency); !set) return set;
     auto transaction = Transaction::begin(connection_);
     if (!transaction) return transaction.error();
     for (const ForwardChange& change : riding_) {
@@ -102,30 +103,37 @@ result<void> Engine::attempt(bool emergency, std::uint64_t trim_packs, const Bod
   return {};
 }
 
+// `fits`: the free pages of the file have room for it, so that it needs no growth, only a log that can be used again.
 template <class Body>
-result<void> Engine::transact(bool emergency, const Body& body) {
+result<void> Engine::transact(bool emergency, const Body& body, bool fits) {
   if (lost_) return *lost_;
   auto outcome = attempt(emergency, kTrimPacks, body);
-  if (outcome || outcome.error().code != ErrorCode::full) return outcome;
-  make_room();
+  const auto wants_room = [&] { return !lost_ && outcome.has_error() && outcome.error().code == ErrorCode::full; };
+  if (wants_room()) {
+    make_room();
+    if (!lost_) outcome = attempt(emergency, kTrimPacksWhenFull, body);
+  }
+  if (wants_room() && (emergency || fits || rides() || outbox_.wants_trim()) && room_.release_ballast()) {
+    spdlog::warn("store: the disk of {} is full: the ballast was given back to it, so that the log can be emptied and what is acknowledged be removed", options_.directory);
+    make_room();
+    if (!lost_) outcome = attempt(emergency, kTrimPacksWhenFull, body);
+  }
   if (lost_) return *lost_;
-  return attempt(emergency, kTrimPacksWhenFull, body);
+  return outcome;
 }
 
-// Ballast, checkpoint, delete in small batches, checkpoint.
+// Checkpoint, delete in small batches, checkpoint.
 void Engine::make_room() {
-  if (room_.release_ballast()) spdlog::warn("store: the disk of {} is full: the ballast was given back to it", options_.directory);
-  if (auto done = checked(room_.checkpoint()); !done) return;
   const auto nothing = [](bool&) -> result<void> { return {}; };
+  if (!checked(room_.checkpoint())) return;
   while (rides() || outbox_.wants_trim())
-    if (auto done = attempt(true, kTrimPacksWhenFull, nothing); !done) break;
-  if (!lost_) (void)checked(room_.checkpoint());
+    if (!attempt(true, kTrimPacksWhenFull, nothing)) return;
+  (void)checked(room_.checkpoint());
 }
-
-void Engine::disk_took_a_write() { room_.restore_ballast(); }
 
 result<void> Engine::write(const Epoch& epoch) {
   const std::int64_t now_ms = clock_.wall_ms();
+  if (!room_.has_ballast()) room_.restore_ballast();
   auto outcome = transact(false, [&](bool&) -> result<void> {
     for (const StreamRecords& records : epoch.streams())
       if (auto done = outbox_.append(records, now_ms); !done) return done;
@@ -139,7 +147,7 @@ result<void> Engine::write(const Epoch& epoch) {
       if (auto done = quarantine_.add(entry, now_ms); !done) return done;
     fault_point("store.before_commit");
     return {};
-  });
+  }, room_.free_bytes() > epoch.size_bytes() + kFitMarginBytes);
   if (outcome) fault_point("store.after_commit");
   return outcome;
 }
@@ -317,10 +325,12 @@ void Engine::drop_to_limit(const Protected& protect) {
 
 std::int64_t Engine::background() {
   if (lost_) return kSleepMs;
+  if (!room_.has_ballast() && room_.restore_ballast()) spdlog::info("store: the disk of {} has room again", options_.directory);
   if (rides() || outbox_.wants_trim()) {
     if (auto done = transact(true, [](bool&) -> result<void> { return {}; }); !done) return kShrinkEveryMs;
     return outbox_.wants_trim() ? 0 : kShrinkEveryMs;
   }
+  if (!room_.has_ballast()) return kShrinkEveryMs;
   if (!room_.wants_shrink()) return kSleepMs;
   (void)checked(room_.shrink());
   return kShrinkEveryMs;
@@ -331,7 +341,7 @@ void Engine::fill(StoreStats& stats) const {
   stats.outbox_records = outbox_.records();
   stats.outbox_bytes = outbox_.bytes();
   stats.used_bytes = room_.used_bytes();
-  stats.outbox_max_bytes = room_.limits().outbox_max;
+  stats.outbox_max_bytes = room_.outbox_max_bytes();
   stats.file_bytes = file_size(path);
   stats.wal_bytes = file_size(path + "-wal");
   stats.quarantine_records = quarantine_.records();

@@ -54,7 +54,6 @@ class Engine {
   void drop_to_limit(const Protected& protect);  // when_full: drop-oldest, and above the limit
   // One bounded piece of work for an idle thread. Answers how long the thread may sleep then.
   std::int64_t background();
-  void disk_took_a_write();  // the disk is no longer full
 
   void give_up(Error error) { lost_ = std::move(error); }
   const std::optional<Error>& lost() const { return lost_; }
@@ -64,7 +63,7 @@ class Engine {
 
  private:
   template <class Body>
-  result<void> transact(bool emergency, const Body& body);
+  result<void> transact(bool emergency, const Body& body, bool fits = false);
   template <class Body>
   result<void> attempt(bool emergency, std::uint64_t trim_packs, const Body& body);
   result<void> checked(result<void> outcome);

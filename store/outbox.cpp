@@ -22,6 +22,7 @@ result<void> Outbox::prepare() {
       {&trimmable_, "SELECT count(*), max(id), sum(size) FROM (SELECT id, length(bytes) AS size FROM packs "
                     "WHERE id BETWEEN ?1 AND ?2 AND last <= ?3 ORDER BY id LIMIT ?4)"},
       {&trim_, "DELETE FROM packs WHERE id BETWEEN ?1 AND ?2"},
+      {&oldest_, "SELECT last FROM packs WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1"},
       {&head_, "SELECT id, at_ms FROM packs WHERE id BETWEEN ?1 AND ?2 AND gap = 0 ORDER BY id LIMIT 1"}};
   for (const auto& [statement, sql] : statements) {
     auto prepared = connection_.prepare(sql);
@@ -40,7 +41,7 @@ result<void> Outbox::load() {
   for (;;) {
     auto row = statement->step();
     if (!row) return row.error();
-    if (!*row) return {};
+    if (!*row) break;
     StreamInfo info;
     info.id = static_cast<StreamId>(statement->integer(0));
     info.name = statement->bytes(1);
@@ -48,9 +49,16 @@ result<void> Outbox::load() {
     info.last = static_cast<Sequence>(statement->integer(3));
     info.acknowledged = static_cast<Sequence>(statement->integer(4));
     info.bytes = static_cast<std::uint64_t>(statement->integer(5));
-    if (info.bytes > 0) trim_due_.insert(info.id);
     streams_[info.id] = std::move(info);
   }
+  for (const auto& [id, info] : streams_) {
+    oldest_.bind(1, row_id(id, 0)).bind(2, row_id(id, kMaxSequence));
+    auto row = oldest_.step();
+    if (!row) return row.error();
+    if (*row && static_cast<Sequence>(oldest_.integer(0)) <= info.acknowledged) trim_due_.insert(id);
+    oldest_.reset();
+  }
+  return {};
 }
 
 result<StreamInfo> Outbox::stream(const std::string& name, const std::string& topic) {

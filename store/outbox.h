@@ -4,7 +4,7 @@
 // at a time; nothing else removes a record without a gap in its place. A pack that the mark cuts stays, and is cut when read.
 // A pack's row id is stream << 48 | its first sequence number: a stream's packs lie together and no second index is written.
 // Every method works in the caller's transaction; what is held in memory is right only after it committed, so a caller that
-// rolls back calls load() (which reads one row a stream). Thread: store.
+// rolls back calls load() (which reads two rows a stream). Thread: store.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -77,7 +77,7 @@ class Outbox {
   std::map<StreamId, StreamInfo> streams_;
   std::set<StreamId> trim_due_;
   std::optional<ForwardChange::Gap> damaged_;
-  Statement insert_, remove_, read_, update_, trimmable_, trim_, head_;
+  Statement insert_, remove_, read_, update_, trimmable_, trim_, oldest_, head_;
 };
 
 }  // namespace rivulet::store

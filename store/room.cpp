@@ -41,9 +41,9 @@ result<void> Room::prepare() {
   if (!free) return free.error();
   free_count_ = std::move(*free);
   sqlite3_wal_hook(connection_.raw(), remember_pages, &log_pages_);
-  emergency_open_ = true;
-  if (auto set = open_emergency(false); !set) return set;
-  restore_ballast();
+  if (!restore_ballast())
+    spdlog::error("store: the disk of {} has less than {} MiB free: until there is more, nothing is taken in that does not fit into the file as it is",
+                  directory_, 2 * limits_.ballast >> 20);
   return measure();
 }
 
@@ -76,27 +76,40 @@ result<void> Room::checkpoint() {
   return {};
 }
 
-result<void> Room::open_emergency(bool open) {
-  if (emergency_open_ == open) return {};
-  const std::uint64_t cap = (limits_.page_cap + (open ? limits_.emergency : 0)) / kPageBytes;
-  if (auto set = connection_.execute("PRAGMA max_page_count=" + std::to_string(cap)); !set) return set;
-  emergency_open_ = open;
+result<void> Room::allow_growth(bool emergency) {
+  std::uint64_t cap = limits_.page_cap;
+  if (emergency) cap += limits_.emergency;
+  else if (!has_ballast_) cap = std::min(cap, used_bytes_ + free_bytes_);
+  if (cap / kPageBytes == allowed_pages_) return {};
+  if (auto set = connection_.execute("PRAGMA max_page_count=" + std::to_string(cap / kPageBytes)); !set) return set;
+  allowed_pages_ = cap / kPageBytes;
   return {};
 }
 
-bool Room::release_ballast() { return ::unlink(ballast_.c_str()) == 0; }
+std::uint64_t Room::outbox_max_bytes() const {
+  if (has_ballast_) return limits_.outbox_max;
+  const std::uint64_t file = used_bytes_ + free_bytes_, reserve = limits_.page_cap - limits_.outbox_max;
+  return std::min(limits_.outbox_max, file - std::min(file, reserve));
+}
 
-void Room::restore_ballast() {
+bool Room::release_ballast() {
+  has_ballast_ = false;
+  return ::unlink(ballast_.c_str()) == 0;
+}
+
+bool Room::restore_ballast() {
   const auto size = static_cast<off_t>(limits_.ballast);
   struct stat there {};
-  if (::stat(ballast_.c_str(), &there) == 0 && there.st_size == size) return;
+  has_ballast_ = ::stat(ballast_.c_str(), &there) == 0 && there.st_size == size;
+  if (has_ballast_) return true;
   struct statvfs disk {};
-  if (::statvfs(directory_.c_str(), &disk) != 0) return;
-  if (static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize < 4 * limits_.ballast) return;
+  if (::statvfs(directory_.c_str(), &disk) != 0 || static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize < 2 * limits_.ballast) return false;
   const int fd = ::open(ballast_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0) return;
-  if (::posix_fallocate(fd, 0, size) != 0) ::unlink(ballast_.c_str());
+  if (fd < 0) return false;
+  has_ballast_ = ::posix_fallocate(fd, 0, size) == 0;
+  if (!has_ballast_) ::unlink(ballast_.c_str());
   ::close(fd);
+  return has_ballast_;
 }
 
 bool Room::wants_shrink() const { return free_bytes_ > kKeptFreeBytes && free_bytes_ > used_bytes_; }

@@ -43,8 +43,9 @@ struct Store::Impl {
   StoreStats stats;
   std::function<void()> outbox_grew;
 
+  const std::uint64_t drop_cap = Limits::of(options).page_cap;
   std::atomic<std::size_t> epochs_waiting{0};
-  std::atomic<std::uint64_t> in_flight_bytes{0}, used_bytes{0};
+  std::atomic<std::uint64_t> in_flight_bytes{0}, used_bytes{0}, outbox_max_bytes{0};
   std::atomic<bool> disk_full{false};
   std::thread thread;
 
@@ -56,6 +57,7 @@ struct Store::Impl {
     engine.fill(stats);
     stats.disk_full = disk_full;
     used_bytes = stats.used_bytes;
+    outbox_max_bytes = stats.outbox_max_bytes;
   }
 
   void run() {
@@ -119,10 +121,7 @@ struct Store::Impl {
 
   // Takes the first epoch off and tells whoever handed it over. Called unlocked, returns locked.
   void finish(const result<void>& outcome, std::int64_t begin_us, Guard& guard) {
-    if (outcome && disk_full.exchange(false)) {
-      spdlog::info("store: the disk takes writes again");
-      engine.disk_took_a_write();
-    }
+    if (outcome && disk_full.exchange(false)) spdlog::info("store: the disk takes writes again");
     if (outcome) engine.drop_to_limit(protect);
     guard.lock();
     Waiting first = std::move(epochs.front());
@@ -222,9 +221,9 @@ void Store::commit(Epoch epoch, std::function<void(result<void>)> done) {
 }
 
 bool Store::has_room() const {
-  const Limits limits = Limits::of(impl_->options);
   if (impl_->disk_full || impl_->epochs_waiting >= impl_->options.epochs_in_flight) return false;
-  const std::uint64_t limit = impl_->options.when_full == WhenFull::drop_oldest ? limits.page_cap : limits.outbox_max;
+  // Drop-oldest makes room after each commit; only what it may not drop keeps the file above the limit.
+  const std::uint64_t limit = impl_->options.when_full == WhenFull::drop_oldest ? impl_->drop_cap : impl_->outbox_max_bytes.load();
   return impl_->used_bytes + impl_->in_flight_bytes < limit;
 }
 

@@ -1,51 +1,7 @@
-#include "store/store.h"
-
-#include <filesystem>
-#include <future>
-
-#include "tests/support/catch.h"
+#include "tests/unit/store/store_fixture.h"
 
 using namespace rivulet;
 using namespace rivulet::store;
-
-namespace {
-
-struct Folder {
-  std::string path;
-  Folder() {
-    std::string pattern = std::filesystem::temp_directory_path() / "rivulet-store-XXXXXX";
-    path = ::mkdtemp(pattern.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-};
-
-std::unique_ptr<Store> open(const Folder& folder, Options options = {}) {
-  static const SystemClock clock;
-  options.directory = folder.path;
-  if (options.agent_id.empty()) options.agent_id = "gateway-1";
-  return Store::open(options, clock).value();
-}
-
-result<void> commit(Store& store, Epoch epoch) {
-  std::promise<result<void>> promise;
-  store.commit(std::move(epoch), [&](result<void> outcome) { promise.set_value(outcome); });
-  return promise.get_future().get();
-}
-
-Epoch records(StreamId stream, Sequence first, Sequence last) {
-  Epoch epoch;
-  for (Sequence n = first; n <= last; ++n) epoch.append(stream, n, "key", "value-" + std::to_string(n), static_cast<Timestamp>(n));
-  return epoch;
-}
-
-std::vector<std::string> values(const std::vector<Pack>& packs) {
-  std::vector<std::string> all;
-  for (const Pack& pack : packs)
-    for (const PackRecord& record : pack.records) all.push_back(record.value.value_or("null"));
-  return all;
-}
-
-}  // namespace
 
 TEST_CASE("what an epoch holds is there after the store was opened again, all of it") {
   Folder folder;
