@@ -22,8 +22,6 @@ Error damaged(const char* what) {
   return Error{ErrorCode::corrupt, std::string("outbox: a pack is damaged (") + what + ")"};
 }
 
-std::uint32_t checksum(std::string_view bytes) { return static_cast<std::uint32_t>(XXH3_64bits(bytes.data(), bytes.size())); }
-
 std::optional<std::string> nullable(Reader& reader) {
   const std::uint64_t size = reader.varint();
   if (size == 0) return std::nullopt;
@@ -31,6 +29,12 @@ std::optional<std::string> nullable(Reader& reader) {
 }
 
 }  // namespace
+
+std::string pack_checksum(std::string_view bytes) {
+  std::string sum;
+  put_u32_be(sum, static_cast<std::uint32_t>(XXH3_64bits(bytes.data(), bytes.size())));
+  return sum;
+}
 
 void append_to_body(std::string& body, std::optional<std::string_view> key, std::optional<std::string_view> value,
                     Timestamp timestamp_ms, Timestamp previous_ms) {
@@ -79,9 +83,7 @@ std::string PackCodec::encode(std::string_view body, std::uint64_t count, Compre
   }
   row.resize(head + packed);
   if (packed == 0) row.append(body);
-  std::string sum;
-  put_u32_be(sum, checksum(std::string_view(row).substr(kSummedFrom)));
-  row.replace(kChecksumAt, sum.size(), sum);
+  row.replace(kChecksumAt, kSummedFrom - kChecksumAt, pack_checksum(std::string_view(row).substr(kSummedFrom)));
   return row;
 }
 
@@ -89,8 +91,8 @@ result<std::vector<PackRecord>> PackCodec::decode(std::string_view row, std::uin
   Reader header(row);
   const std::uint8_t version = header.u8();
   const std::uint8_t codec = header.u8();
-  const std::uint32_t sum = header.u32_be();
-  if (header.ok() && version == kVersion && checksum(header.rest()) != sum) return damaged("its checksum does not match");
+  const std::string_view sum = header.bytes(kSummedFrom - kChecksumAt);
+  if (header.ok() && version == kVersion && pack_checksum(header.rest()) != sum) return damaged("its checksum does not match");
   const std::uint64_t count = header.varint();
   const std::uint64_t raw_size = header.varint();
   if (!header.ok()) return damaged("its header is cut");

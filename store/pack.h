@@ -27,6 +27,9 @@ void append_to_body(std::string& body, std::optional<std::string_view> key, std:
 // Size bound of one pack's raw body when it is decoded; larger is taken for damage. Above the largest record plus a pack.
 inline constexpr std::uint64_t kMaxBodyBytes = 256ULL << 20;
 
+// The four bytes that stand for what follows them in a row.
+std::string pack_checksum(std::string_view bytes);
+
 // Keeps the compressor's memory between packs. Thread: one.
 class PackCodec {
  public:
