@@ -1,0 +1,141 @@
+"""One real Apache Kafka broker (KRaft, one node) in a folder of its own, on loopback.
+
+Kafka comes from Maven Central once, into ~/.cache/rivulet (XDG_CACHE_HOME). Everything that is started is stopped by its
+process id, which is kept in the folder, so that another process can stop it too.
+"""
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+VERSION = "4.3.1"
+POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>rivulet</groupId><artifactId>kafka-for-tests</artifactId><version>1</version><packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{VERSION}</version></dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>{VERSION}</version></dependency>
+  </dependencies>
+</project>
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def fetch():
+    """The folder of Kafka's jars. Two that fetch at the same time wait for each other."""
+    base = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "rivulet")
+    libs = os.path.join(base, f"kafka-{VERSION}")
+    if os.path.exists(os.path.join(libs, ".complete")):
+        return libs
+    os.makedirs(base, exist_ok=True)
+    with open(os.path.join(base, "kafka.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.path.exists(os.path.join(libs, ".complete")):
+            return libs
+        shutil.rmtree(libs, ignore_errors=True)
+        os.makedirs(libs)
+        with open(os.path.join(libs, "pom.xml"), "w") as pom:
+            pom.write(POM)
+        for attempt in range(3):
+            done = subprocess.run(["mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=" + libs], cwd=libs, capture_output=True, text=True)
+            if done.returncode == 0:
+                break
+            time.sleep(2 * (attempt + 1))
+        else:
+            raise RuntimeError("kafka: Maven could not fetch Apache Kafka:\n" + done.stdout[-2000:] + done.stderr[-2000:])
+        open(os.path.join(libs, ".complete"), "w").close()
+    return libs
+
+
+class Broker:
+    def __init__(self, folder):
+        self.folder = os.path.abspath(folder)
+        self.process = None
+        self.port = 0
+        self.state = os.path.join(self.folder, "broker.json")
+        if os.path.exists(self.state):
+            with open(self.state) as file:
+                known = json.load(file)
+            self.port, self.pid = known["port"], known["pid"]
+        else:
+            self.pid = 0
+
+    def start(self, port=0, advertise=0, extra=None, format_arguments=()):
+        """`extra`: more server.properties; a listener of its own replaces the plain one."""
+        os.makedirs(self.folder, exist_ok=True)
+        self.port = port or free_port()
+        controller = free_port()
+        properties = {
+            "process.roles": "broker,controller", "node.id": "1", "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{advertise or self.port}",
+            "controller.listener.names": "CONTROLLER", "log.dirs": os.path.join(self.folder, "data"),
+            "offsets.topic.replication.factor": "1", "transaction.state.log.replication.factor": "1", "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "4", "offsets.topic.num.partitions": "1",
+            "group.initial.rebalance.delay.ms": "0", "auto.create.topics.enable": "false",
+        }
+        properties.update({key: str(value).replace("{port}", str(self.port)).replace("{controller}", str(controller)) for key, value in (extra or {}).items()})
+        config = os.path.join(self.folder, "server.properties")
+        with open(config, "w") as file:
+            file.writelines(f"{key}={value}\n" for key, value in properties.items())
+        java = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", fetch() + "/*"]
+        uuid = "cmV2dWxldC10ZXN0cy0wMQ"
+        done = subprocess.run(java + ["kafka.tools.StorageTool", "format", "-t", uuid, "-c", config, *format_arguments], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError("kafka: formatting its storage failed: " + done.stdout[-1500:] + done.stderr[-1500:])
+        self._run()
+
+    def _run(self):
+        log = open(os.path.join(self.folder, "broker.log"), "a")
+        self.process = subprocess.Popen(
+            ["java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", fetch() + "/*", "kafka.Kafka", os.path.join(self.folder, "server.properties")],
+            stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        self.pid = self.process.pid
+        with open(self.state, "w") as file:
+            json.dump({"port": self.port, "pid": self.pid}, file)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError("kafka: the broker ended at its start; see " + os.path.join(self.folder, "broker.log"))
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                    return
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError("kafka: the broker did not listen within 60 s")
+
+    def restart(self):
+        self._run()
+
+    def stop(self, kill=False):
+        if self.pid == 0:
+            return
+        try:
+            os.kill(self.pid, signal.SIGKILL if kill else signal.SIGTERM)
+        except ProcessLookupError:
+            pass
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if self.process is not None:
+                if self.process.poll() is not None:
+                    break
+            elif not os.path.exists(f"/proc/{self.pid}"):
+                break
+            time.sleep(0.05)
+        else:
+            os.kill(self.pid, signal.SIGKILL)
+            if self.process is not None:
+                self.process.wait()
+        self.pid = 0
+        if os.path.exists(self.state):
+            with open(self.state, "w") as file:
+                json.dump({"port": self.port, "pid": 0}, file)

@@ -1,0 +1,138 @@
+"""A TCP proxy between the agent and a broker that understands Kafka's frames enough to break one thing at a time.
+
+cut(): every connection ends and new ones are refused. restore(). black_hole(True): bytes are swallowed, connections stay.
+delay(seconds): every answer waits. drop_end_txn_reply(): the next answer to an EndTxn request (api key 26) is dropped and its
+connection cut; `dropped` counts them. Runs on its own thread.
+"""
+import asyncio
+import struct
+import threading
+
+END_TXN = 26
+
+
+class Proxy:
+    def __init__(self, port=0):
+        self.target = None
+        self.refuse = False
+        self.swallow = False
+        self.wait = 0.0
+        self.drop_replies = 0
+        self.dropped = 0
+        self._writers = set()
+        self._loop = asyncio.new_event_loop()
+        ready = threading.Event()
+
+        async def listen():
+            self._server = await asyncio.start_server(self._client, "127.0.0.1", port)
+            self.port = self._server.sockets[0].getsockname()[1]
+            ready.set()
+
+        def run():
+            asyncio.set_event_loop(self._loop)
+            self._loop.create_task(listen())
+            self._loop.run_forever()
+
+        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread.start()
+        ready.wait()
+
+    def _on_loop(self, what):
+        done = threading.Event()
+
+        def run():
+            what()
+            done.set()
+
+        self._loop.call_soon_threadsafe(run)
+        done.wait(5)
+
+    def _close_all(self):
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    def cut(self):
+        self.refuse = True
+        self._on_loop(self._close_all)
+
+    def restore(self):
+        self.refuse = False
+        self.swallow = False
+        self.wait = 0.0
+
+    def black_hole(self, on=True):
+        self.swallow = on
+        if not on:  # what was swallowed is gone: those connections cannot go on
+            self._on_loop(self._close_all)
+
+    def delay(self, seconds):
+        self.wait = seconds
+
+    def drop_end_txn_reply(self):
+        self.drop_replies += 1
+
+    def close(self):
+        self._on_loop(self._close_all)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+
+    async def _client(self, reader, writer):
+        if self.refuse or self.target is None:
+            writer.transport.abort()
+            return
+        try:
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            writer.transport.abort()
+            return
+        pair = (writer, up_writer)
+        self._writers.update(pair)
+        end_txn = set()  # correlation ids of EndTxn requests on this connection
+        tasks = [asyncio.ensure_future(self._requests(reader, up_writer, end_txn)), asyncio.ensure_future(self._answers(up_reader, writer, end_txn))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            for one in pair:
+                self._writers.discard(one)
+                one.transport.abort()
+
+    async def _frame(self, reader):
+        head = await reader.readexactly(4)
+        body = await reader.readexactly(struct.unpack(">i", head)[0])
+        return head, body
+
+    async def _requests(self, reader, writer, end_txn):
+        try:
+            while True:
+                head, body = await self._frame(reader)
+                api_key, _, correlation = struct.unpack(">hhi", body[:8])
+                if api_key == END_TXN:
+                    end_txn.add(correlation)
+                if self.swallow:
+                    continue
+                writer.write(head + body)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, OSError):
+            return
+
+    async def _answers(self, reader, writer, end_txn):
+        try:
+            while True:
+                head, body = await self._frame(reader)
+                correlation = struct.unpack(">i", body[:4])[0]
+                if self.wait:
+                    await asyncio.sleep(self.wait)
+                if correlation in end_txn:
+                    end_txn.discard(correlation)
+                    if self.drop_replies > 0:
+                        self.drop_replies -= 1
+                        self.dropped += 1
+                        return
+                if self.swallow:
+                    continue
+                writer.write(head + body)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, OSError):
+            return
