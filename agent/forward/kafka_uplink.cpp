@@ -20,7 +20,11 @@ class KafkaUplink final : public Uplink {
     if (transactional) producer.transactional_id = "rivulet-" + options_.agent_id;
     producer.transaction_timeout_ms = options_.transaction_timeout_ms;
     producer.buffer_bytes = static_cast<std::size_t>(2 * options_.transaction_max_bytes);
+    if (refused_) {  // see make_handle() in kafka/conf.cpp
+      if (const auto trial = kafka::Admin::create(options_.connection); !trial) return {FailureKind::settings, 0, trial.error().message};
+    }
     auto made = kafka::Producer::create(options_.connection, producer);
+    refused_ = !made;
     if (!made) return {FailureKind::settings, 0, made.error().message};
     producer_ = std::move(*made);
     return {};
@@ -119,6 +123,7 @@ class KafkaUplink final : public Uplink {
 
   KafkaUplinkOptions options_;
   kafka::Probe probe_;
+  bool refused_ = false;  // librdkafka did not take the settings
   std::unique_ptr<kafka::Producer> producer_;
   std::unique_ptr<kafka::Reader> committed_, uncommitted_;  // recovery only
 };

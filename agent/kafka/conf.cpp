@@ -138,6 +138,11 @@ void Conf::prefer_if_known(const char* key, const std::string& value) {
 
 void Conf::require(const char* key, const std::string& value) { set(key, value); }
 
+void Conf::intercept(rd_kafka_interceptor_f_on_new_t* on_new, void* opaque) {
+  rd_kafka_conf_interceptor_add_on_new(conf_.get(), "rivulet", on_new, opaque);
+  intercepted_ = true;
+}
+
 result<void> Conf::problem() const {
   if (!problem_.empty()) return Error{ErrorCode::invalid, problem_};
   return {};
@@ -188,10 +193,13 @@ result<Conf> Conf::make(const Connection& connection, Signals* signals) {
 result<Handle> make_handle(rd_kafka_type_t type, Conf conf) {
   if (auto problem = conf.problem(); !problem) return problem.error();
   std::array<char, 512> why{};
+  const bool intercepted = conf.intercepted();
   rd_kafka_conf_t* raw = conf.release();
   rd_kafka_t* handle = rd_kafka_new(type, raw, why.data(), why.size());
   if (handle == nullptr) {
-    rd_kafka_conf_destroy(raw);  // rd_kafka_new takes it only when it succeeds
+    // rd_kafka_new takes it only when it succeeds; but 2.0.2 then has freed the interceptors already, and destroying the
+    // rest would free them twice. KafkaUplink tries a handle without them after a failure, so this is lost once.
+    if (!intercepted) rd_kafka_conf_destroy(raw);
     return Error{ErrorCode::invalid, "kafka: cannot start librdkafka: " + std::string(why.data())};
   }
   return Handle(handle);

@@ -47,6 +47,8 @@ class Conf {
   rd_kafka_conf_t* get() { return conf_.get(); }
   rd_kafka_conf_t* release() { return conf_.release(); }
   result<void> problem() const;  // the first setting that was refused
+  void intercept(rd_kafka_interceptor_f_on_new_t* on_new, void* opaque);
+  bool intercepted() const { return intercepted_; }
 
  private:
   struct Destroy { void operator()(rd_kafka_conf_t* conf) const { rd_kafka_conf_destroy(conf); } };
@@ -54,6 +56,7 @@ class Conf {
   std::unique_ptr<rd_kafka_conf_t, Destroy> conf_{rd_kafka_conf_new()};
   std::map<std::string, std::string> extra_;
   std::string problem_;
+  bool intercepted_ = false;
 };
 
 struct DestroyHandle { void operator()(rd_kafka_t* handle) const { rd_kafka_destroy(handle); } };

@@ -73,7 +73,7 @@ result<std::unique_ptr<Producer>> Producer::create(const Connection& connection,
   conf->require("queue.buffering.max.kbytes", std::to_string(std::min<std::size_t>(kbytes, 2'097'151)));
   conf->require("queue.buffering.max.messages", std::to_string(std::min<std::size_t>(kbytes * 1024 / 128 + 1000, 10'000'000)));
   rd_kafka_conf_set_dr_msg_cb(conf->get(), Impl::on_delivery);
-  rd_kafka_conf_interceptor_add_on_new(conf->get(), "rivulet", Impl::on_new, impl.get());
+  conf->intercept(Impl::on_new, impl.get());
   auto handle = make_handle(RD_KAFKA_PRODUCER, std::move(*conf));
   if (!handle) return handle.error();
   impl->handle = std::move(*handle);

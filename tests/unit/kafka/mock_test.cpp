@@ -1,0 +1,241 @@
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <thread>
+
+#include "agent/kafka/admin.h"
+#include "agent/kafka/mock_cluster.h"
+#include "agent/kafka/probe.h"
+#include "agent/kafka/producer.h"
+#include "agent/kafka/reader.h"
+#include "agent/kafka/rv_header.h"
+#include "agent/kafka/verify.h"
+#include "tests/support/catch.h"
+
+using namespace rivulet;
+using namespace rivulet::kafka;
+
+namespace {
+
+struct Fixture {
+  Fixture() : cluster(std::move(MockCluster::start().value())) { connection.brokers = {cluster->bootstrap_servers()}; }
+  std::unique_ptr<MockCluster> cluster;
+  Connection connection;
+
+  std::unique_ptr<Producer> producer(bool transactional = true) {
+    ProducerOptions options;
+    if (transactional) options.transactional_id = "rivulet-test";
+    options.transaction_timeout_ms = 10'000;
+    auto made = std::move(Producer::create(connection, options).value());
+    if (transactional) REQUIRE_FALSE(until([&] { return made->init_transactions(500); }));
+    return made;
+  }
+
+  static Failure until(const std::function<Failure()>& call) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    for (;;) {
+      const auto failure = call();
+      const bool again = failure.kind == FailureKind::pending || failure.kind == FailureKind::retry;
+      if (!again || std::chrono::steady_clock::now() > deadline) return failure;
+    }
+  }
+
+  std::vector<std::pair<std::optional<std::string>, std::optional<std::string>>> read(const std::string& topic, int partition) {
+    auto reader = std::move(Reader::create(connection, Isolation::committed).value());
+    const auto marks = reader->watermarks({topic, partition}, 5'000);
+    REQUIRE_FALSE(marks.failure);
+    std::vector<std::pair<std::optional<std::string>, std::optional<std::string>>> records;
+    const auto progress = reader->read({{{topic, partition}, marks.start, marks.end}}, 5'000, [&](const Fetched& f) {
+      records.emplace_back(f.key, f.value);
+      return true;
+    });
+    CHECK_FALSE(progress.failure);
+    return records;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a transaction's delivery report says for each partition which records went where") {
+  Fixture f;
+  REQUIRE(f.cluster->create_topic("data", 4).has_value());
+  auto producer = f.producer();
+  REQUIRE_FALSE(producer->begin());
+  const int topic = producer->topic("data");
+  CHECK(producer->topic("data") == topic);
+  for (std::uint32_t i = 0; i < 1000; ++i) {
+    const auto key = "k" + std::to_string(i % 17);
+    std::string header;
+    encode_rv(header, rv_prefix("a", 1, Uuid{}), i + 1);
+    Message message;
+    message.topic = topic;
+    message.key = key;
+    message.value = "v";
+    message.rv = header;
+    message.index = i;
+    REQUIRE_FALSE(producer->produce(message, 1000));
+  }
+  REQUIRE_FALSE(Fixture::until([&] { return producer->flush(500); }));
+  const auto report = producer->report();
+  CHECK_FALSE(report.failure);
+  CHECK_FALSE(report.without_offset);
+  std::vector<bool> seen(1000);
+  for (const auto& p : report.partitions) {
+    CHECK(p.where.topic == "data");
+    std::uint64_t rows = 0;
+    for (const auto& range : p.rows) {
+      for (auto i = range.first; i <= range.last; ++i) {
+        CHECK_FALSE(seen[i]);
+        seen[i] = true;
+        ++rows;
+      }
+    }
+    CHECK(p.first_offset == 0);
+    CHECK(p.last_offset == static_cast<std::int64_t>(rows) - 1);
+    CHECK(p.last_index == p.rows.back().last);
+  }
+  CHECK(std::count(seen.begin(), seen.end(), true) == 1000);
+  REQUIRE_FALSE(Fixture::until([&] { return producer->commit(500); }));
+  CHECK(producer->end_txn_requests() == 1);
+  CHECK(producer->timed_out_requests() == 0);
+
+  std::vector<TopicPartition> where;
+  for (const auto& p : report.partitions) where.push_back(p.where);
+  const auto stable = producer->stable_offsets(where, 5'000);
+  REQUIRE_FALSE(stable.failure);
+  for (std::size_t i = 0; i < where.size(); ++i) CHECK(stable.offsets[i] == report.partitions[i].last_offset + 1);
+  const auto verified = verify(f.connection, "data");
+  REQUIRE(verified.has_value());
+  CHECK(verified->ok());
+  CHECK(verified->records == 1000);
+}
+
+TEST_CASE("a null key or value differs from an empty one on the wire") {
+  Fixture f;
+  REQUIRE(f.cluster->create_topic("data", 1).has_value());
+  auto producer = f.producer(false);
+  producer->start_report();
+  Message message;
+  message.topic = producer->topic("data");
+  REQUIRE_FALSE(producer->produce(message, 1000));
+  message.key = "";
+  message.value = "";
+  message.index = 1;
+  REQUIRE_FALSE(producer->produce(message, 1000));
+  REQUIRE_FALSE(Fixture::until([&] { return producer->flush(500); }));
+  const auto records = f.read("data", 0);
+  REQUIRE(records.size() == 2);
+  CHECK(records[0] == std::pair<std::optional<std::string>, std::optional<std::string>>{std::nullopt, std::nullopt});
+  CHECK(records[1] == std::pair<std::optional<std::string>, std::optional<std::string>>{"", ""});
+}
+
+TEST_CASE("a record that is too large fails alone and says so") {
+  Fixture f;
+  REQUIRE(f.cluster->create_topic("data", 1).has_value());
+  auto producer = f.producer();
+  REQUIRE_FALSE(producer->begin());
+  const std::string big(2'000'000, 'x');
+  Message message;
+  message.topic = producer->topic("data");
+  message.value = big;
+  CHECK(producer->produce(message, 1000).kind == FailureKind::record);
+}
+
+TEST_CASE("a batch that the broker refuses is reported with its first record and its size") {
+  Fixture f;
+  REQUIRE(f.cluster->create_topic("data", 1).has_value());
+  auto producer = f.producer(false);
+  f.cluster->push_errors(0, 87, 1);  // Produce: INVALID_RECORD
+  producer->start_report();
+  Message message;
+  message.topic = producer->topic("data");
+  message.value = "x";
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    message.index = i;
+    REQUIRE_FALSE(producer->produce(message, 1000));
+  }
+  REQUIRE_FALSE(Fixture::until([&] { return producer->flush(500); }));
+  const auto report = producer->report();
+  CHECK(report.failure.kind == FailureKind::record);
+  CHECK(report.failed_index == 0);
+  CHECK(report.failed_topic == "data");
+  CHECK(report.failed_records >= 1);
+}
+
+TEST_CASE("a lost EndTxn reply shows as a second EndTxn request") {
+  Fixture f;
+  REQUIRE(f.cluster->create_topic("data", 1).has_value());
+  auto producer = f.producer();
+  REQUIRE_FALSE(producer->begin());
+  Message message;
+  message.topic = producer->topic("data");
+  message.value = "x";
+  REQUIRE_FALSE(producer->produce(message, 1000));
+  REQUIRE_FALSE(Fixture::until([&] { return producer->flush(500); }));
+  f.cluster->push_errors(26, 14, 1);  // EndTxn: COORDINATOR_LOAD_IN_PROGRESS, retried inside librdkafka
+  REQUIRE_FALSE(Fixture::until([&] { return producer->commit(500); }));
+  CHECK(producer->end_txn_requests() == 2);
+}
+
+TEST_CASE("a fenced producer is told apart from other failures") {
+  Fixture f;
+  REQUIRE(f.cluster->create_topic("data", 1).has_value());
+  auto producer = f.producer();
+  REQUIRE_FALSE(producer->begin());
+  Message message;
+  message.topic = producer->topic("data");
+  message.value = "x";
+  REQUIRE_FALSE(producer->produce(message, 1000));
+  REQUIRE_FALSE(Fixture::until([&] { return producer->flush(500); }));
+  f.cluster->push_errors(26, 90, 1);  // EndTxn: PRODUCER_FENCED
+  CHECK(Fixture::until([&] { return producer->commit(500); }).kind == FailureKind::fenced);
+}
+
+TEST_CASE("a producer with records in flight and a dead link is destroyed at once") {
+  Fixture f;
+  REQUIRE(f.cluster->create_topic("data", 1).has_value());
+  auto producer = f.producer();
+  REQUIRE_FALSE(producer->begin());
+  f.cluster->cut_link();
+  Message message;
+  message.topic = producer->topic("data");
+  message.value = "x";
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    message.index = i;
+    REQUIRE_FALSE(producer->produce(message, 1000));
+  }
+  CHECK(producer->flush(100).kind == FailureKind::pending);
+  const auto begin = std::chrono::steady_clock::now();
+  producer.reset();
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(1));
+}
+
+TEST_CASE("a probe sees the link go and come back") {
+  Fixture f;
+  Probe probe({f.cluster->bootstrap_servers()});
+  const auto sees = [&](bool wanted) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    while (probe.reachable(1000) != wanted && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    return probe.reachable(1000) == wanted;
+  };
+  CHECK(sees(true));
+  f.cluster->cut_link();
+  CHECK(sees(false));
+  f.cluster->restore_link();
+  CHECK(sees(true));
+}
+
+TEST_CASE("admin names a topic that does not exist and a cluster that does not answer") {
+  Fixture f;
+  REQUIRE(f.cluster->create_topic("data", 3).has_value());
+  auto admin = std::move(Admin::create(f.connection).value());
+  const auto info = admin->cluster(5'000);
+  REQUIRE(info.has_value());
+  CHECK(info->brokers == 1);
+  CHECK_FALSE(info->id.empty());
+  CHECK(admin->topic("data", 5'000)->partitions == 3);
+  f.cluster->cut_link();
+  const auto gone = admin->cluster(300);
+  REQUIRE_FALSE(gone.has_value());
+  CHECK(gone.error().code == ErrorCode::unavailable);
+}

@@ -1,0 +1,168 @@
+#include <random>
+#include <set>
+
+#include "agent/kafka/connection.h"
+#include "agent/kafka/producer.h"
+#include "agent/kafka/reader.h"
+#include "agent/kafka/rv_header.h"
+#include "agent/kafka/sequence_set.h"
+#include "agent/kafka/verify.h"
+#include "tests/support/catch.h"
+
+using namespace rivulet;
+using namespace rivulet::kafka;
+
+namespace {
+
+std::string rv(Sequence sequence, StreamId stream = 1) {
+  std::string bytes;
+  encode_rv(bytes, rv_prefix("gateway", stream, Uuid{}), sequence);
+  return bytes;
+}
+
+std::string rv_gap(Sequence first, Sequence last) {
+  std::string bytes;
+  encode_rv_gap(bytes, {first, last, "storage limit"});
+  return bytes;
+}
+
+}  // namespace
+
+TEST_CASE("an rv header comes back as it was written") {
+  const auto incarnation = Uuid::random();
+  std::string bytes;
+  encode_rv(bytes, rv_prefix("gateway-042", 300, incarnation), 1'000'000'007);
+  const auto header = decode_rv(bytes);
+  REQUIRE(header);
+  CHECK(header->agent == "gateway-042");
+  CHECK(header->stream == 300);
+  CHECK(header->incarnation == incarnation);
+  CHECK(header->sequence == 1'000'000'007);
+}
+
+TEST_CASE("an rv header that is cut, extended or of another version is not ours") {
+  const auto whole = rv(77);
+  for (std::size_t length = 0; length < whole.size(); ++length) {
+    INFO(length);
+    CHECK_FALSE(decode_rv(whole.substr(0, length)));
+  }
+  CHECK_FALSE(decode_rv(whole + "x"));
+  auto newer = whole;
+  newer[0] = 2;
+  CHECK_FALSE(decode_rv(newer));
+  CHECK_FALSE(decode_rv(rv(0)));
+  CHECK_FALSE(decode_rv_gap(rv_gap(9, 3)));
+}
+
+TEST_CASE("a broker address is host and port, also for IPv6, and nothing else") {
+  CHECK(parse_broker("kafka-1:9093")->port == 9093);
+  CHECK(parse_broker("kafka-1")->port == 9092);
+  CHECK(parse_broker("PLAINTEXT://kafka-1:1")->host == "kafka-1");
+  CHECK(parse_broker("[::1]:19092")->host == "::1");
+  CHECK(parse_broker("[::1]:19092")->port == 19092);
+  for (const auto* wrong : {"", ":9092", "kafka:", "kafka:0", "kafka:65536", "kafka:9092x", "[::1"}) {
+    INFO(wrong);
+    CHECK_FALSE(parse_broker(wrong));
+  }
+}
+
+TEST_CASE("a passed-through setting that exactly-once stands on is refused by name") {
+  Connection connection{{"127.0.0.1:1"}, {}, {}, {{"enable.idempotence", "false"}}};
+  const auto producer = Producer::create(connection, {});
+  REQUIRE_FALSE(producer.has_value());
+  CHECK_THAT(producer.error().message, ContainsSubstring("enable.idempotence"));
+}
+
+TEST_CASE("a wrong password file or mechanism is reported without the password") {
+  Connection connection{{"127.0.0.1:1"}, {}, Sasl{"NO-SUCH", "user", "sEcReT"}, {}};
+  const auto producer = Producer::create(connection, {});
+  REQUIRE_FALSE(producer.has_value());
+  CHECK_THAT(producer.error().message, !ContainsSubstring("sEcReT"));
+}
+
+TEST_CASE("a sequence set tells what is new, what was there and what is missing, as a std::set does") {
+  const auto seed = std::random_device{}();
+  INFO("seed " << seed);
+  std::mt19937_64 random(seed);
+  SequenceSet set;
+  std::set<Sequence> model;
+  const Sequence top = 200'000;
+  for (int i = 0; i < 100'000; ++i) {
+    const Sequence sequence = 1 + random() % top;
+    REQUIRE(set.add(sequence) == model.insert(sequence).second);
+  }
+  std::uint64_t count = 0;
+  for (Sequence s = 1; s <= top; ++s) count += model.contains(s) ? 0 : 1;
+  const auto missing = set.missing({1, top}, 1'000'000);
+  CHECK(missing.count == count);
+  std::uint64_t in_ranges = 0;
+  Sequence before = 0;
+  for (const auto& range : missing.ranges) {
+    CHECK(range.first > before + (before == 0 ? 0 : 1));  // neighbours are one range
+    for (auto s = range.first; s <= range.last; ++s) CHECK_FALSE(model.contains(s));
+    in_ranges += range.last - range.first + 1;
+    before = range.last;
+  }
+  CHECK(in_ranges == count);
+}
+
+TEST_CASE("a full stretch of sequence numbers costs no bitmap") {
+  SequenceSet set;
+  CHECK(set.add({1, 300'000}) == 0);
+  CHECK(set.chunks() <= 2);
+  CHECK(set.add({299'990, 300'010}) == 11);
+  CHECK(set.missing({1, 300'010}, 10).count == 0);
+}
+
+TEST_CASE("a stream that is complete over its partitions is in order") {
+  Tally tally({false, false});
+  for (Sequence s = 1; s <= 100; ++s) REQUIRE(tally.add(s % 3 == 0 ? 1 : 0, rv(s), std::nullopt).has_value());
+  const auto report = tally.report();
+  CHECK(report.ok());
+  CHECK(report.records == 100);
+  REQUIRE(report.streams.size() == 1);
+  CHECK(report.streams[0].first == 1);
+  CHECK(report.streams[0].last == 100);
+}
+
+TEST_CASE("verify counts what is missing, doubled and out of order") {
+  Tally tally({false});
+  for (const Sequence s : {1, 2, 2, 5, 4, 9}) REQUIRE(tally.add(0, rv(s), std::nullopt).has_value());
+  const auto report = tally.report();
+  CHECK(report.missing == 4);  // 3, 6, 7, 8
+  CHECK(report.duplicates == 1);
+  CHECK(report.out_of_order == 1);
+  CHECK(report.streams[0].missing_ranges == std::vector<SequenceRange>{{3, 3}, {6, 8}});
+  CHECK_FALSE(report.ok());
+}
+
+TEST_CASE("a first record that is not number one is missing unless retention deleted it") {
+  for (const bool trimmed : {false, true}) {
+    Tally tally({trimmed});
+    for (Sequence s = 5; s <= 8; ++s) REQUIRE(tally.add(0, rv(s), std::nullopt).has_value());
+    CHECK(tally.report().missing == (trimmed ? 0U : 4U));
+  }
+}
+
+TEST_CASE("a gap on purpose is neither missing nor a record") {
+  Tally tally({false});
+  REQUIRE(tally.add(0, rv(1), std::nullopt).has_value());
+  REQUIRE(tally.add(0, rv(4), rv_gap(2, 4)).has_value());
+  REQUIRE(tally.add(0, rv(5), std::nullopt).has_value());
+  const auto report = tally.report();
+  CHECK(report.ok());
+  CHECK(report.records == 2);
+  CHECK(report.streams[0].gap_sequences == 3);
+}
+
+TEST_CASE("records of others do not disturb a verification") {
+  Tally tally({false});
+  REQUIRE(tally.add(0, "\x01garbage", std::nullopt).has_value());
+  REQUIRE(tally.add(0, rv(1), std::nullopt).has_value());
+  REQUIRE(tally.add(0, rv(1, 2), std::nullopt).has_value());
+  tally.add_without_header();
+  const auto report = tally.report();
+  CHECK(report.ok());
+  CHECK(report.without_header == 2);
+  CHECK(report.streams.size() == 2);
+}
