@@ -1,0 +1,64 @@
+// Session: what a subscribing client owes the server, and when it may pay. No I/O: packets in, bytes to send out.
+//
+// QoS 1: PUBACK when the epoch that holds the record is durable. QoS 2 (MQTT 5.0 section 4.3.3): the packet id with a hash of topic
+// and payload is a position in the same epoch as the record, PUBREC when that is durable; at PUBREL the position is erased, PUBCOMP when
+// that is durable. So redelivery after a crash is known, and a reused id is not taken for one: DUP=0 on a held id is a new message
+// (mosquitto reuses ids so after a crash of its own). An acknowledgement goes only to the connection that delivered.
+// Thread: io. Lifetime: over many connections. Bounds: 65,535 held ids, 8 bytes each; what is owed is bounded by the receive maximum.
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+
+#include "agent/config/config.h"
+#include "agent/source/mqtt/packet.h"
+#include "agent/source/source.h"
+
+namespace rivulet::source::mqtt {
+
+class Session {
+ public:
+  Session(const config::MqttSource& settings, std::string name, std::string client_id, Intake& intake);
+
+  std::string connect();  // a new connection begins: what to send first
+  // An error closes the connection; its message is for the log. What is to be sent is appended to `out`.
+  result<void> on_packet(const Packet& packet, std::string& out);
+  // A PUBLISH larger than max_packet was passed over: it is counted and acknowledged, or it would come again for ever.
+  void on_oversized(const Publish& publish, std::uint64_t size_bytes);
+  void on_durable(EpochNumber up_to, std::string& out);
+  void after_read(bool drained);  // all packets at hand are in; drained: the socket had no more
+
+  bool subscribed() const { return subscribed_; }
+  bool take_progress() { return std::exchange(progress_, false); }  // CONNACK or SUBACK came
+  std::uint16_t keep_alive_s() const { return keep_alive_s_; }
+  std::size_t owed() const { return owed_.size(); }
+
+ private:
+  struct Owed {
+    EpochNumber epoch;
+    Type type;
+    std::uint16_t id;
+  };
+  struct Held {
+    std::uint64_t hash;
+    EpochNumber epoch;  // that made it durable; 0: before this process started
+  };
+  result<void> on_connack(const Connack& connack, std::string& out);
+  result<void> on_suback(const Suback& suback);
+  void on_publish(const Publish& publish);
+  void take_qos2(const Publish& publish, std::uint64_t hash, bool deliver);
+  void owe(EpochNumber epoch, Type type, std::uint16_t id);
+
+  const config::MqttSource& settings_;
+  std::string name_, client_id_;
+  Intake& intake_;
+  std::map<std::uint16_t, Held> held_;
+  std::deque<Owed> owed_;  // in order of their epochs
+  EpochNumber durable_ = 0;
+  bool connected_ = false, subscribed_ = false, progress_ = false;
+  std::uint16_t keep_alive_s_;
+  std::string pending_;  // acknowledgements of what was durable already
+};
+
+}  // namespace rivulet::source::mqtt
