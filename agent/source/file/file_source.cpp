@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 #include "agent/base/fault_point.h"
 
@@ -55,6 +56,7 @@ void FileSource::load() {
     next_serial_ = std::max(next_serial_, tail->serial + 1);
     tails_[tail->serial] = std::make_unique<Tail>(std::move(*tail));
   }
+  for (auto& [serial, tail] : tails_) tail->predecessor = std::exchange(newest_[tail->origin], serial);
 }
 
 void FileSource::arm() {

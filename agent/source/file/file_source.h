@@ -44,8 +44,9 @@ class FileSource final : public Source {
   void scan();
   void apply(const Matching::Pair& pair);
   void lose(Tail& tail, const Listing& listing);
-  void begin(const Seen& seen, std::uint64_t predecessor);
-  void begin_between(const Tail& moved, const Listing& listing, std::uint64_t& predecessor);
+  void begin(const Seen& seen, const std::string& origin);
+  void begin_between(const Tail& newest, const Listing& listing);
+  std::string origin_of(const Seen& seen, const Listing& listing) const;
   bool maybe_copy(const Seen& seen);
   void start_at_end(Tail& tail);
   void tail_lost(Tail& tail, std::uint64_t size);
@@ -72,6 +73,7 @@ class FileSource final : public Source {
   LineReader::OnLine on_line_;
   boost::asio::steady_timer timer_;
   Tails tails_;
+  std::map<std::string, std::uint64_t> newest_;  // origin -> serial of its newest tail
   std::map<std::uint64_t, std::uint64_t> held_;  // inode of a file that may be a copy -> poll from which it is read
   const std::string* topic_ = nullptr;  // path of the tail that is being read
   std::uint64_t next_serial_ = 1;

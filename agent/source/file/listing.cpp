@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <memory>
 #include <set>
@@ -50,12 +51,16 @@ bool Where::wants(std::string_view name) const {
   return suffix.empty() || std::string_view(name_).ends_with(suffix);
 }
 
-bool Where::is_rotated_name(std::string_view path) const {
-  std::string_view name = name_of(path);
-  if (glob_ || !name.starts_with(name_)) return false;
-  name.remove_prefix(name_.size());
-  if (name.size() < 2 || std::string_view(".-_").find(name.front()) == std::string_view::npos) return false;
-  return name.find_first_not_of("0123456789.-_:T", 1) == std::string_view::npos;
+Rotated rotated(std::string_view path) {
+  const auto run = path.find_last_not_of("0123456789.-_:T") + 1;  // npos + 1 is 0
+  const auto separator = path.find_first_of(".-_", run);
+  if (separator == std::string_view::npos || separator == 0 || path[separator - 1] == '/') return {path, 0};
+  const std::string_view suffix = path.substr(separator + 1);
+  if (suffix.find_first_of("0123456789") == std::string_view::npos) return {path, 0};
+  std::uint64_t number = 0;
+  const auto got = std::from_chars(suffix.data(), suffix.data() + suffix.size(), number);
+  const bool counts = got.ec == std::errc() && got.ptr == suffix.data() + suffix.size() && suffix.size() <= 4;
+  return {path.substr(0, separator), counts ? number : 0};
 }
 
 std::int64_t Where::folder_modified_ns() const {
@@ -87,7 +92,8 @@ Listing Where::list() const {
       break;
     }
     listing.files.push_back({folder_ + entry->d_name, about.st_ino, about.st_dev, static_cast<std::uint64_t>(about.st_size),
-                             nanoseconds(about.st_mtim), wants(entry->d_name), is_rotated_name(entry->d_name)});
+                             nanoseconds(about.st_mtim), wants(entry->d_name), false});
+    listing.files.back().rotated_name = !glob_ && !listing.files.back().wanted && rotated(listing.files.back().path).base == path_;
   }
   auto& files = listing.files;
   // Wanted names first, so that of two names for one file the wanted one stays.
@@ -96,7 +102,9 @@ Listing Where::list() const {
   });
   std::set<std::pair<std::uint64_t, std::uint64_t>> known;
   std::erase_if(files, [&](const Seen& file) { return !known.emplace(file.device, file.inode).second; });
-  std::stable_sort(files.begin(), files.end(), [](const Seen& a, const Seen& b) { return a.modified_ns < b.modified_ns; });
+  std::stable_sort(files.begin(), files.end(), [](const Seen& a, const Seen& b) {
+    return a.modified_ns != b.modified_ns ? a.modified_ns < b.modified_ns : rotated(a.path).number > rotated(b.path).number;
+  });
   return listing;
 }
 

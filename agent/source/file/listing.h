@@ -18,11 +18,11 @@ struct Seen {
   std::uint64_t size = 0;
   std::int64_t modified_ns = 0;
   bool wanted = false;        // the configured path means it
-  bool rotated_name = false;  // see Where::is_rotated_name
+  bool rotated_name = false;  // of a plain path: what log rotation makes of it
 };
 
 struct Listing {
-  std::vector<Seen> files;  // by modification time, oldest first
+  std::vector<Seen> files;  // oldest first
   std::string problem;      // not empty: the folder could not be read whole; files that are missing may well be there
   bool no_folder = false;
   std::int64_t folder_modified_ns = 0;
@@ -35,8 +35,6 @@ class Where {
 
   Listing list() const;
   bool wants(std::string_view name) const;
-  // A name that log rotation gives to `path`: its own name and a suffix of digits, dates: app.log.1, app.log-20240131.
-  bool is_rotated_name(std::string_view path) const;
   std::int64_t folder_modified_ns() const;  // -1: cannot be asked
   bool is_glob() const { return glob_; }
   const std::string& path() const { return path_; }
@@ -47,5 +45,12 @@ class Where {
 };
 
 std::string_view name_of(std::string_view path);  // its last component
+
+// What log rotation makes of a name: the name and a suffix of digits or a date: app.log.1, app.log-20240131.
+struct Rotated {
+  std::string_view base;     // the whole path when it has no such suffix
+  std::uint64_t number = 0;  // 2 for app.log.2: of files of one time the higher number is the older one; 0: a date, or none
+};
+Rotated rotated(std::string_view path);
 
 }  // namespace rivulet::source

@@ -26,22 +26,16 @@ void FileSource::scan() {
   folder_problem(listing.problem);
 
   std::vector<Tail*> tails;
-  std::map<std::string, std::uint64_t> owner;  // path -> newest tail that had it
-  for (auto& [serial, tail] : tails_) {
-    tails.push_back(tail.get());
-    owner[tail->path] = serial;
-  }
+  for (auto& [serial, tail] : tails_) tails.push_back(tail.get());
   const Matching matching = match(tails, listing);
-  std::vector<std::uint64_t> moved;
+  const Tail* newest = nullptr;
+  bool path_taken = where_.is_glob();
   for (const auto& pair : matching.pairs) {
-    if (pair.tail->path != pair.seen->path) moved.push_back(pair.tail->serial);
     apply(pair);
+    path_taken |= pair.tail->wanted;
+    if (newest == nullptr || newest->serial < pair.tail->serial) newest = pair.tail;
   }
-  std::map<std::string, std::uint64_t> before = owner;
-  std::sort(moved.begin(), moved.end());
-  for (const auto serial : moved) {
-    if (Tail& tail = *tails_.at(serial); !tail.wanted) begin_between(tail, listing, before[where_.path()]);
-  }
+  if (!path_taken && newest != nullptr) begin_between(*newest, listing);
   if (listing.problem.empty()) {
     for (Tail* tail : matching.lost) lose(*tail, listing);
   }
@@ -50,12 +44,20 @@ void FileSource::scan() {
       folder_problem("more than " + std::to_string(max_tails) + " files match " + where_.path() + "; the newest ones are not read");
       break;
     }
-    if (!maybe_copy(*seen)) begin(*seen, before.contains(seen->path) ? before[seen->path] : 0);
+    if (!maybe_copy(*seen)) begin(*seen, origin_of(*seen, listing));
   }
   if (first_scan_ && (listing.problem.empty() || listing.no_folder || !where_.is_glob())) {
     if (first_start_ && config_.from_end) intake_.set_position(started_key(), "1");
     first_scan_ = false;
   }
+}
+
+// app.log.1 was written as app.log if there is, or was, an app.log.
+std::string FileSource::origin_of(const Seen& seen, const Listing& listing) const {
+  const std::string base(rotated(seen.path).base);
+  const bool there = newest_.contains(base) || std::any_of(listing.files.begin(), listing.files.end(),
+                                                          [&](const Seen& each) { return each.wanted && each.path == base; });
+  return there ? base : seen.path;
 }
 
 // What is known of the file from now on.
@@ -131,7 +133,7 @@ void FileSource::lose(Tail& tail, const Listing& listing) {
   if (deleted || tail.offset == 0) forget(tail.serial);
 }
 
-void FileSource::begin(const Seen& seen, std::uint64_t predecessor) {
+void FileSource::begin(const Seen& seen, const std::string& origin) {
   auto tail = std::make_unique<Tail>();
   tail->serial = next_serial_++;
   tail->path = seen.path;
@@ -139,22 +141,25 @@ void FileSource::begin(const Seen& seen, std::uint64_t predecessor) {
   tail->size = seen.size;
   tail->modified_ns = seen.modified_ns;
   tail->wanted = seen.wanted;
-  tail->predecessor = predecessor;
+  tail->origin = origin;
+  tail->predecessor = std::exchange(newest_[origin], tail->serial);
   if (first_scan_ && first_start_ && config_.from_end) start_at_end(*tail);
   tails_[tail->serial] = std::move(tail);
 }
 
-// Files between the one that was renamed and the current one: rotated more than once since the last look.
-void FileSource::begin_between(const Tail& moved, const Listing& listing, std::uint64_t& predecessor) {
+// Files between the newest one we know, which was renamed, and the current one: rotated more than once since the last look.
+void FileSource::begin_between(const Tail& newest, const Listing& listing) {
+  const std::int64_t since_ns = newest.modified_ns;
+  const std::uint64_t number = rotated(newest.path).number;
   for (const Seen& seen : listing.files) {  // oldest first
-    if (seen.wanted || seen.modified_ns <= moved.modified_ns || !where_.is_rotated_name(seen.path)) continue;
+    if (!seen.rotated_name || seen.modified_ns < since_ns) continue;
+    if (seen.modified_ns == since_ns && rotated(seen.path).number >= number) continue;
     const bool known = std::any_of(tails_.begin(), tails_.end(), [&](const auto& entry) {
       return entry.second->inode == seen.inode || entry.second->path == seen.path;
     });
     if (known) continue;
     spdlog::info("{}: {} was written and renamed unseen; it is read from its beginning", name_, seen.path);
-    begin(seen, predecessor);
-    predecessor = next_serial_ - 1;
+    begin(seen, where_.path());
   }
 }
 
@@ -188,8 +193,17 @@ void FileSource::start_at_end(Tail& tail) {
 }
 
 void FileSource::forget(std::uint64_t serial) {
-  if (tails_.at(serial)->offset > 0) intake_.erase_position(position_key(serial));
-  tails_.erase(serial);
+  const auto gone = tails_.find(serial);
+  if (gone->second->offset > 0) intake_.erase_position(position_key(serial));
+  // Its successor waits for its predecessor from now on.
+  for (auto& [other, tail] : tails_) {
+    if (tail->predecessor == serial) tail->predecessor = gone->second->predecessor;
+  }
+  if (const auto newest = newest_.find(gone->second->origin); newest != newest_.end() && newest->second == serial) {
+    newest->second = gone->second->predecessor;
+    if (newest->second == 0) newest_.erase(newest);
+  }
+  tails_.erase(gone);
 }
 
 // Rotated and missing files are remembered in case they are moved again or come back; the oldest go first.

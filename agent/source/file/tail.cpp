@@ -44,7 +44,9 @@ void Descriptor::close() {
 
 int Descriptor::release() { return std::exchange(fd_, -1); }
 
-std::string Tail::position() const { return fmt::format("1 {} {} {} {}", offset, inode, head.text(), path); }
+std::string Tail::position() const {
+  return fmt::format("1 {} {} {} {} {}{}", offset, inode, head.text(), path.size(), path, origin == path ? "" : origin);
+}
 
 std::string position_key(std::uint64_t serial) { return std::string(key_prefix) + std::to_string(serial); }
 
@@ -54,9 +56,12 @@ std::optional<Tail> parse_position(std::string_view key, std::string_view value)
   if (!number(key.substr(key_prefix.size()), tail.serial) || next_word(value) != "1") return {};
   if (!number(next_word(value), tail.offset) || !number(next_word(value), tail.inode)) return {};
   const auto head = Head::parse(next_word(value));
-  if (!head || value.empty()) return {};
+  std::uint64_t path_length = 0;
+  if (!head || !number(next_word(value), path_length) || path_length == 0 || path_length > value.size()) return {};
   tail.head = *head;
-  tail.path = value;
+  tail.path = value.substr(0, static_cast<std::size_t>(path_length));
+  value.remove_prefix(static_cast<std::size_t>(path_length));
+  tail.origin = value.empty() ? tail.path : std::string(value);
   tail.searched_to = tail.offset;
   return tail;
 }

@@ -1,7 +1,7 @@
 // Tail: one file that is read, how far, and the reader that takes lines from it.
 //
-// Its position row is "file:<serial>" = "1 <offset> <inode> <head> <path>"; the offset is always the end of a line. The
-// serial names the file whatever it is called and whatever its inode is. Thread: io.
+// Its position row is "file:<serial>" = "1 <offset> <inode> <head> <length of path> <path><origin>"; the offset is always
+// the end of a line. The serial names the file whatever it is called and whatever its inode is. Thread: io.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -33,6 +33,7 @@ class Descriptor {
 struct Tail {
   std::uint64_t serial = 0;
   std::string path;
+  std::string origin;  // the path it was written under; files of one origin are read one after the other
   std::uint64_t inode = 0;
   std::uint64_t offset = 0;  // everything before it was handed over
   Head head;                 // of the bytes before offset
@@ -46,7 +47,7 @@ struct Tail {
   bool check_head = true;         // before the next read: it changed since it was last compared
   bool wanted = true;             // the configured path means it (a file that was rotated away is finished all the same)
   bool missing = false;           // not in the folder, and not open
-  std::uint64_t predecessor = 0;  // serial of the file that had this path before; it is finished first
+  std::uint64_t predecessor = 0;  // serial of the file that was written before it under this origin; it is finished first
   unsigned quiet_polls = 0;
   std::uint64_t failed_poll = 0;  // reading it failed in this poll
   std::string problem;            // why

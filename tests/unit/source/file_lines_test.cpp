@@ -175,10 +175,12 @@ TEST_CASE("file: a folder that is not there yet is waited for") {
 
 TEST_CASE("file: an unreadable position is refused, not guessed") {
   using source::parse_position;
-  const std::string good = "1 5 77 0:0: /var/log/a b.log";
+  const std::string good = "1 5 77 0:0: 16 /var/log/a b.log/var/log/a";
   REQUIRE(parse_position("file:3", good));
   CHECK(parse_position("file:3", good)->path == "/var/log/a b.log");
-  for (const char* value : {"", "1", "2 5 77 0:0: /x", "1 x 77 0:0: /x", "1 5 77 9 /x", "1 5 77 0:0:", "1 5 77 2000:0: /x"}) {
+  CHECK(parse_position("file:3", good)->origin == "/var/log/a");
+  for (const char* value : {"", "1", "2 5 77 0:0: 2 /x", "1 x 77 0:0: 2 /x", "1 5 77 9 2 /x", "1 5 77 0:0:", "1 5 77 2000:0: 2 /x", "1 5 77 0:0: 3 /x",
+                            "1 5 77 0:0: 0 /x"}) {
     CHECK_FALSE(parse_position("file:3", value));
   }
   CHECK_FALSE(parse_position("file:", good));

@@ -131,7 +131,7 @@ TEST_CASE("file: two positions with one inode: the head decides which file it is
   head.set(numbered(0, 5000, "gone"));
   struct stat about {};
   REQUIRE(::stat(f.path("app.log").c_str(), &about) == 0);
-  positions["file:2"] = "1 40000 " + std::to_string(about.st_ino) + " " + head.text() + " " + f.path("app.log.2");
+  positions["file:2"] = "1 40000 " + std::to_string(about.st_ino) + " " + head.text() + " " + std::to_string(f.path("app.log.2").size()) + " " + f.path("app.log.2");
   std::filesystem::remove(f.path("other"));
   f.intake->start_with(positions);
   f.begin();
