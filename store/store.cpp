@@ -43,7 +43,6 @@ struct Store::Impl {
   StoreStats stats;
   std::function<void()> outbox_grew;
 
-  const std::uint64_t drop_cap = Limits::of(options).page_cap;
   std::atomic<std::size_t> epochs_waiting{0};
   std::atomic<std::uint64_t> in_flight_bytes{0}, used_bytes{0}, outbox_max_bytes{0};
   std::atomic<bool> disk_full{false};
@@ -152,6 +151,7 @@ struct Store::Impl {
       RV_CHECK(!ending, "nobody calls a store that is being closed");
       calls.emplace_back([&, promise] {
         result<T> outcome = engine.lost() ? result<T>(*engine.lost()) : result<T>(body());
+        engine.drop_to_limit(protect);  // it may have been barred until this call
         {
           const Guard published(mutex);
           publish(published);
@@ -222,9 +222,9 @@ void Store::commit(Epoch epoch, std::function<void(result<void>)> done) {
 
 bool Store::has_room() const {
   if (impl_->disk_full || impl_->epochs_waiting >= impl_->options.epochs_in_flight) return false;
-  // Drop-oldest makes room after each commit; only what it may not drop keeps the file above the limit.
-  const std::uint64_t limit = impl_->options.when_full == WhenFull::drop_oldest ? impl_->drop_cap : impl_->outbox_max_bytes.load();
-  return impl_->used_bytes + impl_->in_flight_bytes < limit;
+  // Drop-oldest brings it below the limit after each commit; only what it may not drop keeps it above.
+  if (impl_->options.when_full == WhenFull::drop_oldest) return impl_->used_bytes <= impl_->outbox_max_bytes;
+  return impl_->used_bytes + impl_->in_flight_bytes < impl_->outbox_max_bytes;
 }
 
 StoreStats Store::stats() const {

@@ -1,0 +1,75 @@
+#include "store/epoch.h"
+
+#include "tests/unit/store/store_fixture.h"
+
+using namespace rivulet;
+using namespace rivulet::store;
+
+TEST_CASE("a position that is set many times in an epoch is one change, the last one") {
+  Epoch epoch;
+  CHECK(epoch.empty());
+  const auto once = [&] {
+    for (int client = 0; client < 100; ++client) epoch.set_position("tcp", "session-" + std::to_string(client), "12345678");
+  };
+  once();
+  const std::size_t size = epoch.size_bytes();
+  for (int i = 0; i < 10; ++i) once();
+  CHECK(epoch.positions().size() == 100);
+  CHECK(epoch.size_bytes() == size);
+  epoch.erase_position("tcp", "session-5");
+  CHECK(epoch.positions().size() == 100);
+  CHECK_FALSE(epoch.positions()[5].value.has_value());
+  epoch.set_position("tcp", "session-5", "1");
+  CHECK(epoch.positions()[5].value == "1");
+}
+
+TEST_CASE("names of sources and keys do not run into each other") {
+  Epoch epoch;
+  epoch.set_position("a", "bc", "1");
+  epoch.set_position("ab", "c", "2");
+  CHECK(epoch.positions().size() == 2);
+}
+
+TEST_CASE("a stream's records are cut into packs of bounded size, in order") {
+  Epoch epoch;
+  const std::string value(1000, 'x');
+  for (Sequence n = 1; n <= 500; ++n) {
+    epoch.append(1, n, std::nullopt, value, 1);
+    epoch.append(2, n + 7, std::nullopt, value, 1);
+  }
+  CHECK(epoch.records() == 1000);
+  std::map<StreamId, Sequence> next{{1, 1}, {2, 8}};
+  for (const StreamRecords& run : epoch.streams()) {
+    CHECK(run.first == next[run.stream]);
+    next[run.stream] = run.first + run.count;
+    CHECK(run.bytes.size() < kPackBytes + 1100);
+  }
+  CHECK(next[1] == 501);
+  CHECK(next[2] == 508);
+  CHECK(epoch.streams().size() > 10);
+}
+
+TEST_CASE("null, empty and binary keys and values stay what they are, and so do positions") {
+  Folder folder;
+  auto store = open(folder);
+  const StreamId id = store->stream("s", "t").value().id;
+  const std::string binary("\0\xff\n", 3);
+  Epoch epoch;
+  epoch.append(id, 1, std::nullopt, std::nullopt, -1);
+  epoch.append(id, 2, "", "", 0);
+  epoch.append(id, 3, binary, binary, 1);
+  epoch.set_position("file", binary, binary);
+  REQUIRE(commit(*store, std::move(epoch)));
+  const auto packs = store->read(id, 0, SIZE_MAX).value();
+  REQUIRE(packs.size() == 1);
+  const auto& records = packs[0].records;
+  REQUIRE(records.size() == 3);
+  CHECK_FALSE(records[0].key.has_value());
+  CHECK_FALSE(records[0].value.has_value());
+  CHECK(records[0].timestamp_ms == -1);
+  CHECK(records[1].key == "");
+  CHECK(records[1].value == "");
+  CHECK(records[2].key == binary);
+  CHECK(records[2].value == binary);
+  CHECK(store->positions("file").value().at(binary) == binary);
+}
