@@ -1,0 +1,139 @@
+#include "agent/app/agent.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "agent/base/check.h"
+
+namespace rivulet::app {
+namespace {
+
+// The outbox gets room when Kafka acknowledges, which nobody tells io: while a source waits, it is looked for.
+constexpr std::chrono::milliseconds kLookForRoom{20};
+
+}  // namespace
+
+const char* type_name(const config::Source& source) {
+  static constexpr const char* names[] = {"mqtt", "tcp", "file", "stdin", "simulate"};
+  static_assert(std::variant_size_v<decltype(config::Source::type)> == std::size(names));
+  return names[source.type.index()];
+}
+
+std::size_t epoch_bytes_for(const config::Agent& agent) {
+  const std::uint64_t wanted = std::min(agent.memory_bytes / 8, agent.storage_max_bytes / 32);
+  return static_cast<std::size_t>(std::clamp<std::uint64_t>(wanted, 256 << 10, 8 << 20));
+}
+
+result<std::unique_ptr<Agent>> Agent::create(Parts parts) {
+  std::unique_ptr<Agent> agent(new Agent(std::move(parts)));
+  if (auto opened = agent->open_streams(); !opened) return opened.error();
+  if (auto attached = agent->attach_sources(); !attached) return attached.error();
+  return agent;
+}
+
+Agent::Agent(Parts parts)
+    : parts_(std::move(parts)),
+      cycle_(parts_.io, parts_.store, {parts_.config.agent.commit_interval_ms, epoch_bytes_for(parts_.config.agent)}, *this),
+      shared_{cycle_, *parts_.topology, *this, parts_.clock, [this] { look_for_room(); }}, room_timer_(parts_.io) {}
+
+Agent::~Agent() = default;
+
+result<void> Agent::open_streams() {
+  for (const pipeline::Output& output : parts_.topology->outputs()) {
+    auto stream = parts_.store.stream(output.stream, output.topic);
+    if (!stream) return stream.error();
+    streams_.push_back({stream->id, stream->last});
+  }
+  return {};
+}
+
+result<void> Agent::attach_sources() {
+  for (std::size_t i = 0; i < parts_.config.sources.size(); ++i) {
+    const config::Source& source = parts_.config.sources[i];
+    auto positions = parts_.store.positions(source.name);
+    if (!positions) return positions.error();
+    Attached attached;
+    attached.intake = std::make_unique<AgentIntake>(shared_, i, source.name, std::move(*positions));
+    attached.source = parts_.make_source(parts_.io, source, parts_.config.agent.id, *attached.intake);
+    RV_CHECK(attached.source != nullptr, "every configured source can be made");
+    sources_.push_back(std::move(attached));
+  }
+  return {};
+}
+
+void Agent::start() {
+  for (Attached& each : sources_) each.source->start();
+}
+
+void Agent::stop(std::function<void()> stopped) {
+  stopping_ = true;
+  room_timer_.cancel();
+  for (Attached& each : sources_) each.source->stop();
+  cycle_.drain(std::move(stopped));
+}
+
+bool Agent::finished() const {
+  return !sources_.empty() && std::all_of(sources_.begin(), sources_.end(), [](const Attached& each) { return each.source->finished(); });
+}
+
+void Agent::on_durable(EpochNumber up_to) {
+  for (Attached& each : sources_) each.source->on_durable(up_to);
+}
+
+void Agent::on_room() {
+  if (sources_.empty() || !cycle_.can_accept()) return;
+  first_served_ = (first_served_ + 1) % sources_.size();
+  for (std::size_t i = 0; i < sources_.size(); ++i) {
+    Attached& each = sources_[(first_served_ + i) % sources_.size()];
+    if (each.intake->take_waiting()) each.source->on_room();
+  }
+}
+
+void Agent::on_lost(Error error) { parts_.on_lost(std::move(error)); }
+
+void Agent::look_for_room() {
+  if (looking_ || stopping_) return;
+  looking_ = true;
+  room_timer_.expires_after(kLookForRoom);
+  room_timer_.async_wait([this, alive = std::weak_ptr(alive_)](boost::system::error_code error) {
+    if (error || alive.expired()) return;
+    looking_ = false;
+    on_room();
+    if (std::any_of(sources_.begin(), sources_.end(), [](const Attached& each) { return each.intake->waiting(); })) look_for_room();
+  });
+}
+
+void Agent::emit(std::size_t output, const Record& record) {
+  OutputStream& stream = streams_[output];
+  const auto view = [](const std::optional<std::string>& text) { return text ? std::optional<std::string_view>(*text) : std::nullopt; };
+  cycle_.filling().append(stream.id, ++stream.last, view(record.key), view(record.value), record.timestamp_ms);
+}
+
+void Agent::quarantine(store::QuarantineEntry entry) {
+  ++quarantined_;
+  cycle_.filling().quarantine(std::move(entry));
+}
+
+void Agent::describe(Snapshot& snapshot) const {
+  for (std::size_t i = 0; i < sources_.size(); ++i) {
+    const AgentIntake& intake = *sources_[i].intake;
+    SourceSnapshot source;
+    source.name = parts_.config.sources[i].name;
+    source.type = type_name(parts_.config.sources[i]);
+    source.state = sources_[i].source->state();
+    source.records = intake.records();
+    source.bytes = intake.bytes();
+    source.events.insert(intake.events().begin(), intake.events().end());
+    source.waiting = intake.waiting();
+    snapshot.sources.push_back(std::move(source));
+  }
+  for (std::size_t i = 0; i < parts_.config.pipelines.size(); ++i)
+    snapshot.pipelines.push_back({parts_.config.pipelines[i].name, parts_.topology->pipeline_counts(i)});
+  snapshot.totals = parts_.topology->counts();
+  snapshot.epochs = cycle_.committed();
+  snapshot.filling_bytes = cycle_.filling_bytes();
+  snapshot.committing_for_ms = cycle_.committing_for_ms();
+  snapshot.quarantined = quarantined_;
+}
+
+}  // namespace rivulet::app

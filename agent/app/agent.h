@@ -1,0 +1,88 @@
+// Agent: sources -> topology -> epochs -> store. The part that accepts records; forwarding works from the store by itself.
+//
+// Life: create() (start-up: blocks on the store), start(), then it runs on io until stop() has called back.
+// Exactly once rests on three things here: a record, its sequence number and its source's position share an epoch; a source
+// hears on_durable() only after that epoch's commit; sequence numbers go on where the store's streams ended.
+// Thread: io. Lifetime: store, clock and io outlive it. Bounds: two epochs (see epoch_cycle.h); at the bound, at a full
+// outbox and on a full disk sources are refused, and asked to go on as soon as there is room.
+// Errors: Parts::on_lost is called once when a commit's fate is unknown; the process has to end then.
+#pragma once
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/app/epoch_cycle.h"
+#include "agent/app/intake.h"
+#include "agent/app/snapshot.h"
+#include "agent/config/config.h"
+#include "agent/pipeline/topology.h"
+#include "agent/source/source.h"
+#include "store/store.h"
+
+namespace rivulet::app {
+
+// A seam for tests; production passes source::make_source.
+using SourceMaker = std::function<std::unique_ptr<source::Source>(boost::asio::io_context&, const config::Source&,
+                                                                  const std::string& agent_id, source::Intake&)>;
+
+// How large an epoch may grow: an eighth of agent.memory, between 256 KiB and 8 MiB, and little beside the storage limit.
+std::size_t epoch_bytes_for(const config::Agent& agent);
+
+const char* type_name(const config::Source& source);  // "mqtt", "tcp", ...
+
+class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
+ public:
+  struct Parts {
+    boost::asio::io_context& io;
+    const config::Config& config;
+    store::Store& store;
+    const Clock& clock;
+    std::unique_ptr<pipeline::Topology> topology;
+    SourceMaker make_source;
+    std::function<void(Error)> on_lost;
+  };
+  static result<std::unique_ptr<Agent>> create(Parts parts);
+  ~Agent() override;
+
+  void start();
+  // Sources take nothing more in, the epoch commits, acknowledgements go out; then `stopped`.
+  void stop(std::function<void()> stopped);
+  bool finished() const;  // every source says that nothing more will ever come
+  void describe(Snapshot& snapshot) const;
+
+ private:
+  struct OutputStream {
+    StreamId id;
+    Sequence last;
+  };
+  struct Attached {
+    std::unique_ptr<AgentIntake> intake;
+    std::unique_ptr<source::Source> source;  // destroyed before its intake
+  };
+
+  explicit Agent(Parts parts);
+  result<void> open_streams();
+  result<void> attach_sources();
+  void on_durable(EpochNumber up_to) override;
+  void on_room() override;
+  void on_lost(Error error) override;
+  void emit(std::size_t output, const Record& record) override;
+  void quarantine(store::QuarantineEntry entry) override;
+  void look_for_room();
+
+  Parts parts_;
+  EpochCycle cycle_;
+  AgentIntake::Shared shared_;
+  std::vector<OutputStream> streams_;
+  std::vector<Attached> sources_;
+  boost::asio::steady_timer room_timer_;
+  bool looking_ = false, stopping_ = false;
+  std::shared_ptr<char> alive_ = std::make_shared<char>();
+  std::size_t first_served_ = 0;  // who is asked first to go on; turns, so that nobody starves
+  std::uint64_t quarantined_ = 0;
+};
+
+}  // namespace rivulet::app

@@ -1,0 +1,34 @@
+#include "agent/app/checked_config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <tuple>
+
+namespace rivulet::app {
+
+CheckedConfig check_config(const std::string& file, const Clock& clock) {
+  config::Loaded loaded = config::load(file);
+  CheckedConfig checked;
+  checked.problems = std::move(loaded.problems);
+  const auto is_error = [](const config::Problem& problem) { return !problem.warning; };
+  if (std::none_of(checked.problems.begin(), checked.problems.end(), is_error)) {
+    std::vector<config::Problem> more;
+    checked.topology = pipeline::Topology::build(loaded.config, clock, more);
+    if (std::any_of(more.begin(), more.end(), is_error)) checked.topology.reset();
+    checked.problems.insert(checked.problems.end(), more.begin(), more.end());
+    std::stable_sort(checked.problems.begin(), checked.problems.end(), [](const config::Problem& a, const config::Problem& b) {
+      return std::tie(a.at.file, a.at.line, a.at.column) < std::tie(b.at.file, b.at.line, b.at.column);
+    });
+  }
+  checked.config = std::move(loaded.config);
+  return checked;
+}
+
+bool print_problems(const CheckedConfig& checked) {
+  for (const auto& problem : checked.problems) fmt::print(stderr, "{}\n", problem.text());
+  return checked.ok();
+}
+
+}  // namespace rivulet::app

@@ -1,0 +1,105 @@
+// The topology in words: what comes from where, what happens to it, where it goes, and what each part guarantees.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "agent/app/agent.h"
+#include "agent/app/checked_config.h"
+#include "agent/app/commands.h"
+#include "agent/source/factory.h"
+
+namespace rivulet::app {
+namespace {
+
+std::string duration(std::int64_t ms) {
+  if (ms % 60'000 == 0 && ms > 0) return fmt::format("{}m", ms / 60'000);
+  if (ms % 1000 == 0) return fmt::format("{}s", ms / 1000);
+  return fmt::format("{}ms", ms);
+}
+
+std::string size(std::uint64_t bytes) {
+  if (bytes % (1ULL << 30) == 0) return fmt::format("{}GiB", bytes >> 30);
+  if (bytes % (1ULL << 20) == 0) return fmt::format("{}MiB", bytes >> 20);
+  return fmt::format("{}KiB", bytes >> 10);
+}
+
+std::string list(const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, ", ")); }
+
+std::string assignments(const std::vector<config::Assignment>& fields) {
+  std::vector<std::string> parts;
+  for (const auto& field : fields) parts.push_back(field.field + " = " + field.expression.sql);
+  return list(parts);
+}
+
+struct StepText {
+  std::string operator()(const config::Where& step) const { return step.condition.sql; }
+  std::string operator()(const config::Select& step) const { return assignments(step.fields); }
+  std::string operator()(const config::Set& step) const { return assignments(step.fields); }
+  std::string operator()(const config::Drop& step) const { return list(step.fields); }
+  std::string operator()(const config::Rename& step) const {
+    std::vector<std::string> parts;
+    for (const auto& [from, to] : step.fields) parts.push_back(from + " to " + to);
+    return list(parts);
+  }
+  std::string operator()(const config::Key& step) const { return step.expression.sql; }
+  std::string operator()(const config::SetTimestamp& step) const { return step.expression.sql; }
+  std::string operator()(const config::LogStep& step) const { return step.message; }
+};
+
+void explain_agent(const config::Config& config) {
+  const config::Agent& agent = config.agent;
+  fmt::print("agent {}\n  state in {}, at most {}; when full: {}\n", agent.id, agent.state, size(agent.storage_max_bytes),
+             agent.drop_oldest ? "the oldest records are dropped, counted, and a gap record stands in their place"
+                               : "sources are not acknowledged and wait; what cannot wait is dropped and counted");
+  fmt::print("  an epoch commits after {} at most, or at {}: an acknowledged record is on disk; the window is what a source that cannot\n"
+             "  send again can lose\n", duration(agent.commit_interval_ms), size(epoch_bytes_for(agent)));
+  if (!config.kafka) {
+    fmt::print("kafka\n  none: records are stored and not forwarded\n\n");
+    return;
+  }
+  const config::Kafka& kafka = *config.kafka;
+  fmt::print("kafka\n  brokers {}{}{}\n", list(kafka.brokers), kafka.tls ? ", TLS" : "", kafka.sasl ? ", SASL " + kafka.sasl->mechanism : "");
+  if (kafka.exactly_once)
+    fmt::print("  exactly once, in order within a partition, for read_committed consumers: a transaction each {}; transactional id rivulet-{},\n"
+               "  progress topic {}\n\n", duration(kafka.transaction_interval_ms), agent.id, kafka.progress_topic);
+  else
+    fmt::print("  at least once: after a crash or a lost reply records can come twice{}\n\n",
+               kafka.headers ? "; readers can tell by the rv header" : " (and headers are off, so readers cannot tell)");
+}
+
+void explain_source(const config::Config& config, const config::Source& source) {
+  fmt::print("source {} ({})\n  {}\n", source.name, type_name(source), source::guarantee(source));
+  fmt::print("  decode {}; key {}; timestamp {}\n", source.decode.kind == config::Decode::Kind::json ? "json" : "raw",
+             source.key.empty() ? "none" : source.key, source.timestamp ? "from " + source.timestamp->field : "at arrival");
+  fmt::print("  undecodable records go to {}\n", source.undecodable ? "the topic " + *source.undecodable : "quarantine (`rivulet quarantine list`)");
+  std::vector<std::string> readers;
+  for (const auto& pipeline : config.pipelines)
+    if (std::find(pipeline.from.begin(), pipeline.from.end(), source.name) != pipeline.from.end()) readers.push_back(pipeline.name);
+  fmt::print("  read by {}\n\n", readers.empty() ? "no pipeline: its records go nowhere" : list(readers));
+}
+
+void explain_pipeline(const config::Pipeline& pipeline) {
+  fmt::print("pipeline {}\n  from {}\n", pipeline.name, list(pipeline.from));
+  for (const auto& step : pipeline.steps) fmt::print("  {}: {}\n", step.kind, std::visit(StepText{}, step.what));
+  if (pipeline.to)
+    fmt::print("  to topic {}, key {}\n\n", pipeline.to->topic, pipeline.to->key ? pipeline.to->key->sql : "as the record's");
+  else
+    fmt::print("  to other pipelines only\n\n");
+}
+
+}  // namespace
+
+int command_explain(const std::string& file) {
+  const SystemClock clock;
+  const CheckedConfig checked = check_config(file, clock);
+  if (!print_problems(checked)) return kNotInOrder;
+  explain_agent(checked.config);
+  for (const auto& source : checked.config.sources) explain_source(checked.config, source);
+  for (const auto& pipeline : checked.config.pipelines) explain_pipeline(pipeline);
+  fmt::print("streams\n");
+  for (const auto& output : checked.topology->outputs()) fmt::print("  {} -> topic {}\n", output.stream, output.topic);
+  return kDone;
+}
+
+}  // namespace rivulet::app

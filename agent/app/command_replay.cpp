@@ -1,0 +1,27 @@
+// The configuration's pipelines on records from standard input. The clock stands still except for {"advance":ms}.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <iostream>
+
+#include "agent/app/checked_config.h"
+#include "agent/app/commands.h"
+#include "agent/app/logging.h"
+#include "agent/pipeline/replay.h"
+
+namespace rivulet::app {
+
+int command_replay(const std::string& config) {
+  set_up_logging(LogTo::standard_error, "info");  // standard output is the result's
+  ManualClock clock;
+  CheckedConfig checked = check_config(config, clock);
+  if (!print_problems(checked)) return kNotInOrder;
+  std::ios::sync_with_stdio(false);
+  const auto done = pipeline::replay(checked.config, *checked.topology, clock, std::cin, std::cout);
+  std::cout.flush();
+  if (done) return kDone;
+  fmt::print(stderr, "{}\n", done.error().message);
+  return kCannot;
+}
+
+}  // namespace rivulet::app

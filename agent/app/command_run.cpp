@@ -1,0 +1,45 @@
+#include <spdlog/spdlog.h>
+
+#include <cstdlib>
+#include <exception>
+
+#include "agent/app/checked_config.h"
+#include "agent/app/commands.h"
+#include "agent/app/logging.h"
+#include "agent/app/service.h"
+
+namespace rivulet::app {
+
+int command_run(const RunOptions& options) {
+  const SystemClock clock;
+  CheckedConfig checked = check_config(options.config, clock);
+  set_up_logging(LogTo::standard_output, checked.config.log.level);
+  for (const auto& problem : checked.problems) {
+    if (problem.warning) spdlog::warn("{}", problem.text());
+    else spdlog::error("{}", problem.text());
+  }
+  if (!checked.ok()) {
+    spdlog::error("{} is not in order: not started (the problems stand above; `rivulet check -c {}` shows them as well)", options.config, options.config);
+    return kNotInOrder;
+  }
+  try {
+    Service::Options service_options;
+    service_options.drain_timeout_ms = options.drain_timeout_ms;
+    auto service = Service::open(std::move(checked.config), std::move(checked.topology), clock, std::move(service_options));
+    if (!service) {
+      spdlog::error("{}", service.error().message);
+      return kCannot;
+    }
+    const int code = (*service)->run();
+    if ((*service)->abandoned()) {
+      spdlog::default_logger()->flush();
+      std::_Exit(code);
+    }
+    return code;
+  } catch (const std::exception& error) {  // start-up only: a source or library that cannot be set up
+    spdlog::error("cannot start: {}", error.what());
+    return kCannot;
+  }
+}
+
+}  // namespace rivulet::app

@@ -1,0 +1,65 @@
+// Asks the running agent; without one (or without a status listener) it looks into the store itself, read-only.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "agent/app/commands.h"
+#include "agent/app/json_text.h"
+#include "agent/app/status_client.h"
+#include "agent/config/config.h"
+#include "store/inspect.h"
+
+namespace rivulet::app {
+namespace {
+
+int from_store(const config::Config& config, bool json) {
+  auto look = store::Inspect::open(config.agent.state);
+  if (!look) {
+    fmt::print(stderr, "{}\n", look.error().message);
+    return kCannot;
+  }
+  const auto streams = look->streams();
+  const auto bytes = look->outbox_bytes();
+  if (!streams || !bytes) {
+    fmt::print(stderr, "{}\n", (streams ? bytes.error() : streams.error()).message);
+    return kCannot;
+  }
+  if (json) {
+    JsonText text;
+    text.begin_object().field("agent", config.agent.id).field("running", false).field("outbox_bytes", *bytes).key("streams").begin_array();
+    for (const auto& stream : *streams)
+      text.begin_object().field("name", stream.name).field("topic", stream.topic).field("last", stream.last)
+          .field("acknowledged", stream.acknowledged).end_object();
+    fmt::print("{}\n", text.end_array().end_object().text());
+    return kDone;
+  }
+  fmt::print("from the store in {} ({} bytes wait for Kafka):\n", config.agent.state, *bytes);
+  for (const auto& stream : *streams)
+    fmt::print("  {} -> {}: {} records, {} of them wait for Kafka\n", stream.name, stream.topic, stream.last, stream.last - stream.acknowledged);
+  return kDone;
+}
+
+}  // namespace
+
+int command_status(const StatusOptions& options) {
+  const config::Loaded loaded = config::load(options.config);
+  if (!loaded.ok()) {
+    for (const auto& problem : loaded.problems) fmt::print(stderr, "{}\n", problem.text());
+    return kCannot;
+  }
+  const std::string& listen = loaded.config.status.listen;
+  if (!listen.empty()) {
+    const auto answer = http_get(listen, "/status", options.json ? "application/json" : "text/plain");
+    if (answer && answer->code == 200) {
+      fmt::print("{}", answer->body);
+      const auto health = http_get(listen, "/healthz", "text/plain");
+      return health && health->code == 200 ? kDone : kNotInOrder;
+    }
+    fmt::print(stderr, "{}\n", answer ? fmt::format("{} answers {}: not a rivulet?", listen, answer->code) : answer.error().message + "; is the agent running?");
+  } else {
+    fmt::print(stderr, "the configuration has no status.listen, so a running agent cannot be asked\n");
+  }
+  return from_store(loaded.config, options.json);
+}
+
+}  // namespace rivulet::app

@@ -1,0 +1,112 @@
+// What the configuration needs of the cluster: topics, partitions, settings, permissions. --create makes what is missing.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <set>
+
+#include "agent/app/checked_config.h"
+#include "agent/app/commands.h"
+#include "agent/app/kafka_connection.h"
+#include "agent/kafka/admin.h"
+
+namespace rivulet::app {
+namespace {
+
+constexpr std::int64_t kTimeoutMs = 10'000;
+constexpr std::int64_t kShortRetentionMs = 7LL * 24 * 3600 * 1000;
+// Many partitions: another agent's open transaction in the same one delays our recovery.
+constexpr std::int32_t kProgressPartitions = 50;
+
+std::int64_t number(const std::map<std::string, std::string>& settings, const char* name, std::int64_t otherwise) {
+  const auto found = settings.find(name);
+  return found == settings.end() ? otherwise : std::strtoll(found->second.c_str(), nullptr, 10);
+}
+
+// Advice about a topic that exists; true: it can be used as it is.
+bool look_at(kafka::Admin& admin, const std::string& topic, std::int32_t replicas, bool progress) {
+  const auto settings = admin.settings(topic, kTimeoutMs);
+  if (!settings) {
+    fmt::print("    its settings cannot be read: {}\n", settings.error().message);
+    return true;
+  }
+  bool usable = true;
+  const auto cleanup = settings->find("cleanup.policy");
+  const bool compacted = cleanup != settings->end() && cleanup->second.find("compact") != std::string::npos;
+  const bool deletes = cleanup == settings->end() || cleanup->second.find("delete") != std::string::npos;
+  if (progress && (!compacted || deletes)) {
+    fmt::print("    WRONG: cleanup.policy is {}, it must be compact, or the witness of the last transaction is deleted\n",
+               cleanup == settings->end() ? "unknown" : cleanup->second);
+    usable = false;
+  }
+  const std::int64_t retention_ms = number(*settings, "retention.ms", -1);
+  if (!progress && deletes && retention_ms >= 0 && retention_ms < kShortRetentionMs)
+    fmt::print("    warning: retention.ms is {} h; after an outage longer than that, records are deleted on arrival (their event time is old)\n",
+               retention_ms / 3'600'000);
+  if (replicas < 3) fmt::print("    warning: {} replica{}; 3 and min.insync.replicas 2 survive the loss of a broker\n", replicas, replicas == 1 ? "" : "s");
+  else if (number(*settings, "min.insync.replicas", 1) < 2) fmt::print("    warning: min.insync.replicas is 1; set it to 2\n");
+  return usable;
+}
+
+bool create(kafka::Admin& admin, const std::string& topic, bool progress, const TopicsOptions& options) {
+  kafka::NewTopic wanted;
+  wanted.name = topic;
+  wanted.partitions = progress ? kProgressPartitions : options.partitions;
+  wanted.replicas = options.replicas;
+  if (progress) wanted.settings["cleanup.policy"] = "compact";
+  const auto created = admin.create_topic(wanted, kTimeoutMs);
+  fmt::print("    {}\n", created ? fmt::format("created with {} partitions", wanted.partitions) : "could not be created: " + created.error().message);
+  return created.has_value();
+}
+
+void print_permissions(const config::Config& config, const std::set<std::string>& topics) {
+  fmt::print("permissions that the agent's login needs\n  write, describe, read: {}{}\n", fmt::join(topics, ", "),
+             config.kafka->exactly_once ? ", " + config.kafka->progress_topic : "");
+  fmt::print("  idempotent write: the cluster\n");
+  if (config.kafka->exactly_once) fmt::print("  write, describe: transactional id rivulet-{}\n", config.agent.id);
+}
+
+}  // namespace
+
+int command_topics(const TopicsOptions& options) {
+  const SystemClock clock;
+  const CheckedConfig checked = check_config(options.config, clock);
+  if (!print_problems(checked)) return kNotInOrder;
+  if (!checked.config.kafka) {
+    fmt::print(stderr, "{} has no kafka section\n", options.config);
+    return kNotInOrder;
+  }
+  auto admin = kafka::Admin::create(connection_of(*checked.config.kafka, "rivulet-topics"));
+  if (!admin) {
+    fmt::print(stderr, "{}\n", admin.error().message);
+    return kCannot;
+  }
+  const auto cluster = (*admin)->cluster(kTimeoutMs);
+  if (!cluster) {
+    fmt::print(stderr, "{}\n", cluster.error().message);
+    return kCannot;
+  }
+  fmt::print("cluster {}: {} broker{}\n", cluster->id.empty() ? "(no id)" : cluster->id, cluster->brokers, cluster->brokers == 1 ? "" : "s");
+  std::set<std::string> topics;
+  for (const auto& output : checked.topology->outputs()) topics.insert(output.topic);
+  std::set<std::string> all = topics;
+  if (checked.config.kafka->exactly_once) all.insert(checked.config.kafka->progress_topic);
+  bool in_order = true;
+  for (const std::string& topic : all) {
+    const bool progress = topic == checked.config.kafka->progress_topic;
+    const auto found = (*admin)->topic(topic, kTimeoutMs);
+    if (found) {
+      fmt::print("  {}: {} partitions, {} replicas{}\n", topic, found->partitions, found->replicas, progress ? " (progress topic)" : "");
+      in_order &= look_at(**admin, topic, found->replicas, progress);
+      continue;
+    }
+    const bool missing = found.error().code == ErrorCode::not_found;
+    fmt::print("  {}: {}\n", topic, missing ? std::string("missing") : found.error().message);
+    in_order &= missing && options.create && create(**admin, topic, progress, options);
+  }
+  print_permissions(checked.config, topics);
+  if (!in_order && !options.create) fmt::print("`rivulet topics --create` makes the missing ones\n");
+  return in_order ? kDone : kNotInOrder;
+}
+
+}  // namespace rivulet::app

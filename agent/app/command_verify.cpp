@@ -1,0 +1,69 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "agent/app/commands.h"
+#include "agent/app/kafka_connection.h"
+#include "agent/config/config.h"
+#include "agent/kafka/verify.h"
+
+namespace rivulet::app {
+namespace {
+
+void split_brokers(const std::string& text, std::vector<std::string>& brokers) {
+  brokers.clear();
+  std::size_t begin = 0;
+  while (begin <= text.size()) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    if (end > begin) brokers.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+}
+
+void print_stream(const kafka::StreamReport& stream) {
+  fmt::print("stream {} of agent {} (incarnation {}): first {}, last {}, {} records\n", stream.stream, stream.agent, stream.incarnation.text(),
+             stream.first, stream.last, stream.records);
+  fmt::print("  missing {}, duplicates {}, out of order {}, gaps on purpose {} ({} records)\n", stream.missing, stream.duplicates, stream.out_of_order,
+             stream.gap_records, stream.gap_sequences);
+  for (const auto& range : stream.missing_ranges) fmt::print("  missing: {} to {}\n", range.first, range.last);
+}
+
+}  // namespace
+
+int command_verify(const VerifyOptions& options) {
+  kafka::Connection connection;
+  connection.client_id = "rivulet-verify";
+  if (!options.config.empty()) {
+    const config::Loaded loaded = config::load(options.config);
+    if (!loaded.ok() || !loaded.config.kafka) {
+      for (const auto& problem : loaded.problems) fmt::print(stderr, "{}\n", problem.text());
+      if (loaded.ok()) fmt::print(stderr, "{} has no kafka section; leave -c out and give --brokers\n", options.config);
+      return kCannot;
+    }
+    connection = connection_of(*loaded.config.kafka, "rivulet-verify");
+  }
+  if (!options.brokers.empty()) split_brokers(options.brokers, connection.brokers);
+  if (connection.brokers.empty()) {
+    fmt::print(stderr, "verify: give --brokers HOST:PORT, or -c FILE with a kafka section\n");
+    return kCannot;
+  }
+  kafka::VerifyOptions verify_options;
+  if (::isatty(STDERR_FILENO) == 1)
+    verify_options.on_progress = [](std::uint64_t records) { fmt::print(stderr, "\r{} records read", records); };
+  const auto report = kafka::verify(connection, options.topic, verify_options);
+  if (verify_options.on_progress) fmt::print(stderr, "\r\033[K");
+  if (!report) {
+    fmt::print(stderr, "{}\n", report.error().message);
+    return kCannot;
+  }
+  for (const auto& stream : report->streams) print_stream(stream);
+  if (report->without_header > 0) fmt::print("{} records carry no rv header: they are not counted (not rivulet's, or kafka.headers is false)\n", report->without_header);
+  if (report->retained_from > 0) fmt::print("{} partitions begin after their first record (retention): streams are checked from what is retained for certain\n", report->retained_from);
+  fmt::print("topic {}: {} partitions, {} streams, {} records: missing {}, duplicates {}, out of order {}\n", report->topic, report->partitions,
+             report->streams.size(), report->records, report->missing, report->duplicates, report->out_of_order);
+  return report->ok() ? kDone : kNotInOrder;
+}
+
+}  // namespace rivulet::app

@@ -1,0 +1,42 @@
+#include "agent/app/intake.h"
+
+namespace rivulet::app {
+
+bool AgentIntake::can_accept() const {
+  if (shared_.cycle.can_accept()) return true;
+  if (!std::exchange(waiting_, true)) shared_.refused();
+  return false;
+}
+
+void AgentIntake::accept(const source::Frame& frame) {
+  ++records_;
+  bytes_ += frame.payload.size();
+  shared_.topology.arrive(index_, frame.payload, frame.topic, shared_.clock.wall_ms(), shared_.outputs);
+  shared_.cycle.grown();
+}
+
+// Who asks for the epoch's number waits for it, also when nothing has to be stored.
+EpochNumber AgentIntake::epoch() const {
+  shared_.cycle.grown();
+  return shared_.cycle.number();
+}
+
+void AgentIntake::set_position(std::string_view key, std::string_view value) {
+  shared_.cycle.filling().set_position(name_, key, value);
+  shared_.cycle.grown();
+}
+
+void AgentIntake::erase_position(std::string_view key) {
+  shared_.cycle.filling().erase_position(name_, key);
+  shared_.cycle.grown();
+}
+
+void AgentIntake::count(std::string_view what, std::uint64_t by) {
+  if (const auto found = events_.find(what); found != events_.end()) {
+    found->second += by;
+    return;
+  }
+  events_[events_.size() < kMaxEvents ? std::string(what) : std::string("other")] += by;
+}
+
+}  // namespace rivulet::app

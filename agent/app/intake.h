@@ -1,0 +1,57 @@
+// AgentIntake: one source's door into the agent. Everything is passed on to the epoch cycle and the topology, and counted.
+//
+// Thread: io. Lifetime: within its Agent, and longer than its source.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "agent/app/epoch_cycle.h"
+#include "agent/pipeline/topology.h"
+#include "agent/source/source.h"
+
+namespace rivulet::app {
+
+class AgentIntake final : public source::Intake {
+ public:
+  struct Shared {  // the same for every source of an agent
+    EpochCycle& cycle;
+    pipeline::Topology& topology;
+    pipeline::Outputs& outputs;
+    const Clock& clock;
+    std::function<void()> refused;  // a source was told to wait
+  };
+  using Events = std::map<std::string, std::uint64_t, std::less<>>;
+  static constexpr std::size_t kMaxEvents = 64;  // different names; more of them are counted as "other"
+
+  AgentIntake(const Shared& shared, std::size_t index, std::string name, std::map<std::string, std::string> positions)
+      : shared_(shared), index_(index), name_(std::move(name)), positions_(std::move(positions)) {}
+
+  bool can_accept() const override;
+  void accept(const source::Frame& frame) override;
+  EpochNumber epoch() const override;
+  void set_position(std::string_view key, std::string_view value) override;
+  void erase_position(std::string_view key) override;
+  const std::map<std::string, std::string>& positions_at_start() const override { return positions_; }
+  void commit_soon() override { shared_.cycle.commit_soon(); }
+  void count(std::string_view what, std::uint64_t by) override;
+  const Clock& clock() const override { return shared_.clock; }
+
+  bool waiting() const { return waiting_; }
+  bool take_waiting() { return std::exchange(waiting_, false); }
+  std::uint64_t records() const { return records_; }
+  std::uint64_t bytes() const { return bytes_; }
+  const Events& events() const { return events_; }
+
+ private:
+  const Shared& shared_;
+  const std::size_t index_;
+  const std::string name_;
+  const std::map<std::string, std::string> positions_;
+  std::uint64_t records_ = 0, bytes_ = 0;
+  Events events_;
+  mutable bool waiting_ = false;
+};
+
+}  // namespace rivulet::app

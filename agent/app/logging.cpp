@@ -1,0 +1,109 @@
+#include "agent/app/logging.h"
+
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/base_sink.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+
+#include "agent/base/clock.h"
+#include "agent/base/log_limit.h"
+
+namespace rivulet::app {
+namespace {
+
+std::atomic<std::uint64_t> suppressed{0};
+
+// %P: the priority prefix that systemd takes off the line.
+class Priority final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& to) override {
+    static constexpr const char* prefix[] = {"<7>", "<7>", "<6>", "<4>", "<3>", "<2>", "<6>"};
+    const std::string_view text = prefix[message.level];
+    to.append(text.data(), text.data() + text.size());
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<Priority>(); }
+};
+
+class LimitedSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit LimitedSink(std::FILE* file)
+      : file_(file), limit_({}, [this](const std::string& key, std::uint64_t count) { held(key, count); }) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    const std::string_view text(message.payload.data(), message.payload.size());
+    const bool allowed = limit_.allow(log_shape(text), clock_.steady_ms());
+    suppressed = limit_.held_in_all();
+    if (allowed) write(message);
+  }
+  void flush_() override {
+    limit_.end_intervals(clock_.steady_ms());
+    std::fflush(file_);
+  }
+
+  void held(const std::string& key, std::uint64_t count) {
+    const std::string text = fmt::format("{} more lines like this were not written: {}", count, key);
+    write(spdlog::details::log_msg("", spdlog::level::info, text));
+  }
+  // Text of others (a payload, a broker's answer) may stand in a message: it must not end our line or move a cursor.
+  void write(spdlog::details::log_msg message) {
+    std::string text(message.payload.data(), message.payload.size());
+    std::replace_if(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+    message.payload = text;
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    std::fwrite(line.data(), 1, line.size(), file_);
+    std::fflush(file_);
+  }
+
+  std::FILE* file_;
+  SystemClock clock_;
+  LogLimit limit_;
+};
+
+// JOURNAL_STREAM is "device:inode" of the stream that systemd connected; it may be inherited by a redirected child.
+bool goes_to_journal(int fd) {
+  const char* stream = std::getenv("JOURNAL_STREAM");
+  struct stat about {};
+  if (stream == nullptr || ::fstat(fd, &about) != 0) return false;
+  return fmt::format("{}:{}", about.st_dev, about.st_ino) == stream;
+}
+
+}  // namespace
+
+std::string log_shape(std::string_view line) {
+  std::string shape;
+  for (const char c : line) {
+    if (shape.size() >= 120) break;
+    const bool digit = c >= '0' && c <= '9';
+    if (!digit) shape += c;
+    else if (shape.empty() || shape.back() != '#') shape += '#';
+  }
+  return shape;
+}
+
+void set_up_logging(LogTo to, const std::string& level) {
+  std::FILE* file = to == LogTo::standard_output ? stdout : stderr;
+  auto formatter = std::make_unique<spdlog::pattern_formatter>();
+  formatter->add_flag<Priority>('P');
+  formatter->set_pattern(goes_to_journal(::fileno(file)) ? "%P%v" : "%Y-%m-%d %H:%M:%S.%e %-7l %v");
+  auto sink = std::make_shared<LimitedSink>(file);
+  sink->set_formatter(std::move(formatter));
+  auto logger = std::make_shared<spdlog::logger>("rivulet", std::move(sink));
+  logger->set_level(spdlog::level::from_str(level));
+  spdlog::set_default_logger(std::move(logger));
+}
+
+void report_suppressed_lines() { spdlog::default_logger()->flush(); }
+
+std::uint64_t suppressed_log_lines() { return suppressed; }
+
+}  // namespace rivulet::app

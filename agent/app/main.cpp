@@ -1,0 +1,120 @@
+// rivulet: the command line. Each command is a function of commands.h.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "agent/app/commands.h"
+#include "agent/app/process.h"
+
+namespace {
+
+using namespace rivulet::app;
+
+void add_config(CLI::App& command, std::string& config) {
+  command.add_option("-c,--config", config, "the configuration file")->capture_default_str()->type_name("FILE");
+}
+
+void add_quarantine(CLI::App& app, QuarantineOptions& options, int& code) {
+  using Action = QuarantineOptions::Action;
+  CLI::App* quarantine = app.add_subcommand("quarantine", "records that could not go on: look at them, drop them");
+  quarantine->require_subcommand(1);
+  const auto add = [&](const char* name, const char* help, Action action) {
+    CLI::App* command = quarantine->add_subcommand(name, help);
+    add_config(*command, options.config);
+    command->callback([&options, &code, action] {
+      options.action = action;
+      if (options.last == 0) options.last = options.first;
+      code = command_quarantine(options);
+    });
+    return command;
+  };
+  add("list", "the oldest records, one a line", Action::list)->add_option("--limit", options.limit, "how many")->capture_default_str();
+  for (CLI::App* command : {add("show", "one record, or those from FIRST to LAST, whole", Action::show),
+                            add("drop", "removes one record, or those from FIRST to LAST (the agent must be stopped)", Action::drop)}) {
+    command->add_option("FIRST", options.first, "an id of `quarantine list`")->required()->check(CLI::PositiveNumber);
+    command->add_option("LAST", options.last, "default: FIRST")->check(CLI::PositiveNumber);
+  }
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("rivulet: records from local sources through SQLite to Kafka, exactly once", "rivulet");
+  app.set_version_flag("--version", "rivulet " RIVULET_VERSION);
+  app.require_subcommand(1);
+  int code = kDone;
+
+  RunOptions run_options;
+  std::int64_t drain_s = run_options.drain_timeout_ms / 1000;
+  CLI::App* run = app.add_subcommand("run", "the daemon");
+  add_config(*run, run_options.config);
+  run->add_option("--drain-timeout", drain_s, "seconds that Kafka is given for the rest when every source is at its end (stdin, simulate with a count)")
+      ->capture_default_str()->check(CLI::Range(0, 86'400));
+  run->callback([&] {
+    run_options.drain_timeout_ms = drain_s * 1000;
+    code = command_run(run_options);
+  });
+
+  std::string config = kDefaultConfig;
+  CLI::App* check = app.add_subcommand("check", "every problem of the configuration; exit code 1 if there is any");
+  add_config(*check, config);
+  check->callback([&] { code = command_check(config); });
+  CLI::App* explain = app.add_subcommand("explain", "the sources, steps and topics, and what each guarantees");
+  add_config(*explain, config);
+  explain->callback([&] { code = command_explain(config); });
+
+  std::string replay_config;
+  CLI::App* replay = app.add_subcommand("replay", "records from standard input through the pipelines to standard output");
+  replay->add_option("CONFIG", replay_config, "the configuration file")->required();
+  replay->callback([&] { code = command_replay(replay_config); });
+
+  TopicsOptions topics_options;
+  CLI::App* topics = app.add_subcommand("topics", "the topics and permissions that the configuration needs");
+  add_config(*topics, topics_options.config);
+  topics->add_flag("--create", topics_options.create, "make the missing topics");
+  topics->add_option("--partitions", topics_options.partitions, "of a topic that is made")->capture_default_str()->check(CLI::Range(1, 10'000));
+  topics->add_option("--replicas", topics_options.replicas, "of a topic that is made; default: the broker's")->check(CLI::Range(1, 100));
+  topics->callback([&] { code = command_topics(topics_options); });
+
+  StatusOptions status_options;
+  CLI::App* status = app.add_subcommand("status", "how the running agent is; exit code 1 if something needs a look");
+  add_config(*status, status_options.config);
+  status->add_flag("--json", status_options.json, "as JSON");
+  status->callback([&] { code = command_status(status_options); });
+
+  VerifyOptions verify_options;
+  CLI::App* verify = app.add_subcommand("verify", "reads a topic and counts what is missing, doubled or out of order; exit code 1 if any is");
+  verify->add_option("--brokers", verify_options.brokers, "HOST:PORT,...; default: those of -c");
+  verify->add_option("--topic", verify_options.topic, "the topic")->required();
+  verify->add_option("-c,--config", verify_options.config, "a configuration, for its brokers, TLS and SASL")->type_name("FILE");
+  verify->callback([&] { code = command_verify(verify_options); });
+
+  QuarantineOptions quarantine_options;
+  add_quarantine(app, quarantine_options, code);
+
+  AdoptOptions adopt_options;
+  CLI::App* adopt = app.add_subcommand("adopt", "lets forwarding go on after an alarm about the progress topic (the agent must be stopped)");
+  add_config(*adopt, adopt_options.config);
+  adopt->add_flag("--yes", adopt_options.yes, "do it; without, what is known is shown");
+  adopt->callback([&] { code = command_adopt(adopt_options); });
+
+  DemoOptions demo_options;
+  CLI::App* demo = app.add_subcommand("demo", "simulated sensors, an in-process Kafka, cut links, and the count of lost and doubled records");
+  demo->add_option("-c,--config", demo_options.config, "the example to run; default: demo.yaml of the installation or the source tree")->type_name("FILE");
+  demo->add_option("--brokers", demo_options.brokers, "HOST:PORT of a real Kafka instead of the in-process one");
+  demo->add_option("--seconds", demo_options.seconds, "how long")->capture_default_str()->check(CLI::Range(1, 3600));
+  demo->callback([&] { code = command_demo(demo_options); });
+
+  CLI11_PARSE(app, argc, argv);
+  return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  keep_memory_small();
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "rivulet: %s\n", error.what());
+    return kCannot;
+  }
+}

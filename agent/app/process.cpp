@@ -1,0 +1,36 @@
+#include "agent/app/process.h"
+
+#include <malloc.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace rivulet::app {
+
+std::uint64_t resident_bytes() {
+  std::FILE* file = std::fopen("/proc/self/statm", "re");
+  if (file == nullptr) return 0;
+  unsigned long all = 0, resident = 0;
+  const int read = std::fscanf(file, "%lu %lu", &all, &resident);
+  std::fclose(file);
+  return read == 2 ? static_cast<std::uint64_t>(resident) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) : 0;
+}
+
+double cpu_seconds() {
+  rusage usage{};
+  if (::getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+void keep_memory_small() {
+#ifdef __GLIBC__
+  ::mallopt(M_ARENA_MAX, 2);               // io and everybody else; the default is eight a core, each with its own leftovers
+  ::mallopt(M_MMAP_THRESHOLD, 256 << 10);  // fixed: by itself it grows to 32 MiB and large buffers would stay in the heap
+  ::mallopt(M_TRIM_THRESHOLD, 512 << 10);
+  ::mallopt(M_TOP_PAD, 64 << 10);
+#endif
+}
+
+}  // namespace rivulet::app

@@ -1,0 +1,240 @@
+#include "agent/app/service.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+
+#include "agent/app/kafka_connection.h"
+#include "agent/app/logging.h"
+#include "agent/app/process.h"
+#include "agent/app/store_access.h"
+#include "agent/forward/kafka_uplink.h"
+#include "agent/source/factory.h"
+
+namespace rivulet::app {
+namespace {
+
+using std::chrono::milliseconds;
+constexpr milliseconds kLinger{100};       // for acknowledgements on their way to the sockets
+constexpr milliseconds kHouse{10'000};
+constexpr milliseconds kWatchForEnd{50};
+
+// The forwarder holds about two transactions in memory: they have to fit into half of agent.memory.
+std::uint64_t transaction_bytes(const config::Config& config) {
+  return std::min<std::uint64_t>(config.kafka->transaction_max_bytes, std::max<std::uint64_t>(config.agent.memory_bytes / 4, 1 << 20));
+}
+
+std::unique_ptr<forward::Uplink> kafka_uplink(const config::Config& config) {
+  forward::KafkaUplinkOptions options;
+  options.connection = connection_of(*config.kafka, "rivulet-" + config.agent.id);
+  options.agent_id = config.agent.id;
+  options.transaction_timeout_ms = config.kafka->transaction_timeout_ms;
+  options.transaction_max_bytes = transaction_bytes(config);
+  return forward::make_kafka_uplink(std::move(options));
+}
+
+bool can_end(const config::Source& source) {
+  if (const auto* simulate = std::get_if<config::SimulateSource>(&source.type)) return simulate->count.has_value();
+  return std::holds_alternative<config::StdinSource>(source.type);
+}
+
+}  // namespace
+
+result<std::unique_ptr<Service>> Service::open(config::Config config, std::unique_ptr<pipeline::Topology> topology, const Clock& clock,
+                                               Options options) {
+  std::unique_ptr<Service> service(new Service(std::move(config), clock, std::move(options)));
+  if (auto done = service->set_up(std::move(topology)); !done) return done.error();
+  return service;
+}
+
+Service::Service(config::Config config, const Clock& clock, Options options)
+    : config_(std::move(config)), clock_(clock), options_(std::move(options)), started_ms_(clock.steady_ms()), signals_(io_),
+      house_timer_(io_), end_timer_(io_), deadline_(io_) {}
+
+Service::~Service() = default;
+
+result<void> Service::set_up(std::unique_ptr<pipeline::Topology> topology) {
+  auto opened = store::Store::open(store_options(config_.agent), clock_);
+  if (!opened) return opened.error();
+  store_ = std::move(*opened);
+  if (!store_->identity().notice.empty()) spdlog::error("{}", store_->identity().notice);
+  const SourceMaker make = options_.make_source ? options_.make_source : SourceMaker(source::make_source);
+  auto agent = Agent::create({io_, config_, *store_, clock_, std::move(topology), make, [this](const Error& error) { lost(error); }});
+  if (!agent) return agent.error();
+  agent_ = std::move(*agent);
+  start_forwarder();
+  start_status();
+  if (options_.handle_signals) {
+    std::signal(SIGPIPE, SIG_IGN);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.add(number);
+    wait_for_signal();
+  }
+  return {};
+}
+
+void Service::start_forwarder() {
+  if (!config_.kafka) return spdlog::warn("no kafka section: records are stored and not forwarded");
+  forward::Options options;
+  options.agent_id = config_.agent.id;
+  options.incarnation = store_->identity().incarnation;
+  options.history = store_->identity().history;
+  options.exactly_once = config_.kafka->exactly_once;
+  options.headers = config_.kafka->headers;
+  options.progress_topic = config_.kafka->progress_topic;
+  options.transaction_interval_ms = config_.kafka->transaction_interval_ms;
+  options.transaction_max_bytes = transaction_bytes(config_);
+  options.transaction_timeout_ms = config_.kafka->transaction_timeout_ms;
+  options.stop_within_ms = kForwarderWithinMs;
+  auto uplink = options_.make_uplink ? options_.make_uplink(config_) : kafka_uplink(config_);
+  forwarder_ = std::make_shared<forward::Forwarder>(options, *store_, std::move(uplink), clock_);
+  store_->on_outbox([forwarder = std::weak_ptr(forwarder_)] {
+    if (const auto alive = forwarder.lock()) alive->wake();
+  });
+}
+
+// The agent's work goes on without a listener, so an address that is taken does not stop it.
+void Service::start_status() {
+  if (config_.status.listen.empty()) return;
+  auto status = StatusServer::listen(io_, config_.status.listen, [this] { return look(); });
+  if (!status) return spdlog::error("{}; going on without /metrics, /healthz and /status", status.error().message);
+  status_ = std::move(*status);
+  spdlog::info("status: listening on {}", status_->address());
+}
+
+int Service::run() {
+  agent_->start();
+  if (forwarder_) forwarder_->start();
+  if (std::all_of(config_.sources.begin(), config_.sources.end(), can_end)) watch_for_end();
+  spdlog::info("rivulet {} runs as agent {}: {} sources, {} pipelines, state in {}", RIVULET_VERSION, config_.agent.id, config_.sources.size(),
+               config_.pipelines.size(), config_.agent.state);
+  notify_.ready();
+  keep_house();
+  io_.run();
+  status_.reset();
+  if (forwarder_) forwarder_->stop();
+  const store::StoreStats stats = store_->stats();
+  if (exit_code_ == 0) spdlog::info("stopped; {} records stay in the store for the next start", stats.outbox_records);
+  return exit_code_;
+}
+
+void Service::wait_for_signal() {
+  signals_.async_wait([this](boost::system::error_code error, int number) {
+    if (error) return;
+    if (number == SIGHUP) {
+      spdlog::warn("SIGHUP: this version takes a new configuration by a restart: check it with `rivulet check`, then "
+                   "`systemctl restart rivulet`; nothing was changed now");
+    } else {
+      stop(number == SIGTERM ? "SIGTERM" : "SIGINT");
+    }
+    wait_for_signal();
+  });
+}
+
+void Service::stop(const std::string& why) {
+  if (phase_ == Phase::stopping) return;
+  if (phase_ == Phase::draining) {
+    spdlog::info("{}: not waiting for Kafka any longer", why);
+    return end_soon();
+  }
+  const bool committing = phase_ == Phase::finishing;
+  phase_ = Phase::stopping;
+  notify_.stopping();
+  spdlog::info("{}: sources stop, the epoch is committed", why);
+  deadline_.expires_after(milliseconds(kCommitWithinMs));
+  deadline_.async_wait([this](boost::system::error_code error) {
+    if (error) return;
+    spdlog::error("the last epoch could not be committed within {} ms; it was not acknowledged, sources that can will send it again", kCommitWithinMs);
+    abandoned_ = true;
+    io_.stop();
+  });
+  if (!committing) agent_->stop([this] { committed(); });
+}
+
+void Service::committed() {
+  deadline_.cancel();
+  if (phase_ == Phase::stopping) return end_soon();
+  phase_ = Phase::draining;
+  wait_for_drain(clock_.steady_ms() + (forwarder_ ? options_.drain_timeout_ms : 0));
+}
+
+void Service::end_soon() {
+  end_timer_.expires_after(kLinger);
+  end_timer_.async_wait([this](boost::system::error_code error) {
+    if (!error) io_.stop();
+  });
+}
+
+void Service::watch_for_end() {
+  end_timer_.expires_after(kWatchForEnd);
+  end_timer_.async_wait([this](boost::system::error_code error) {
+    if (error || phase_ != Phase::running) return;
+    if (!agent_->finished()) return watch_for_end();
+    finish("every source is at its end");
+  });
+}
+
+void Service::finish(const std::string& why) {
+  if (phase_ != Phase::running) return;
+  phase_ = Phase::finishing;
+  spdlog::info("{}: the epoch is committed{}", why, forwarder_ ? " and the outbox sent to Kafka" : "");
+  agent_->stop([this] { committed(); });
+}
+
+void Service::wait_for_drain(std::int64_t until_ms) {
+  const std::uint64_t left = store_->stats().outbox_records;
+  const bool over = clock_.steady_ms() >= until_ms;
+  if (left == 0 || over) {
+    if (left > 0 && forwarder_) spdlog::warn("Kafka did not take everything in {} ms: {} records wait in the store for the next start", options_.drain_timeout_ms, left);
+    return end_soon();
+  }
+  end_timer_.expires_after(kWatchForEnd);
+  end_timer_.async_wait([this, until_ms](boost::system::error_code error) {
+    if (!error) wait_for_drain(until_ms);
+  });
+}
+
+void Service::keep_house() {
+  notify_.watchdog();
+  const bool room = store_->has_room() || phase_ != Phase::running;
+  if (had_room_ && !room)
+    spdlog::warn("no room in {} for more records: sources wait until Kafka has taken some (or raise agent.storage.max)", config_.agent.state);
+  if (!had_room_ && room) spdlog::info("there is room in {} again", config_.agent.state);
+  had_room_ = room;
+  report_suppressed_lines();
+  if (notify_.on()) {
+    const Snapshot now = look();
+    notify_.status(fmt::format("{} records in, {} wait for Kafka, link {}", now.totals.in, now.store.outbox_records,
+                               now.forward ? name_of(now.forward->link) : "off"));
+  }
+  const auto every = notify_.watchdog_every_ms() > 0 ? std::min(kHouse, milliseconds(notify_.watchdog_every_ms())) : kHouse;
+  house_timer_.expires_after(every);
+  house_timer_.async_wait([this](boost::system::error_code error) {
+    if (!error) keep_house();
+  });
+}
+
+void Service::lost(const Error& error) {
+  spdlog::critical("{}; the process ends now and has to be started again (systemd does)", error.message);
+  exit_code_ = kExitLost;
+  io_.stop();
+}
+
+Snapshot Service::look() const {
+  Snapshot now;
+  now.agent_id = config_.agent.id;
+  now.incarnation = store_->identity().incarnation.text();
+  now.now_ms = clock_.wall_ms();
+  now.uptime_ms = clock_.steady_ms() - started_ms_;
+  now.store = store_->stats();
+  if (store_->identity().adopted_after_damage) now.store_notice = store_->identity().notice;
+  agent_->describe(now);
+  if (forwarder_) now.forward = forwarder_->status();
+  now.log_lines_suppressed = suppressed_log_lines();
+  now.resident_bytes = resident_bytes();
+  now.cpu_seconds = cpu_seconds();
+  return now;
+}
+
+}  // namespace rivulet::app

@@ -1,0 +1,60 @@
+// Snapshot: what the agent knows about itself at one moment; what /metrics, /healthz, /status and `rivulet status` show.
+//
+// Plain data, taken on io. The text forms are pure functions of it. Thread: any.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/forward/forwarder.h"
+#include "agent/pipeline/topology.h"
+#include "store/store.h"
+
+namespace rivulet::app {
+
+struct SourceSnapshot {
+  std::string name, type, state;
+  std::uint64_t records = 0, bytes = 0;
+  std::map<std::string, std::uint64_t> events;  // what the source counts itself: "dropped_qos0", "client_errors", ...
+  bool waiting = false;                         // it was refused for want of room and waits
+};
+
+struct PipelineSnapshot {
+  std::string name;
+  pipeline::Counts counts;
+};
+
+struct Snapshot {
+  std::string agent_id, incarnation;
+  std::int64_t now_ms = 0;     // wall clock
+  std::int64_t uptime_ms = 0;
+  std::vector<SourceSnapshot> sources;
+  std::vector<PipelineSnapshot> pipelines;
+  pipeline::Counts totals;
+  std::uint64_t epochs = 0;           // committed since the start
+  std::uint64_t filling_bytes = 0;    // of the epoch that fills
+  std::int64_t committing_for_ms = 0;  // 0: none commits
+  std::uint64_t quarantined = 0;      // records put there since the start, by decoding and pipelines
+  store::StoreStats store;
+  std::string store_notice;  // not empty: a damaged store was set aside at this start
+  std::optional<forward::Status> forward;  // absent: no kafka section
+  std::uint64_t log_lines_suppressed = 0;
+  std::uint64_t resident_bytes = 0;
+  double cpu_seconds = 0;
+};
+
+// A commit that takes longer than this makes the agent unhealthy: the disk hangs or is full.
+inline constexpr std::int64_t kSlowCommitMs = 30'000;
+
+// What an operator has to look at now; empty: healthy.
+std::vector<std::string> health_problems(const Snapshot& snapshot);
+
+std::string metrics_text(const Snapshot& snapshot);  // Prometheus text format 0.0.4
+std::string status_json(const Snapshot& snapshot);   // one object; keys as in agent/app/README.md
+std::string status_text(const Snapshot& snapshot);   // for a person
+
+const char* name_of(forward::Link link);
+
+}  // namespace rivulet::app

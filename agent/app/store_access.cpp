@@ -1,0 +1,41 @@
+#include "agent/app/store_access.h"
+
+#include <unistd.h>
+
+#include "agent/app/agent.h"
+
+namespace rivulet::app {
+
+store::Options store_options(const config::Agent& agent) {
+  store::Options options;
+  options.directory = agent.state;
+  options.agent_id = agent.id;
+  options.max_bytes = agent.storage_max_bytes;
+  options.when_full = agent.drop_oldest ? store::WhenFull::drop_oldest : store::WhenFull::refuse;
+  options.compression = agent.compression == "none" ? store::Compression::none
+                        : agent.compression == "lz4" ? store::Compression::lz4
+                                                     : store::Compression::zstd;
+  options.epoch_max_bytes = epoch_bytes_for(agent);
+  return options;
+}
+
+result<config::Config> load_for_store(const std::string& file) {
+  config::Loaded loaded = config::load(file);
+  if (loaded.ok()) return std::move(loaded.config);
+  std::string message;
+  for (const auto& problem : loaded.problems) {
+    if (problem.warning) continue;
+    if (!message.empty()) message += '\n';
+    message += problem.text();
+  }
+  return Error{ErrorCode::invalid, message};
+}
+
+result<std::unique_ptr<store::Store>> open_store_alone(const config::Config& config, const Clock& clock) {
+  const std::string file = config.agent.state + "/rivulet.db";
+  if (::access(file.c_str(), R_OK | W_OK) != 0)
+    return Error{ErrorCode::not_found, "no store at " + file + " that you may write; has the agent run with this agent.state, and are you its user (sudo -u rivulet)?"};
+  return store::Store::open(store_options(config.agent), clock);
+}
+
+}  // namespace rivulet::app

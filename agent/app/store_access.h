@@ -1,0 +1,20 @@
+// How commands reach an agent's store.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "agent/base/clock.h"
+#include "agent/config/config.h"
+#include "store/store.h"
+
+namespace rivulet::app {
+
+store::Options store_options(const config::Agent& agent);
+
+// The configuration, to find the store by; problems become one message.
+result<config::Config> load_for_store(const std::string& file);
+
+// For changes by hand: an existing store that no agent uses at the moment.
+result<std::unique_ptr<store::Store>> open_store_alone(const config::Config& config, const Clock& clock);
+
+}  // namespace rivulet::app
