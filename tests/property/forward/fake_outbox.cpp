@@ -1,0 +1,113 @@
+#include "tests/property/forward/fake_outbox.h"
+
+#include <algorithm>
+
+#include "agent/base/check.h"
+
+namespace rivulet::sim {
+
+void FakeOutbox::add_stream(StreamId id, const std::string& topic) {
+  store::StreamInfo info;
+  info.id = id;
+  info.name = "stream-" + std::to_string(id);
+  info.topic = topic;
+  now_.streams[id] = durable_.streams[id] = info;
+}
+
+void FakeOutbox::add_records(StreamId id, std::uint64_t count) {
+  now_.streams[id].last += count;
+  durable_ = now_;  // a durable commit takes along what came before it
+  not_durable_.clear();
+}
+
+void FakeOutbox::lose_what_is_not_durable() {
+  now_ = durable_;
+  auto kept = dice_.between(0, static_cast<std::int64_t>(not_durable_.size()));
+  for (const auto& change : not_durable_) {
+    if (kept-- <= 0) break;
+    apply(now_, change);
+  }
+  durable_ = now_;
+  not_durable_.clear();
+}
+
+bool FakeOutbox::empty() const {
+  return std::all_of(now_.streams.begin(), now_.streams.end(), [](const auto& s) { return s.second.acknowledged == s.second.last; });
+}
+
+std::size_t FakeOutbox::gaps() const {
+  std::size_t count = 0;
+  for (const auto& [stream, gaps] : now_.gaps) count += gaps.size();
+  return count;
+}
+
+void FakeOutbox::crash() {
+  if (dice_.hit(faults_.crash)) throw Crash{};
+}
+
+result<std::vector<store::StreamInfo>> FakeOutbox::streams() {
+  crash();
+  std::vector<store::StreamInfo> list;
+  for (const auto& [id, info] : now_.streams) list.push_back(info);
+  return list;
+}
+
+result<std::vector<store::Pack>> FakeOutbox::read(StreamId id, Sequence after, std::size_t) {
+  crash();
+  const auto& info = now_.streams.at(id);
+  std::vector<store::Pack> packs;
+  if (after >= info.last) return packs;
+  RV_CHECK(after >= info.acknowledged, "nothing that was trimmed is asked for");
+  store::Pack pack;
+  pack.stream = id;
+  pack.first = after + 1;
+  const auto gaps = now_.gaps.find(id);
+  const auto is_gap = [&](Sequence s) { return gaps != now_.gaps.end() && gaps->second.contains(s); };
+  pack.last = pack.first;
+  if (is_gap(pack.first)) {
+    pack.gap = true;
+    pack.gap_reason = gaps->second.at(pack.first);
+  } else {
+    const auto until = std::min(info.last, after + static_cast<Sequence>(dice_.between(1, 40)));
+    while (pack.last < until && !is_gap(pack.last + 1)) ++pack.last;
+    for (auto s = pack.first; s <= pack.last; ++s) pack.records.push_back({key(id, s), value(id, s), static_cast<Timestamp>(1 + s)});
+  }
+  packs.push_back(std::move(pack));
+  return packs;
+}
+
+result<std::optional<std::string>> FakeOutbox::fact(const std::string& name) {
+  const auto found = now_.facts.find(name);
+  if (found == now_.facts.end()) return std::optional<std::string>();
+  return std::optional<std::string>(found->second);
+}
+
+void FakeOutbox::apply(State& state, const store::ForwardChange& change) {
+  for (const auto& [name, value] : change.facts) {
+    if (value) state.facts[name] = *value;
+    else state.facts.erase(name);
+  }
+  for (const auto& done : change.acknowledged) {
+    auto& info = state.streams.at(done.stream);
+    RV_CHECK(done.last <= info.last, "nothing that does not exist is acknowledged");
+    info.acknowledged = std::max(info.acknowledged, done.last);
+  }
+  for (const auto& gap : change.gaps) {
+    for (auto s = gap.first; s <= gap.last; ++s) state.gaps[gap.stream][s] = gap.reason;
+  }
+}
+
+result<void> FakeOutbox::change(store::ForwardChange change) {
+  crash();
+  apply(now_, change);
+  if (change.durable) {
+    durable_ = now_;
+    not_durable_.clear();
+  } else {
+    not_durable_.push_back(std::move(change));
+  }
+  crash();
+  return {};
+}
+
+}  // namespace rivulet::sim
