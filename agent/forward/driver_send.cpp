@@ -111,6 +111,7 @@ Event Driver::send(const Action& action) {
   ++turn_;
   auto sent = event(Event::Kind::sent);
   sent.records = transaction_.records();
+  sent.until_ms = holds.next_ms(now_ms).value_or(0);
   for (std::size_t i = 0; i < ready.size(); ++i) sent.more = sent.more || after[i] < ready[i]->last;
   if (options_.protocol.exactly_once) {
     const auto value = encode_progress(options_.incarnation, (witness_ ? witness_->transaction : 0) + 1, transaction_.streams());

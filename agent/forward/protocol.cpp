@@ -182,6 +182,7 @@ Action Protocol::sending(const Event& event) {
       if (state_ != State::sending) break;
       last_records_ = event.records;
       has_data_ = more_ = event.more;
+      next_held_ms_ = event.until_ms;
       sent_ms_ = now_ms_;
       return enter(State::flushing);
     case Kind::nothing:
@@ -319,7 +320,7 @@ Action Protocol::after_close() {
   if (halted_) return enter(State::stopped);
   if (asleep_next_) {
     asleep_next_ = false;
-    return enter(State::asleep);
+    return enter(has_data_ ? State::probing : State::asleep);
   }
   if (reopen_) {
     reopen_ = false;

@@ -42,7 +42,7 @@ struct Event {
     pending,       // it is not finished: the same again
     failed,        // `failure`; with a record or topic where it names one
     nothing,       // send: no stream has anything that may go; `until_ms`: the next held topic's turn, or 0
-    sent,          // send: `records` are on their way; `more`: the outbox has more
+    sent,          // send: `records` are on their way; `more`: the outbox has more; `until_ms` as above
     committed,     // commit succeeded; `end_txn_requests`, `timed_out_requests`
     undrained,     // drain: a partition is not stable up to its end; `text`
     unsettled,     // settle: not yet; `at_ours`: a partition stands still exactly at our first offset
