@@ -5,16 +5,12 @@
 #include <variant>
 
 #include "agent/source/file/file_source.h"
+#include "agent/source/mqtt/mqtt_source.h"
 #include "agent/source/simulate/simulate_source.h"
 #include "agent/source/stdin/stdin_source.h"
 #include "agent/source/tcp/tcp_source.h"
 
 namespace rivulet::source {
-
-// The door of the folder mqtt/.
-std::unique_ptr<Source> make_mqtt_source(boost::asio::io_context& io, const config::MqttSource& config, std::string name,
-                                         std::string agent_id, Intake& intake);
-std::string describe_guarantee(const config::MqttSource& config);
 
 std::unique_ptr<Source> make_source(boost::asio::io_context& io, const config::Source& source, const std::string& agent_id,
                                     Intake& intake) {
@@ -38,7 +34,15 @@ std::unique_ptr<Source> make_source(boost::asio::io_context& io, const config::S
 }
 
 std::string guarantee(const config::Source& source) {
-  return std::visit([](const auto& type) { return describe_guarantee(type); }, source.type);
+  return std::visit(
+      [](const auto& type) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(type)>, config::MqttSource>) {
+          return mqtt::describe_guarantee(type);
+        } else {
+          return describe_guarantee(type);
+        }
+      },
+      source.type);
 }
 
 }  // namespace rivulet::source

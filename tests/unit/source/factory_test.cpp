@@ -1,0 +1,35 @@
+#include "agent/source/factory.h"
+
+#include <boost/asio/io_context.hpp>
+
+#include "tests/support/catch.h"
+#include "tests/support/fake_intake.h"
+
+using namespace rivulet;
+
+TEST_CASE("factory: every type of source can be made, and says what it guarantees") {
+  boost::asio::io_context io;
+  test::FakeIntake intake;
+  config::Source source;
+  source.name = "s";
+  const auto says = [&](const char* promise) {
+    CHECK(source::make_source(io, source, "agent", intake) != nullptr);
+    CHECK_THAT(source::guarantee(source), ContainsSubstring(promise));
+  };
+  config::TcpSource tcp;
+  source.type = tcp;
+  says("at most once");
+  tcp.acknowledge = true;
+  source.type = tcp;
+  says("exactly once for a client that says HELLO");
+  source.type = config::FileSource{"/nowhere/app.log", false, 1000, 10};
+  says("exactly once from the file");
+  source.type = config::StdinSource{};
+  says("at most once");
+  source.type = config::SimulateSource{};
+  says("exactly once");
+  config::MqttSource mqtt;
+  mqtt.qos = 2;
+  source.type = mqtt;
+  says("xactly once");
+}
