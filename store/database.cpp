@@ -216,6 +216,8 @@ result<Opened> try_open(const Options& options, IdentityFile& history) {
   if (!connection) return connection.error();
   const auto content = look(*connection, options);
   if (!content) return content.error();
+  // What sensors say is nobody else's, also in a folder that others may read; the log and its index take the same mode.
+  if (*content == Content::nothing) ::chmod(database_path(options.directory).c_str(), 0600);
   if (auto configured = configure(*connection, options); !configured) return configured.error();
   Uuid incarnation = Uuid::random();
   if (*content == Content::ours) {

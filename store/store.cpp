@@ -1,8 +1,10 @@
 #include "store/store.h"
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <future>
+#include <mutex>
 #include <thread>
 
 #include <spdlog/spdlog.h>

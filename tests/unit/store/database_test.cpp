@@ -3,7 +3,6 @@
 
 #include <fstream>
 
-#include "store/pack.h"
 #include "tests/unit/store/store_fixture.h"
 
 using namespace rivulet;
@@ -148,10 +147,14 @@ TEST_CASE("the history of incarnations has the older ones only, and an identity 
   CHECK(second != first);
 }
 
-TEST_CASE("a folder that was there keeps its mode, a new one is private") {
+TEST_CASE("a folder that was there keeps its mode, a new one is private, and the files always are") {
   Folder folder;
   std::filesystem::permissions(folder.path, std::filesystem::perms(0755));
-  open(folder).reset();
+  {
+    auto store = open(folder);
+    for (const auto& file : folder.files("rivulet.db")) CHECK(std::filesystem::status(file).permissions() == std::filesystem::perms(0600));
+    CHECK(folder.files("rivulet.db").size() == 3);
+  }
   CHECK(std::filesystem::status(folder.path).permissions() == std::filesystem::perms(0755));
   REQUIRE(try_open(folder.path + "/a/b").has_value());
   CHECK(std::filesystem::status(folder.path + "/a/b").permissions() == std::filesystem::perms(0700));
