@@ -20,7 +20,7 @@ BELOW = {
 # A library's headers stay in the rooms that own it: the others talk to the room.
 ONLY_IN = {"librdkafka/": ["kafka"], "simdjson": ["codec"], "yaml-cpp/": ["config"], "CLI/": ["app"], "boost/beast": ["app"]}
 TOP = {"CMakeLists.txt", "CMakePresets.json", "README.md", "LICENSE", "agent", "store", "toolchains", "config", "packaging", "tests"}
-MAX_LINES = 400
+MAX_LINES = 450
 SOURCE = (".cpp", ".h", ".py", ".cmake", ".sh")
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
