@@ -131,6 +131,7 @@ void Agent::describe(Snapshot& snapshot) const {
     snapshot.pipelines.push_back({parts_.config.pipelines[i].name, parts_.topology->pipeline_counts(i)});
   snapshot.totals = parts_.topology->counts();
   snapshot.epochs = cycle_.committed();
+  snapshot.stored = cycle_.committed_records();
   snapshot.filling_bytes = cycle_.filling_bytes();
   snapshot.committing_for_ms = cycle_.committing_for_ms();
   snapshot.quarantined = quarantined_;

@@ -83,7 +83,7 @@ int command_topics(const TopicsOptions& options) {
   }
   const auto cluster = (*admin)->cluster(kTimeoutMs);
   if (!cluster) {
-    fmt::print(stderr, "{}\n", cluster.error().message);
+    fmt::print(stderr, "{} (kafka.brokers: {})\n", cluster.error().message, fmt::join(checked.config.kafka->brokers, ", "));
     return kCannot;
   }
   fmt::print("cluster {}: {} broker{}\n", cluster->id.empty() ? "(no id)" : cluster->id, cluster->brokers, cluster->brokers == 1 ? "" : "s");

@@ -87,6 +87,7 @@ void EpochCycle::end() {
 void EpochCycle::hand_over(EpochNumber number) {
   committing_ = true;
   handed_over_ = std::chrono::steady_clock::now();
+  committing_records_ = filling_.records();
   store_.commit(std::exchange(filling_, {}), [this, number, alive = std::weak_ptr(alive_), &io = io_](result<void> outcome) {
     boost::asio::post(io, [this, number, alive, outcome = std::move(outcome)] {  // this is the store's thread
       if (!alive.expired()) on_committed(number, outcome);
@@ -103,6 +104,7 @@ void EpochCycle::on_committed(EpochNumber number, result<void> outcome) {
   }
   committing_ = false;
   ++committed_;
+  committed_records_ += committing_records_;
   if (!acknowledges_too_early()) durable(number);
   if (due_ || filling_.size_bytes() >= limits_.epoch_bytes) end();
   listener_.on_room();

@@ -42,6 +42,7 @@ class EpochCycle {
   void drain(std::function<void()> idle);
 
   std::uint64_t committed() const { return committed_; }  // epochs, since the start
+  std::uint64_t committed_records() const { return committed_records_; }  // for topics, in those epochs
   std::size_t filling_bytes() const { return filling_.size_bytes(); }
   std::int64_t committing_for_ms() const;                 // how long the commit under way takes by now; 0: none
 
@@ -65,7 +66,7 @@ class EpochCycle {
   bool ending_ = false;      // its end is posted
   bool committing_ = false;
   bool lost_ = false;
-  std::uint64_t committed_ = 0;
+  std::uint64_t committed_ = 0, committed_records_ = 0, committing_records_ = 0;
   std::chrono::steady_clock::time_point handed_over_;
   std::function<void()> idle_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();

@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "agent/app/commands.h"
+#include "agent/app/logging.h"
 #include "agent/app/process.h"
 
 namespace {
@@ -103,7 +104,11 @@ int run(int argc, char** argv) {
   demo->add_option("--seconds", demo_options.seconds, "how long")->capture_default_str()->check(CLI::Range(1, 3600));
   demo->callback([&] { code = command_demo(demo_options); });
 
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kDone : kCannot;  // --help and --version come this way too
+  }
   return code;
 }
 
@@ -111,6 +116,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   keep_memory_small();
+  set_up_logging(LogTo::standard_error, "warning");  // `run` sets its own
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {

@@ -61,10 +61,10 @@ void pipelines(Page& page, const Snapshot& now) {
     for (const auto& pipeline : now.pipelines) page.sample(label("pipeline", pipeline.name), pipeline.counts.*field);
   };
   each("rivulet_pipeline_records_in_total", "Records that came to a pipeline.", &pipeline::Counts::in);
-  each("rivulet_pipeline_records_out_total", "Records that left it.", &pipeline::Counts::out);
-  each("rivulet_pipeline_dropped_total", "Records that its steps left out on purpose (where).", &pipeline::Counts::dropped);
+  each("rivulet_pipeline_records_out_total", "Records that left it for its topic; what is neither out nor failed was filtered out by its steps.", &pipeline::Counts::out);
   each("rivulet_pipeline_late_total", "Records that came too late.", &pipeline::Counts::late);
   each("rivulet_pipeline_failed_total", "Records that a step could not handle; they are in quarantine.", &pipeline::Counts::failed);
+  page.single("rivulet_dropped_total", "counter", "Empty frames, and records with a time before 1970.", now.totals.dropped);
   page.single("rivulet_undecodable_total", "counter", "Records that could not be decoded.", now.totals.undecodable);
   page.single("rivulet_quarantined_total", "counter", "Records put into quarantine by decoding and pipelines.", now.quarantined);
 }
@@ -72,6 +72,7 @@ void pipelines(Page& page, const Snapshot& now) {
 void store(Page& page, const Snapshot& now) {
   const store::StoreStats& s = now.store;
   page.single("rivulet_epochs_total", "counter", "Epochs committed.", now.epochs);
+  page.single("rivulet_stored_records_total", "counter", "Records for topics that are durable in the store.", now.stored);
   page.single("rivulet_store_commits_total", "counter", "SQLite commits of epochs.", s.commits);
   page.single("rivulet_store_commit_failures_total", "counter", "Commits that failed and were tried again.", s.commit_failures);
   page.single("rivulet_store_last_commit_seconds", "gauge", "How long the last commit took.", static_cast<double>(s.last_commit_us) / 1e6);

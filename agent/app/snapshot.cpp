@@ -85,7 +85,7 @@ std::string status_json(const Snapshot& now) {
   }
   json.end_array().key("totals").begin_object();
   json_counts(json, now.totals);
-  json.field("quarantined", now.quarantined).field("epochs", now.epochs).end_object();
+  json.field("quarantined", now.quarantined).field("epochs", now.epochs).field("stored", now.stored).end_object();
   json.key("store");
   json_store(json, now.store);
   json.key("forward");
@@ -109,8 +109,8 @@ std::string status_text(const Snapshot& now) {
   }
   text += "pipelines\n";
   for (const auto& pipeline : now.pipelines)
-    fmt::format_to(to, "  {}: {} in, {} out, {} dropped, {} failed\n", pipeline.name, pipeline.counts.in, pipeline.counts.out,
-                   pipeline.counts.dropped, pipeline.counts.failed);
+    fmt::format_to(to, "  {}: {} in, {} out, {} failed\n", pipeline.name, pipeline.counts.in, pipeline.counts.out,
+                   pipeline.counts.failed);
   fmt::format_to(to, "store\n  {} records ({}) wait for Kafka; {} of {} used; {} in quarantine; {} undecodable since the start\n", now.store.outbox_records,
                  size_text(now.store.outbox_bytes), size_text(now.store.used_bytes), size_text(now.store.outbox_max_bytes),
                  now.store.quarantine_records, now.totals.undecodable);

@@ -72,7 +72,7 @@ void DemoShow::print(double elapsed_s) {
   const Snapshot now = service_.look();
   const std::uint64_t forwarded = now.forward ? now.forward->forwarded_records : 0;
   const std::string line = fmt::format("{:5.1f} s  records in {:>7}  stored {:>7}  forwarded {:>7}  read back {:>7}  backlog {:>6}  link {}", elapsed_s,
-                                       now.totals.in, forwarded + now.store.outbox_records, forwarded, read_back_(), now.store.outbox_records,
+                                       now.totals.in, now.stored, forwarded, read_back_(), now.store.outbox_records,
                                        cut_ ? "CUT" : now.forward && now.forward->link == forward::Link::up ? "up" : "down");
   if (terminal_) fmt::print("\r\033[K{}", line);
   else fmt::print("{}\n", line);

@@ -1,0 +1,204 @@
+#include "tests/unit/app/agent_fixture.h"
+
+using namespace rivulet;
+using namespace rivulet::test;
+
+TEST_CASE("a record is in the store before its source hears that it is durable") {
+  Folder folder;
+  AgentFixture fixture(folder.path());
+  bool there = false;
+  const EpochNumber epoch = fixture.a().send(R"({"n":1})");
+  fixture.a().when_durable = [&](EpochNumber) { there = fixture.stored() == std::vector<std::string>{R"({"n":1})"}; };
+  REQUIRE(fixture.until([&] { return fixture.a().durable_up_to() >= epoch; }));
+  CHECK(there);
+}
+
+TEST_CASE("nothing is called durable before its epoch has ended") {
+  Folder folder;
+  AgentFixture fixture(folder.path(), 60'000);
+  fixture.a().send(R"({"n":1})");
+  run_ready(fixture.io);
+  CHECK(fixture.a().durable.empty());
+  CHECK(fixture.stored().empty());
+}
+
+TEST_CASE("commit_soon ends the epoch long before the commit interval") {
+  Folder folder;
+  AgentFixture fixture(folder.path(), 60'000);
+  const EpochNumber epoch = fixture.a().send(R"({"n":1})");
+  fixture.a().intake.commit_soon();
+  REQUIRE(fixture.until([&] { return fixture.a().durable_up_to() >= epoch; }));
+  CHECK(fixture.stored().size() == 1);
+}
+
+TEST_CASE("a record and its position are in one epoch, however soon that ends") {
+  Folder folder;
+  AgentFixture fixture(folder.path(), 60'000);
+  const std::string large = R"({"n":1,"text":")" + std::string(300'000, 'x') + R"("})";
+  fixture.a().intake.commit_soon();
+  for (int i = 0; i < 3; ++i) {
+    const EpochNumber before = fixture.a().intake.epoch();
+    fixture.a().intake.accept({large, {}});  // above the bound of an epoch by itself
+    fixture.a().intake.set_position("at", std::to_string(i));
+    CHECK(fixture.a().intake.epoch() == before);
+  }
+  REQUIRE(fixture.until([&] { return fixture.a().durable_up_to() >= 1; }));
+  const auto positions = fixture.store->positions("a");
+  REQUIRE(positions);
+  CHECK(positions->at("at") == "2");
+  CHECK(fixture.stored().size() == 3);
+}
+
+TEST_CASE("an epoch that holds only a position commits") {
+  Folder folder;
+  AgentFixture fixture(folder.path());
+  fixture.b().intake.set_position("offset", "17");
+  const EpochNumber epoch = fixture.b().intake.epoch();
+  REQUIRE(fixture.until([&] { return fixture.b().durable_up_to() >= epoch; }));
+  const auto positions = fixture.store->positions("b");
+  REQUIRE(positions);
+  CHECK(positions->at("offset") == "17");
+}
+
+TEST_CASE("a record that every pipeline filters out is durable without a commit") {
+  Folder folder;
+  AgentFixture fixture(folder.path());
+  const EpochNumber epoch = fixture.a().send(R"({"n":0})");
+  REQUIRE(fixture.until([&] { return fixture.a().durable_up_to() >= epoch; }));
+  app::Snapshot now;
+  fixture.agent->describe(now);
+  CHECK(now.epochs == 0);
+  CHECK(now.sources[0].records == 1);
+}
+
+TEST_CASE("epochs become durable in their order, with empty ones among them") {
+  Folder folder;
+  AgentFixture fixture(folder.path(), 1);
+  EpochNumber last = 0;
+  for (int i = 0; i < 40; ++i) {
+    last = fixture.a().send(i % 3 == 0 ? R"({"n":0})" : R"({"n":1})");
+    fixture.a().intake.commit_soon();
+    run_ready(fixture.io);
+  }
+  REQUIRE(fixture.until([&] { return fixture.a().durable_up_to() >= last; }));
+  CHECK(std::is_sorted(fixture.a().durable.begin(), fixture.a().durable.end()));
+  CHECK(fixture.stored().size() == 26);
+}
+
+TEST_CASE("a source that fills the epoch is refused and asked to go on when there is room") {
+  Folder folder;
+  AgentFixture fixture(folder.path(), 60'000);
+  const std::string record = R"({"n":1,"text":")" + std::string(10'000, 'x') + R"("})";
+  std::size_t sent = 0;
+  while (fixture.a().intake.can_accept()) {
+    fixture.a().send(record);
+    REQUIRE(++sent < 1000);
+  }
+  const std::size_t bound = app::epoch_bytes_for(fixture.config.agent);
+  CHECK(sent * record.size() >= bound);
+  CHECK(sent * record.size() <= bound + bound / 2);
+  CHECK(fixture.b().room == 0);
+  REQUIRE(fixture.until([&] { return fixture.a().room > 0; }));
+  CHECK(fixture.a().intake.can_accept());
+  CHECK(fixture.b().room == 0);  // it was never refused
+}
+
+TEST_CASE("at a full outbox sources are refused, and what is stored stays") {
+  Folder folder;
+  AgentFixture fixture(folder.path(), 5);
+  std::uint64_t state = 88172645463325252ULL;  // noise, so that the packs do not shrink
+  const auto noise = [&] {
+    std::string text = R"({"n":1,"text":")";
+    for (int i = 0; i < 20'000; ++i) {
+      state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+      text += static_cast<char>('!' + 2 + state % 55);
+    }
+    text.erase(std::remove(text.begin() + 15, text.end(), '\\'), text.end());
+    return text + R"("})";
+  };
+  std::size_t sent = 0;
+  EpochNumber last = 0;
+  const auto full = [&] {
+    while (fixture.a().intake.can_accept() && sent < 10'000) {
+      last = fixture.a().send(noise());
+      ++sent;
+    }
+    return !fixture.store->has_room() && fixture.a().durable_up_to() >= last;
+  };
+  REQUIRE(fixture.until(full));
+  CHECK(fixture.stored().size() == sent);
+  CHECK_FALSE(fixture.b().intake.can_accept());
+  store::ForwardChange change;  // Kafka takes everything
+  const auto streams = fixture.store->streams();
+  REQUIRE(streams);
+  for (const auto& stream : *streams) change.acknowledged.push_back({stream.id, stream.last});
+  REQUIRE(fixture.store->change(change));
+  REQUIRE(fixture.until([&] { return fixture.b().room > 0; }));
+  CHECK(fixture.b().intake.can_accept());
+}
+
+TEST_CASE("stop commits what was accepted and acknowledges it") {
+  Folder folder;
+  AgentFixture fixture(folder.path(), 60'000);
+  const EpochNumber epoch = fixture.a().send(R"({"n":1})");
+  REQUIRE(fixture.stop());
+  CHECK(fixture.a().stopped);
+  CHECK(fixture.a().durable_up_to() >= epoch);
+  CHECK(fixture.stored().size() == 1);
+  CHECK_FALSE(fixture.a().intake.can_accept());
+}
+
+TEST_CASE("sequence numbers and positions go on after a restart") {
+  Folder folder;
+  {
+    AgentFixture fixture(folder.path());
+    fixture.a().send(R"({"n":1})");
+    fixture.a().intake.set_position("at", "1");
+    REQUIRE(fixture.stop());
+  }
+  AgentFixture again(folder.path());
+  CHECK(again.a().intake.positions_at_start().at("at") == "1");
+  again.a().send(R"({"n":2})");
+  REQUIRE(again.stop());
+  const auto streams = again.store->streams();
+  REQUIRE(streams);
+  REQUIRE(streams->size() == 1);
+  CHECK(streams->front().last == 2);
+  CHECK(again.stored() == std::vector<std::string>{R"({"n":1})", R"({"n":2})"});
+}
+
+TEST_CASE("an undecodable record is in quarantine when its source hears that it is durable") {
+  Folder folder;
+  AgentFixture fixture(folder.path());
+  const EpochNumber epoch = fixture.a().send("{broken");
+  REQUIRE(fixture.until([&] { return fixture.a().durable_up_to() >= epoch; }));
+  const auto held = fixture.store->quarantined(0, 10);
+  REQUIRE(held);
+  REQUIRE(held->size() == 1);
+  CHECK(held->front().value == "{broken");
+  CHECK(held->front().source == "a");
+}
+
+TEST_CASE("what a source counts is bounded in names and lost in none") {
+  Folder folder;
+  AgentFixture fixture(folder.path());
+  for (int i = 0; i < 200; ++i) fixture.a().intake.count("event" + std::to_string(i));
+  fixture.a().intake.count("event3", 5);
+  app::Snapshot now;
+  fixture.agent->describe(now);
+  std::uint64_t sum = 0;
+  for (const auto& [name, count] : now.sources[0].events) sum += count;
+  CHECK(sum == 205);
+  CHECK(now.sources[0].events.at("event3") == 6);
+  CHECK(now.sources[0].events.size() <= app::AgentIntake::kMaxEvents + 1);
+}
+
+TEST_CASE("an epoch is small beside the memory and the storage that the agent may use") {
+  config::Agent agent;
+  agent.memory_bytes = 8 << 20;
+  CHECK(app::epoch_bytes_for(agent) == 1 << 20);
+  agent.memory_bytes = 1ULL << 32;
+  CHECK(app::epoch_bytes_for(agent) == 8 << 20);
+  agent.storage_max_bytes = 16 << 20;
+  CHECK(app::epoch_bytes_for(agent) == 512 << 10);
+}
