@@ -109,7 +109,7 @@ struct AgentFixture {
     const auto streams = store->streams();
     REQUIRE(streams);
     for (const auto& stream : *streams) {
-      const auto packs = store->read(stream.id, 0, 64 << 20);
+      const auto packs = store->read(stream.id, 0, SIZE_MAX);
       REQUIRE(packs);
       for (const auto& pack : *packs)
         for (const auto& record : pack.records) values.push_back(record.value.value_or("null"));
