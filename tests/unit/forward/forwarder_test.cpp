@@ -1,0 +1,146 @@
+// The whole forwarder with a real store, on librdkafka's in-process cluster: what `rivulet demo` runs.
+#include "agent/forward/forwarder.h"
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <thread>
+
+#include "agent/forward/kafka_uplink.h"
+#include "agent/kafka/mock_cluster.h"
+#include "agent/kafka/verify.h"
+#include "tests/support/catch.h"
+#include "tests/support/temp_folder.h"
+
+using namespace rivulet;
+using namespace rivulet::forward;
+
+namespace {
+
+bool within(int seconds, const std::function<bool()>& condition) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+struct World {
+  World() : cluster(std::move(kafka::MockCluster::start().value())) {
+    REQUIRE(cluster->create_topic("rivulet-progress", 4).has_value());
+    REQUIRE(cluster->create_topic("data", 3).has_value());
+    connection.brokers = {cluster->bootstrap_servers()};
+    store::Options o;
+    o.directory = folder / "store";
+    o.agent_id = "gateway";
+    store = std::move(store::Store::open(o, clock).value());
+    stream = store->stream("s", "data").value().id;
+  }
+  std::unique_ptr<Forwarder> forwarder(bool exactly_once = true) {
+    Options o;
+    o.agent_id = "gateway";
+    o.incarnation = store->identity().incarnation;
+    o.exactly_once = exactly_once;
+    o.transaction_interval_ms = 20;
+    o.transaction_timeout_ms = 15'000;
+    o.transaction_max_bytes = 256 * 1024;
+    return std::make_unique<Forwarder>(o, *store, make_kafka_uplink({connection, "gateway", 15'000, 256 * 1024}), clock);
+  }
+  void add(int count) {
+    store::Epoch epoch;
+    for (int i = 0; i < count; ++i) {
+      ++last;
+      epoch.append(stream, last, "k" + std::to_string(last % 7), "value", clock.wall_ms());
+    }
+    std::atomic<bool> durable{false};
+    store->commit(std::move(epoch), [&](result<void> done) { durable = done.has_value(); });
+    REQUIRE(within(10, [&] { return durable.load(); }));
+  }
+  bool empty() { return store->streams().value()[0].acknowledged == last; }
+  void expect_everything() {
+    const auto report = kafka::verify(connection, "data").value();
+    CHECK(report.records == last);
+    CHECK(report.ok());
+  }
+
+  std::unique_ptr<kafka::MockCluster> cluster;
+  kafka::Connection connection;
+  test::TempFolder folder;
+  SystemClock clock;
+  std::unique_ptr<store::Store> store;
+  StreamId stream = 0;
+  Sequence last = 0;
+};
+
+}  // namespace
+
+TEST_CASE("records go to the in-process cluster once and in order, in both delivery modes") {
+  for (const bool exactly_once : {true, false}) {
+    World world;
+    const auto forwarder = world.forwarder(exactly_once);
+    world.store->on_outbox([&] { forwarder->wake(); });
+    forwarder->start();
+    for (int i = 0; i < 4; ++i) world.add(700);
+    REQUIRE(within(30, [&] { return world.empty(); }));
+    forwarder->stop();
+    CHECK(forwarder->status().forwarded_records == 2'800);
+    CHECK(forwarder->status().transactions >= 1);
+    CHECK(forwarder->status().last_settled_ms > 0);
+    world.expect_everything();
+  }
+}
+
+TEST_CASE("what is stored while the link is cut between transactions goes out soon after it is back") {
+  World world;
+  const auto forwarder = world.forwarder();
+  world.store->on_outbox([&] { forwarder->wake(); });
+  forwarder->start();
+  for (int cut = 0; cut < 2; ++cut) {
+    world.add(300);
+    REQUIRE(within(30, [&] { return world.empty(); }));
+    world.cluster->cut_link();
+    world.add(300);
+    CHECK(within(20, [&] { return forwarder->status().link != Link::up; }));
+    CHECK_FALSE(world.empty());
+    world.cluster->restore_link();
+    CHECK(within(10, [&] { return world.empty(); }));
+  }
+  forwarder->stop();
+  world.expect_everything();
+}
+
+TEST_CASE("an agent that starts without a broker stores, says offline, stops in time, and sends when there is one") {
+  World world;
+  world.cluster->cut_link();
+  world.add(100);
+  {
+    const auto forwarder = world.forwarder();
+    forwarder->start();
+    CHECK(within(10, [&] { return forwarder->status().phase == "offline"; }));
+    CHECK(forwarder->status().link == Link::offline);
+    const auto begin = std::chrono::steady_clock::now();
+    forwarder->stop();
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(3));
+    CHECK_FALSE(world.empty());
+  }
+  world.cluster->restore_link();
+  const auto forwarder = world.forwarder();
+  forwarder->start();
+  CHECK(within(20, [&] { return world.empty(); }));
+  forwarder->stop();
+  world.expect_everything();
+}
+
+TEST_CASE("a forwarder stops in time when the link dies in the middle of its work") {
+  World world;
+  const auto forwarder = world.forwarder();
+  world.store->on_outbox([&] { forwarder->wake(); });
+  forwarder->start();
+  world.add(20'000);
+  REQUIRE(within(20, [&] { return forwarder->status().transactions >= 1; }));
+  world.cluster->cut_link();
+  const auto begin = std::chrono::steady_clock::now();
+  forwarder->stop();
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(3'500));
+}
