@@ -41,7 +41,7 @@ bool is_owned_setting(std::string_view key) {
   static constexpr std::array owned{
       "acks", "bootstrap.servers", "client.id", "delivery.report.only.error", "dr_cb", "dr_msg_cb", "enable.auto.commit",
       "enable.auto.offset.store", "enable.gapless.guarantee", "enable.idempotence", "enable.partition.eof", "error_cb", "group.id",
-      "isolation.level", "log_cb", "max.in.flight", "max.in.flight.requests.per.connection", "message.send.max.retries",
+      "isolation.level", "log.queue", "log_cb", "log_level", "max.in.flight", "max.in.flight.requests.per.connection", "message.send.max.retries",
       "message.timeout.ms", "metadata.broker.list", "opaque", "partitioner", "queuing.strategy", "request.required.acks",
       "retries", "sasl.mechanism", "sasl.mechanisms", "sasl.password", "sasl.username", "security.protocol",
       "delivery.timeout.ms", "transaction.timeout.ms", "transactional.id", "plugin.library.paths", "interceptors"};

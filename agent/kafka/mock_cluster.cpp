@@ -54,6 +54,10 @@ void MockCluster::restore_link() {
   for (int id = 1; id <= impl_->brokers; ++id) rd_kafka_mock_broker_set_up(impl_->cluster, id);
 }
 
+void MockCluster::set_delay(int ms) {
+  for (int id = 1; id <= impl_->brokers; ++id) rd_kafka_mock_broker_set_rtt(impl_->cluster, id, ms);
+}
+
 void MockCluster::push_errors(int api_key, int error_code, int count) {
   const std::vector<rd_kafka_resp_err_t> errors(static_cast<std::size_t>(count), static_cast<rd_kafka_resp_err_t>(error_code));
   rd_kafka_mock_push_request_errors_array(impl_->cluster, static_cast<std::int16_t>(api_key), errors.size(), errors.data());

@@ -20,6 +20,7 @@ class MockCluster {
   result<void> create_topic(const std::string& name, int partitions);
   void cut_link();      // every broker drops its connections and accepts none
   void restore_link();
+  void set_delay(int ms);  // of every answer from now on
 
   // The next `count` requests of this kind (Kafka protocol API key) are answered with this error code.
   void push_errors(int api_key, int error_code, int count);

@@ -191,6 +191,23 @@ TEST_CASE("a fenced producer is told apart from other failures") {
   CHECK(Fixture::until([&] { return producer->commit(500); }).kind == FailureKind::fenced);
 }
 
+TEST_CASE("a request without an answer is counted") {
+  Fixture f;
+  f.connection.extra["socket.timeout.ms"] = "1000";
+  REQUIRE(f.cluster->create_topic("data", 1).has_value());
+  auto producer = f.producer();
+  REQUIRE_FALSE(producer->metadata("data", 5'000).failure);
+  REQUIRE_FALSE(producer->begin());
+  f.cluster->set_delay(4'000);
+  Message message;
+  message.topic = producer->topic("data");
+  message.value = "x";
+  REQUIRE_FALSE(producer->produce(message, 1000));
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (producer->timed_out_requests() == 0 && std::chrono::steady_clock::now() < deadline) (void)producer->flush(50);
+  CHECK(producer->timed_out_requests() > 0);
+}
+
 TEST_CASE("a producer with records in flight and a dead link is destroyed at once") {
   Fixture f;
   REQUIRE(f.cluster->create_topic("data", 1).has_value());
