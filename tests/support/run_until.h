@@ -6,7 +6,7 @@
 namespace rivulet::test {
 
 template <class Condition>
-bool run_until(boost::asio::io_context& io, Condition condition, std::chrono::milliseconds limit = std::chrono::seconds(20)) {
+bool run_until(boost::asio::io_context& io, Condition condition, std::chrono::milliseconds limit = std::chrono::seconds(90)) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
