@@ -45,7 +45,7 @@ class FileSource final : public Source {
   void apply(const Matching::Pair& pair);
   void lose(Tail& tail, const Listing& listing);
   void begin(const Seen& seen, const std::string& origin);
-  void begin_between(const Tail& newest, const Listing& listing);
+  void begin_between(const Tail& newest, const Matching& matching, const Listing& listing);
   std::string origin_of(const Seen& seen, const Listing& listing) const;
   bool maybe_copy(const Seen& seen);
   void start_at_end(Tail& tail);

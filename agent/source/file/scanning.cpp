@@ -35,7 +35,7 @@ void FileSource::scan() {
     path_taken |= pair.tail->wanted;
     if (newest == nullptr || newest->serial < pair.tail->serial) newest = pair.tail;
   }
-  if (!path_taken && newest != nullptr) begin_between(*newest, listing);
+  if (!path_taken && newest != nullptr) begin_between(*newest, matching, listing);
   if (listing.problem.empty()) {
     for (Tail* tail : matching.lost) lose(*tail, listing);
   }
@@ -148,15 +148,13 @@ void FileSource::begin(const Seen& seen, const std::string& origin) {
 }
 
 // Files between the newest one we know, which was renamed, and the current one: rotated more than once since the last look.
-void FileSource::begin_between(const Tail& newest, const Listing& listing) {
+void FileSource::begin_between(const Tail& newest, const Matching& matching, const Listing& listing) {
   const std::int64_t since_ns = newest.modified_ns;
   const std::uint64_t number = rotated(newest.path).number;
   for (const Seen& seen : listing.files) {  // oldest first
     if (!seen.rotated_name || seen.modified_ns < since_ns) continue;
     if (seen.modified_ns == since_ns && rotated(seen.path).number >= number) continue;
-    const bool known = std::any_of(tails_.begin(), tails_.end(), [&](const auto& entry) {
-      return entry.second->inode == seen.inode || entry.second->path == seen.path;
-    });
+    const bool known = std::any_of(matching.pairs.begin(), matching.pairs.end(), [&](const Matching::Pair& pair) { return pair.seen == &seen; });
     if (known) continue;
     spdlog::info("{}: {} was written and renamed unseen; it is read from its beginning", name_, seen.path);
     begin(seen, where_.path());

@@ -85,6 +85,28 @@ TEST_CASE("file: two rotations while the agent is down lose nothing, in order") 
   CHECK(f.lines()[12] == "new");
 }
 
+TEST_CASE("file: a file that was written and renamed unseen is read though an older, deleted one had its name") {
+  Follower f("app.log");
+  append(f.path("app.log"), numbered(0, 10));  // A
+  f.begin();
+  REQUIRE(f.reads(10));
+  f.rename("app.log", "app.log.1");
+  append(f.path("app.log"), numbered(10, 20));  // B
+  REQUIRE(f.reads(20));
+  f.end();
+  // Twice, and two old files are kept: A goes, and C gets the name under which A is remembered.
+  f.rename("app.log.1", "app.log.2");
+  f.rename("app.log", "app.log.1");
+  append(f.path("app.log"), numbered(20, 30));  // C
+  std::filesystem::remove(f.path("app.log.2"));
+  f.rename("app.log.1", "app.log.2");
+  f.rename("app.log", "app.log.1");
+  append(f.path("app.log"), numbered(30, 40));  // D
+  f.begin();
+  REQUIRE(f.reads(40));
+  for (std::size_t i = 0; i < 40; ++i) CHECK(f.lines()[i] == "line " + std::to_string(i));
+}
+
 TEST_CASE("file: the inode is a hint: files are found again when all inodes are others") {
   Follower f("*.log");
   append(f.path("a.log"), numbered(0, 50, "a"));
