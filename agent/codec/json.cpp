@@ -4,10 +4,15 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <array>
 #include <unordered_set>
 
 namespace rivulet::codec {
 namespace {
+
+// What is kept for the next text; a giant one gives its memory back.
+constexpr std::size_t kKeptFields = 256;
+constexpr std::size_t kKeptBytes = 16 * 1024;
 
 bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -18,6 +23,13 @@ int hex_value(char c) {
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
 }
+
+// Characters that stand for themselves in a string.
+constexpr std::array<bool, 256> kPlain = [] {
+  std::array<bool, 256> plain{};
+  for (std::size_t c = 0x20; c < plain.size(); ++c) plain[c] = c != '"' && c != '\\';
+  return plain;
+}();
 
 // The grammar, without recursion for its own sake: nested values go through value(), bounded by kMaxDepth.
 class Scanner {
@@ -40,19 +52,14 @@ class Scanner {
   bool string(bool& escaped) {
     if (!take('"')) return fail("expected a string");
     escaped = false;
-    while (at_ < text_.size()) {
-      const auto c = static_cast<unsigned char>(text_[at_]);
-      if (c == '"') {
-        ++at_;
-        return true;
-      }
-      if (c < 0x20) return fail("a control character in a string");
-      ++at_;
-      if (c != '\\') continue;
+    for (;;) {
+      while (at_ < text_.size() && kPlain[static_cast<unsigned char>(text_[at_])]) ++at_;
+      if (at_ == text_.size()) return fail("a string without its end");
+      if (take('"')) return true;
+      if (!take('\\')) return fail("a control character in a string");
       escaped = true;
       if (!escape()) return false;
     }
-    return fail("a string without its end");
   }
 
   bool value(int depth) {
@@ -201,10 +208,13 @@ result<JsonKind> JsonDocument::parse(std::string_view text) {
   fields_.clear();
   names_.clear();
   token_ = {};
+  if (fields_.capacity() > kKeptFields) fields_ = std::vector<JsonField>();
+  if (names_.capacity() > kKeptBytes) names_ = std::string();
   if (!simdjson::validate_utf8(text.data(), text.size())) return Error{ErrorCode::invalid, "no JSON: not valid UTF-8"};
   Scanner scanner(text);
   scanner.skip_space();
   if (scanner.at_end()) return JsonKind::empty;
+  if (text.substr(0, 3) == "\xEF\xBB\xBF") return Error{ErrorCode::invalid, "no JSON: it begins with a byte order mark, which RFC 8259 section 8.1 forbids"};
   const std::size_t begin = scanner.at();
   if (scanner.peek() != '{') {
     if (!scanner.value(1)) return scanner.error();
@@ -224,8 +234,8 @@ result<JsonKind> JsonDocument::parse(std::string_view text) {
     const std::size_t name_begin = scanner.at();
     bool escaped = false;
     if (!scanner.string(escaped)) return scanner.error();
-    std::string_view name = scanner.slice(name_begin);
-    name = name.substr(1, name.size() - 2);
+    const std::string_view quoted = scanner.slice(name_begin);
+    std::string_view name = quoted.substr(1, quoted.size() - 2);
     if (escaped) {
       if (names_.capacity() < text.size()) names_.reserve(text.size());  // unescaped is never longer: no view moves
       const std::size_t start = names_.size();
@@ -241,7 +251,7 @@ result<JsonKind> JsonDocument::parse(std::string_view text) {
     const std::size_t value_begin = scanner.at();
     if (!scanner.value(2)) return scanner.error();
     if (fields_.size() == kMaxFields) return Error{ErrorCode::invalid, fmt::format("more than {} fields", kMaxFields)};
-    fields_.push_back({name, scanner.slice(value_begin)});
+    fields_.push_back({name, quoted, scanner.slice(value_begin)});
     scanner.skip_space();
     if (scanner.take('}')) break;
     if (!scanner.take(',')) {
@@ -268,22 +278,32 @@ std::string_view json_text(std::string_view token, std::string& buffer) {
   return buffer;
 }
 
-void append_json_string(std::string& to, std::string_view text) {
+std::string_view as_utf8(std::string_view text, std::string& buffer) {
+  if (simdjson::validate_utf8(text.data(), text.size())) return text;
+  buffer.clear();
+  for (std::size_t i = 0; i < text.size();) {
+    std::size_t length = 1;
+    while (length <= 4 && i + length <= text.size() && !simdjson::validate_utf8(text.data() + i, length)) ++length;
+    if (length <= 4 && i + length <= text.size()) {
+      buffer += text.substr(i, length);
+      i += length;
+    } else {
+      buffer += "\xEF\xBF\xBD";
+      ++i;
+    }
+  }
+  return buffer;
+}
+
+void append_json_string(std::string& to, std::string_view given) {
+  std::string repaired;
+  const std::string_view text = as_utf8(given, repaired);
   to += '"';
-  const bool valid = simdjson::validate_utf8(text.data(), text.size());
   std::size_t plain = 0;  // start of what can be copied as it is
   const auto flush = [&](std::size_t end) { to.append(text.substr(plain, end - plain)); };
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
-    if (c >= 0x20 && c != '"' && c != '\\' && (c < 0x80 || valid)) continue;
-    if (c >= 0x80) {  // rare: find out whether this one sequence is good
-      std::size_t length = 2;
-      while (length <= 4 && i + length <= text.size() && !simdjson::validate_utf8(text.data() + i, length)) ++length;
-      if (length <= 4 && i + length <= text.size()) {
-        i += length - 1;
-        continue;
-      }
-    }
+    if (c >= 0x20 && c != '"' && c != '\\') continue;
     flush(i);
     plain = i + 1;
     switch (c) {
@@ -292,9 +312,7 @@ void append_json_string(std::string& to, std::string_view text) {
       case '\n': to += "\\n"; break;
       case '\r': to += "\\r"; break;
       case '\t': to += "\\t"; break;
-      default:
-        if (c >= 0x80) to += "\xEF\xBF\xBD";
-        else fmt::format_to(std::back_inserter(to), "\\u{:04x}", static_cast<unsigned>(c));
+      default: fmt::format_to(std::back_inserter(to), "\\u{:04x}", static_cast<unsigned>(c));
     }
   }
   flush(text.size());

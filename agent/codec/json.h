@@ -17,8 +17,9 @@ inline constexpr int kMaxDepth = 128;
 inline constexpr std::size_t kMaxFields = 4096;
 
 struct JsonField {
-  std::string_view name;   // unescaped
-  std::string_view token;  // as it stands in the text: "text" with its quotes, 17, {...}
+  std::string_view name;    // unescaped
+  std::string_view quoted;  // as it stands in the text, with its quotes
+  std::string_view token;   // as it stands in the text: "text" with its quotes, 17, {...}
 };
 
 enum class JsonKind { object, other, empty };  // empty: nothing but white space
@@ -41,6 +42,9 @@ std::string_view json_text(std::string_view token, std::string& buffer);
 
 // Appends `text` as a JSON string. Bytes that are not UTF-8 become U+FFFD.
 void append_json_string(std::string& to, std::string_view text);
+
+// `text` where it is UTF-8; else a copy in `buffer` with U+FFFD for each byte that is not.
+std::string_view as_utf8(std::string_view text, std::string& buffer);
 
 // Appends a double so that it reads back the same: 98.6, 32.0, 1e+300. Must be finite.
 void append_json_double(std::string& to, double value);

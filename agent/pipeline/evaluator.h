@@ -1,13 +1,11 @@
 // Evaluator: SQL expressions over a row's fields, by SQLite. Several expressions make one prepared statement (Group).
 //
-// A Group is a chain: conditions and assignments in order, each evaluated only if everything before it was passed, with one
+// A Group is a chain: conditions and values in order, each evaluated only if everything before it was passed, with one
 // bind-step-reset a record. All its expressions see the row as it was when the group began. Which fields are used is learned
-// from SQLite's own "no such column", so that only these are bound. Expressions cannot read or change anything: an authorizer
-// allows the wrapper's selects and functions alone; random() is refused; 'now' comes from the Clock.
-// Thread: io. Bounds: 32 MiB a value, 10 million steps of SQLite's machine an evaluation. Lifetime: a Group within its Evaluator.
+// from SQLite's own "no such column", so that only these are bound. What an expression may do: sandbox.h.
+// Thread: io. Lifetime: a Group within its Evaluator.
 #pragma once
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,10 +13,10 @@
 #include "agent/base/clock.h"
 #include "agent/base/result.h"
 #include "agent/pipeline/row.h"
+#include "agent/pipeline/sandbox.h"
 
-struct sqlite3;
-struct sqlite3_stmt;
 struct sqlite3_context;
+struct sqlite3_stmt;
 struct sqlite3_value;
 
 namespace rivulet::pipeline {
@@ -29,27 +27,21 @@ struct Outcome {
   std::string reason;    // failed
 };
 
-class Group;
-
 class Evaluator {
  public:
   explicit Evaluator(const Clock& clock);  // throws when SQLite cannot be set up
-  ~Evaluator();
-  Evaluator(const Evaluator&) = delete;
-  Evaluator& operator=(const Evaluator&) = delete;
 
  private:
   friend class Group;
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  Sandbox sandbox_;
 };
 
 // What becomes of an item's value.
-enum class ItemKind { condition, token, text };  // token: as JSON; text: as a key's text
+enum class ItemKind { condition, json, text, timestamp };  // text: as a key's text
 
 class Group {
  public:
-  explicit Group(Evaluator& evaluator) : evaluator_(evaluator) {}
+  explicit Group(Evaluator& evaluator) : sandbox_(evaluator.sandbox_) {}
   ~Group();
   Group(const Group&) = delete;
   Group& operator=(const Group&) = delete;
@@ -57,14 +49,17 @@ class Group {
   // Checks the expression on its own, then takes it as the next item. Error: what a person must change.
   result<void> add(ItemKind kind, const std::string& sql);
   result<void> prepare();  // once, after the last add()
-  bool reads(std::string_view field) const;
+  const std::vector<std::string>& fields() const { return fields_; }  // that its expressions read
+  // SQLite compares names without case, fields are compared with it: a statement cannot hold two that differ in case only.
+  const std::string* clashes(std::string_view field) const;
   std::size_t size() const { return items_.size(); }
 
-  // After this results() holds each item's value. Values are views that live until the next run() of any group.
+  // After this results() holds each item's value. Values are views that live until the next run().
   Outcome run(const Row& row);
   struct Result {
     std::string_view text;
     bool null = false;
+    Timestamp timestamp_ms = 0;
   };
   const std::vector<Result>& results() const { return results_; }
 
@@ -78,20 +73,20 @@ class Group {
   };
   static void on_item(sqlite3_context* context, int count, sqlite3_value** values);
   result<void> take(std::size_t index, sqlite3_value* value, bool& pass);
-  result<sqlite3_stmt*> compile(const std::vector<Item>& items, std::vector<std::string>& fields, bool in_where) const;
-  void bind(const Row& row);
+  result<sqlite3_stmt*> compile(const std::string& begin, const std::string& end, std::vector<std::string>& fields) const;
+  bool bind(const Row& row, Outcome& outcome);
+  Outcome finish(int code);
 
-  Evaluator& evaluator_;
+  Sandbox& sandbox_;
   std::vector<Item> items_;
   std::vector<std::string> fields_;
   sqlite3_stmt* statement_ = nullptr;
   std::vector<Result> results_;
   std::vector<std::pair<std::size_t, std::size_t>> spans_;  // of each result in text_
   std::string text_;
-  std::vector<std::string> unescaped_;  // bound strings that had escapes
+  std::vector<std::string> buffers_;  // bound values that are not views of the row
   std::size_t completed_ = 0;
   bool stopped_ = false;
-  std::string failure_;
   const Row* row_ = nullptr;
 };
 

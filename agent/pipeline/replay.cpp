@@ -1,6 +1,7 @@
 #include "agent/pipeline/replay.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <charconv>
 #include <istream>
@@ -31,14 +32,7 @@ class Printer final : public Outputs {
     out_ << line_;
   }
   void quarantine(store::QuarantineEntry entry) override {
-    line_ = "{\"quarantine\":{\"pipeline\":";
-    codec::append_json_string(line_, entry.pipeline);
-    line_ += ",\"step\":";
-    codec::append_json_string(line_, entry.step);
-    line_ += ",\"reason\":";
-    codec::append_json_string(line_, entry.reason);
-    line_ += fmt::format("}},\"after\":{}}}\n", after);
-    out_ << line_;
+    spdlog::warn("replay: input {}: quarantined by {}: {}: {}", after, entry.pipeline.empty() ? "source " + entry.source : "pipeline " + entry.pipeline, entry.step, entry.reason);
   }
 
  private:

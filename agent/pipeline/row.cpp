@@ -6,6 +6,11 @@
 #include "agent/codec/json.h"
 
 namespace rivulet::pipeline {
+namespace {
+
+constexpr std::size_t kKeptFields = 256;  // of capacity, after a record with thousands
+
+}  // namespace
 
 std::string_view Arena::keep(std::string_view text) {
   if (text.size() > size_ - used_) {
@@ -28,21 +33,32 @@ void Arena::reset() {
   used_ = 0;
 }
 
+FieldName::FieldName(std::string text) : name(std::move(text)) { codec::append_json_string(quoted, name); }
+
+void Row::clear() {
+  key.reset();
+  bytes.reset();
+  timestamp_ms = 0;
+  changed = false;
+  fields.clear();
+  if (fields.capacity() > kKeptFields) fields = std::vector<Field>();
+}
+
 const Field* Row::find(std::string_view name) const {
   for (const Field& field : fields)
     if (field.name == name) return &field;
   return nullptr;
 }
 
-void Row::set(std::string_view name, std::string_view token) {
+void Row::set(const FieldName& name, std::string_view token) {
   changed = true;
   for (Field& field : fields)
-    if (field.name == name) {
+    if (field.name == name.name) {
       field.token = token;
       field.text = false;
       return;
     }
-  fields.push_back({name, token, false});
+  fields.push_back({name.name, name.quoted, token, false});
 }
 
 void Row::drop(std::string_view name) {
@@ -52,11 +68,15 @@ void Row::drop(std::string_view name) {
   changed = true;
 }
 
-void Row::rename(std::string_view from, std::string_view to) {
-  if (from == to || find(from) == nullptr) return;
-  drop(to);
+void Row::rename(std::string_view from, const FieldName& to) {
+  if (from == to.name || find(from) == nullptr) return;
+  drop(to.name);
   for (Field& field : fields)
-    if (field.name == from) field.name = to;
+    if (field.name == from) {
+      field.name = to.name;
+      field.quoted = to.quoted;
+      break;
+    }
   changed = true;
 }
 
@@ -66,7 +86,7 @@ std::optional<std::string_view> Row::value(std::string& buffer) const {
   buffer += '{';
   for (const Field& field : fields) {
     if (buffer.size() > 1) buffer += ',';
-    codec::append_json_string(buffer, field.name);
+    buffer += field.quoted;
     buffer += ':';
     if (field.text) codec::append_json_string(buffer, field.token);
     else buffer += field.token;

@@ -27,8 +27,17 @@ class Arena {
 
 struct Field {
   std::string_view name;
+  std::string_view quoted;  // the name as JSON
   std::string_view token;
   bool text = false;  // token is plain text, not JSON (raw decoding)
+};
+
+// A field's name that the configuration gives.
+struct FieldName {
+  std::string name;
+  std::string quoted;
+  FieldName() = default;
+  explicit FieldName(std::string text);
 };
 
 struct Row {
@@ -38,10 +47,11 @@ struct Row {
   bool changed = false;
   std::vector<Field> fields;
 
+  void clear();  // a row for the next record; keeps what memory is worth keeping
   const Field* find(std::string_view name) const;
-  void set(std::string_view name, std::string_view token);  // in place, or at the end
+  void set(const FieldName& name, std::string_view token);  // in place, or at the end; `name` outlives the row
   void drop(std::string_view name);
-  void rename(std::string_view from, std::string_view to);  // `to` that exists already goes
+  void rename(std::string_view from, const FieldName& to);  // `to` that exists already goes
   // The value as it leaves: `buffer` is used when it has to be written anew.
   std::optional<std::string_view> value(std::string& buffer) const;
 };

@@ -74,9 +74,11 @@ result<std::vector<Token>> tokens_of(std::string_view sql) {
   return tokens;
 }
 
-constexpr std::array kForbidden = {"SELECT", "VALUES", "WITH", "EXISTS", "OVER", "FILTER", "RAISE", "FROM", "UNION", "PRAGMA", "ATTACH"};
+constexpr std::array kForbidden = {"SELECT", "VALUES", "WITH", "EXISTS", "OVER", "FILTER", "RAISE", "UNION", "PRAGMA", "ATTACH"};
 constexpr std::array kBooleanWords = {"IS", "ISNULL", "NOTNULL", "NOT", "AND", "OR", "IN", "LIKE", "GLOB", "MATCH", "REGEXP", "BETWEEN"};
 constexpr std::array kBooleanOperators = {"=", "==", "<>", "!=", "<", "<=", ">", ">="};
+// Words that an operand follows, so that a NOT after them stands before an operand too.
+constexpr std::array kBeforeOperand = {"IS", "NOT", "AND", "OR", "IN", "LIKE", "GLOB", "MATCH", "REGEXP", "BETWEEN", "ESCAPE", "COLLATE", "CASE", "WHEN", "THEN", "ELSE"};
 
 template <class List>
 bool among(const List& list, const std::string& text) {
@@ -96,6 +98,31 @@ void strip_brackets(const Token*& first, const Token*& last) {
   }
 }
 
+bool is_word(const Token& token, const char* upper) { return token.kind == Kind::word && token.upper == upper; }
+bool computes(const Token& token) { return token.kind == Kind::operation && !among(kBooleanOperators, token.text); }
+
+// Where SQLite's grammar lets a truth value be an operand without brackets: see `boolean` in the header. Such a text means
+// something else to most readers, so brackets are asked for. Only the outermost level matters.
+result<void> ask_for_brackets(const Token* first, const Token* last) {
+  int inside = 0;
+  bool list_of_in = false;  // the bracket that is open belongs to an IN
+  for (const Token* token = first; token != last; ++token) {
+    const Token* before = token == first ? nullptr : token - 1;
+    if (token->kind == Kind::open || is_word(*token, "CASE")) {
+      if (inside++ == 0) list_of_in = before != nullptr && is_word(*before, "IN");
+      continue;
+    }
+    const bool ends_list = (token->kind == Kind::close || is_word(*token, "END")) && --inside == 0 && list_of_in;
+    if (inside != 0) continue;
+    if (is_word(*token, "NOT") && before != nullptr && computes(*before)) return refused("NOT after '" + before->text + "' needs brackets: " + before->text + " (NOT ...)");
+    const bool not_null = is_word(*token, "NULL") && before != nullptr && is_word(*before, "NOT") && before != first && before[-1].kind != Kind::operation &&
+                          !(before[-1].kind == Kind::word && among(kBeforeOperand, before[-1].upper));
+    if ((ends_list || not_null || is_word(*token, "ISNULL") || is_word(*token, "NOTNULL")) && token + 1 != last && computes(token[1]))
+      return refused("'" + token[1].text + "' after a condition needs brackets around the condition");
+  }
+  return {};
+}
+
 }  // namespace
 
 result<SqlText> SqlText::analyse(std::string_view expression) {
@@ -104,25 +131,29 @@ result<SqlText> SqlText::analyse(std::string_view expression) {
   if (tokens->empty()) return refused("is empty, expected an expression");
   SqlText found;
   int depth = 0;
-  for (const Token& token : *tokens) {
+  for (std::size_t i = 0; i < tokens->size(); ++i) {
+    const Token& token = (*tokens)[i];
     if (token.kind == Kind::open) ++depth;
     if (token.kind == Kind::close && --depth < 0) return refused("a ) without its (");
     if (token.kind == Kind::word && among(kForbidden, token.upper)) return refused("'" + token.text + "' has no place in an expression; quote it as \"" + token.text + "\" if it is a field");
-    if (token.kind == Kind::word || token.kind == Kind::quoted) found.identifiers.push_back(token.text);
+    if (token.kind != Kind::word && token.kind != Kind::quoted) continue;
+    if (i + 1 < tokens->size() && (*tokens)[i + 1].kind == Kind::open) found.functions.push_back(token.text);
+    else if (i == 0 || !is_word((*tokens)[i - 1], "COLLATE")) found.names.push_back(token.text);
   }
   if (depth != 0) return refused("a ( without its )");
 
   const Token* first = tokens->data();
   const Token* last = first + tokens->size();
   strip_brackets(first, last);
+  if (auto clear = ask_for_brackets(first, last); !clear) return clear.error();
   if (last - first == 1 && (first->kind == Kind::word || first->kind == Kind::quoted)) {
     if (first->kind == Kind::word && (first->upper == "TRUE" || first->upper == "FALSE")) found.boolean = true;
     else if (first->kind == Kind::quoted || first->upper != "NULL") found.bare_field = first->text;
   }
   int inside = 0;  // brackets and CASE ... END
   for (const Token* token = first; token != last; ++token) {
-    if (token->kind == Kind::open || token->upper == "CASE") ++inside;
-    else if (token->kind == Kind::close || token->upper == "END") --inside;
+    if (token->kind == Kind::open || is_word(*token, "CASE")) ++inside;
+    else if (token->kind == Kind::close || is_word(*token, "END")) --inside;
     else if (inside == 0 && ((token->kind == Kind::word && among(kBooleanWords, token->upper)) || (token->kind == Kind::operation && among(kBooleanOperators, token->text))))
       found.boolean = true;
   }

@@ -13,10 +13,12 @@ namespace rivulet::pipeline {
 
 struct SqlText {
   // Its outermost operator is a comparison, IS, IN, LIKE, BETWEEN, NOT, AND, OR, or it is TRUE or FALSE: its value is a JSON boolean.
-  // Sound because every one of these binds weaker than every operator that gives anything else.
+  // Every one of these binds weaker than every operator that gives anything else, but for SQLite's `a IN (1) + 1` = (a IN (1)) + 1 and
+  // `1 + NOT a` = 1 + (NOT a): analyse() asks for brackets there.
   bool boolean = false;
-  std::string bare_field;                // the expression is nothing but this field
-  std::vector<std::string> identifiers;  // as written, without quotes; includes functions and words such as COLLATE's argument
+  std::string bare_field;              // the expression is nothing but this field
+  std::vector<std::string> names;      // words and quoted names as written, without quotes; keywords too, functions not
+  std::vector<std::string> functions;  // what stands before a bracket
 
   static result<SqlText> analyse(std::string_view expression);
 };

@@ -1,20 +1,28 @@
 #include "agent/pipeline/steps.h"
 
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <charconv>
-
-#include "agent/codec/json.h"
 
 namespace rivulet::pipeline {
 namespace {
 
-constexpr std::size_t kMaxItems = 60;       // in one statement: SQLite's expression depth is bounded
-constexpr std::size_t kLoggedBytes = 400;
+constexpr std::size_t kMaxItems = 200;     // in one statement
+constexpr std::size_t kLoggedBytes = 400;  // of a value, and of a key
 
 bool null_value(const Row& row) { return !row.bytes; }
+
+std::vector<const config::Expression*> expressions_of(const config::Step& step) {
+  if (const auto* where = std::get_if<config::Where>(&step.what)) return {&where->condition};
+  if (const auto* key = std::get_if<config::Key>(&step.what)) return {&key->expression};
+  if (const auto* timestamp = std::get_if<config::SetTimestamp>(&step.what)) return {&timestamp->expression};
+  std::vector<const config::Expression*> found;
+  if (const auto* set = std::get_if<config::Set>(&step.what))
+    for (const config::Assignment& field : set->fields) found.push_back(&field.expression);
+  if (const auto* select = std::get_if<config::Select>(&step.what))
+    for (const config::Assignment& field : select->fields) found.push_back(&field.expression);
+  return found;
+}
 
 }  // namespace
 
@@ -27,15 +35,6 @@ void Steps::compile(const std::vector<config::Step>& steps, const std::optional<
   auto added = key_->add(ItemKind::text, to->key->sql);
   if (added) added = key_->prepare();
   if (!added) problems.push_back({to->key->at, "pipelines." + pipeline_ + ".to.key", added.error().message, false});
-}
-
-Steps::Stage& Steps::open_group(const config::Step&) {
-  if (!open_) {
-    stages_.push_back({std::make_unique<Group>(evaluator_), {}, nullptr});
-    changed_.clear();
-    open_ = true;
-  }
-  return stages_.back();
 }
 
 void Steps::close_group(std::vector<config::Problem>& problems) {
@@ -56,38 +55,39 @@ void Steps::add_item(ItemKind kind, const config::Expression& expression, Apply 
   else stages_.back().apply.push_back(std::move(apply));
 }
 
-void Steps::add_step(const config::Step& step, std::vector<config::Problem>& problems) {
-  const std::size_t index = kinds_.size();
-  kinds_.push_back(step.kind);
-  std::vector<const config::Expression*> expressions;
-  if (const auto* where = std::get_if<config::Where>(&step.what)) expressions = {&where->condition};
-  if (const auto* key = std::get_if<config::Key>(&step.what)) expressions = {&key->expression};
-  if (const auto* timestamp = std::get_if<config::SetTimestamp>(&step.what)) expressions = {&timestamp->expression};
-  const auto* set = std::get_if<config::Set>(&step.what);
-  const auto* select = std::get_if<config::Select>(&step.what);
-  if (set != nullptr)
-    for (const config::Assignment& field : set->fields) expressions.push_back(&field.expression);
-  if (select != nullptr)
-    for (const config::Assignment& field : select->fields) expressions.push_back(&field.expression);
+// Does the step see the same record when it is evaluated together with what is in the open group?
+bool Steps::fits_the_open_group(const std::vector<const config::Expression*>& expressions) const {
+  const Group& group = *stages_.back().group;
+  if (group.size() + expressions.size() > kMaxItems) return false;
+  Group probe(evaluator_);  // a problem in an expression is reported when it is added for good
+  for (const config::Expression* expression : expressions) static_cast<void>(probe.add(ItemKind::json, expression->sql).has_value());
+  return std::none_of(probe.fields().begin(), probe.fields().end(), [&](const std::string& field) {
+    return group.clashes(field) != nullptr || std::find(changed_.begin(), changed_.end(), field) != changed_.end();
+  });
+}
 
+void Steps::add_step(const config::Step& step, std::vector<config::Problem>& problems) {
+  const auto index = static_cast<std::size_t>(&step - steps_.data());
+  const auto expressions = expressions_of(step);
   if (expressions.empty()) {  // drop, rename, log
     close_group(problems);
-    stages_.push_back({nullptr, {}, &step});
+    Stage& stage = stages_.emplace_back(Stage{nullptr, {}, &step, {}});
+    if (const auto* rename = std::get_if<config::Rename>(&step.what))
+      for (const auto& [from, to] : rename->fields) stage.names.emplace_back(to);
     return;
   }
-  if (open_) {  // does it read what the group has changed so far?
-    Group probe(evaluator_);
-    for (const config::Expression* expression : expressions) static_cast<void>(probe.add(ItemKind::token, expression->sql).has_value());
-    const bool stale = std::any_of(changed_.begin(), changed_.end(), [&](const std::string& field) { return probe.reads(field); });
-    if (stale || stages_.back().group->size() + expressions.size() > kMaxItems) close_group(problems);
+  if (open_ && !fits_the_open_group(expressions)) close_group(problems);
+  if (!open_) {
+    stages_.push_back({std::make_unique<Group>(evaluator_), {}, nullptr, {}});
+    open_ = true;
   }
-  open_group(step);
-  if (const auto* where = std::get_if<config::Where>(&step.what)) return add_item(ItemKind::condition, where->condition, {Apply::What::nothing, "", index, false}, step.path, problems);
-  if (const auto* key = std::get_if<config::Key>(&step.what)) return add_item(ItemKind::text, key->expression, {Apply::What::key, "", index, false}, step.path, problems);
-  if (const auto* timestamp = std::get_if<config::SetTimestamp>(&step.what)) return add_item(ItemKind::token, timestamp->expression, {Apply::What::timestamp, "", index, false}, step.path, problems);
-  bool first = true;
-  for (const config::Assignment& field : set != nullptr ? set->fields : select->fields) {
-    add_item(ItemKind::token, field.expression, {Apply::What::set, field.field, index, select != nullptr && first}, step.path + "." + field.field, problems);
+  if (std::holds_alternative<config::Where>(step.what)) return add_item(ItemKind::condition, *expressions[0], {Apply::What::nothing, {}, index, false}, step.path, problems);
+  if (std::holds_alternative<config::Key>(step.what)) return add_item(ItemKind::text, *expressions[0], {Apply::What::key, {}, index, false}, step.path, problems);
+  if (std::holds_alternative<config::SetTimestamp>(step.what)) return add_item(ItemKind::timestamp, *expressions[0], {Apply::What::timestamp, {}, index, false}, step.path, problems);
+  const auto* select = std::get_if<config::Select>(&step.what);
+  bool first = select != nullptr;
+  for (const config::Assignment& field : select != nullptr ? select->fields : std::get<config::Set>(step.what).fields) {
+    add_item(ItemKind::json, field.expression, {Apply::What::set, FieldName(field.field), index, first}, step.path + "." + field.field, problems);
     changed_.push_back(field.field);
     first = false;
   }
@@ -97,7 +97,7 @@ void Steps::add_step(const config::Step& step, std::vector<config::Problem>& pro
 StepResult Steps::run(Row& row, StepFailure& failure) {
   for (Stage& stage : stages_) {
     if (stage.group == nullptr) {
-      run_plain(*stage.plain, row);
+      run_plain(stage, row);
     } else if (const StepResult result = run_group(stage, row, failure); result != StepResult::passed) {
       return result;
     }
@@ -109,54 +109,52 @@ StepResult Steps::run_group(Stage& stage, Row& row, StepFailure& failure) {
   const Outcome outcome = stage.group->run(row);
   if (outcome.kind == Outcome::Kind::stopped) return StepResult::filtered;
   if (outcome.kind == Outcome::Kind::failed) {
-    failure = {kinds_[stage.apply[std::min(outcome.item, stage.apply.size() - 1)].step], outcome.reason};
+    failure = {steps_[stage.apply[outcome.item].step].kind, outcome.reason};
     return StepResult::failed;
   }
   const auto& results = stage.group->results();
   for (std::size_t i = 0; i < stage.apply.size(); ++i) {
     const Apply& apply = stage.apply[i];
-    if (apply.what == Apply::What::key) {
-      row.key = results[i].null ? std::nullopt : std::optional(arena_.keep(results[i].text));
-    } else if (apply.what == Apply::What::timestamp) {
-      const std::string_view text = results[i].text;
-      std::int64_t ms = 0;
-      const auto parsed = std::from_chars(text.data(), text.data() + text.size(), ms);
-      if (parsed.ec != std::errc() || ms < 0) {
-        failure = {kinds_[apply.step], fmt::format("the result {} is no timestamp, expected milliseconds since 1970", text.substr(0, 40))};
-        return StepResult::failed;
-      }
-      row.timestamp_ms = ms;
-    } else if (apply.what == Apply::What::set && !null_value(row)) {
-      if (apply.clears) row.fields.clear();
-      row.set(apply.field, arena_.keep(results[i].text));
+    switch (apply.what) {
+      case Apply::What::nothing: break;
+      case Apply::What::key: row.key = results[i].null ? std::nullopt : std::optional(arena_.keep(results[i].text)); break;
+      case Apply::What::timestamp: row.timestamp_ms = results[i].timestamp_ms; break;
+      case Apply::What::set:
+        if (null_value(row)) break;
+        if (apply.clears) row.fields.clear();
+        row.set(apply.field, arena_.keep(results[i].text));
     }
   }
   return StepResult::passed;
 }
 
-void Steps::run_plain(const config::Step& step, Row& row) {
-  if (const auto* log = std::get_if<config::LogStep>(&step.what)) {
-    std::string buffer;
-    const auto value = row.value(buffer);
-    spdlog::log(spdlog::level::from_str(log->level), "pipeline {}: {}{}key={} value={}", pipeline_, log->message, log->message.empty() ? "" : ": ",
-                row.key.value_or("null"), value ? value->substr(0, kLoggedBytes) : std::string_view("null"));
-    return;
-  }
-  if (null_value(row)) return;
-  if (const auto* drop = std::get_if<config::Drop>(&step.what))
-    for (const std::string& field : drop->fields) row.drop(field);
-  if (const auto* rename = std::get_if<config::Rename>(&step.what))
-    for (const auto& [from, to] : rename->fields) row.rename(from, to);
+void Steps::log(const config::LogStep& step, const Row& row) {
+  const auto level = spdlog::level::from_str(step.level);
+  if (!spdlog::should_log(level)) return;
+  std::string buffer;
+  const auto value = row.value(buffer);
+  spdlog::log(level, "pipeline {}: {}{}key={} value={}", pipeline_, step.message, step.message.empty() ? "" : ": ", row.key ? row.key->substr(0, kLoggedBytes) : "null",
+              value ? value->substr(0, kLoggedBytes) : "null");
 }
 
-StepResult Steps::output_key(Row& row, StepFailure& failure) {
+void Steps::run_plain(const Stage& stage, Row& row) {
+  if (const auto* logged = std::get_if<config::LogStep>(&stage.plain->what)) return log(*logged, row);
+  if (null_value(row)) return;
+  if (const auto* drop = std::get_if<config::Drop>(&stage.plain->what))
+    for (const std::string& field : drop->fields) row.drop(field);
+  if (const auto* rename = std::get_if<config::Rename>(&stage.plain->what))
+    for (std::size_t i = 0; i < stage.names.size(); ++i) row.rename(rename->fields[i].first, stage.names[i]);
+}
+
+StepResult Steps::output_key(const Row& row, std::optional<std::string_view>& key, StepFailure& failure) {
+  key = row.key;
   if (key_ == nullptr) return StepResult::passed;
   const Outcome outcome = key_->run(row);
   if (outcome.kind == Outcome::Kind::failed) {
     failure = {"to.key", outcome.reason};
     return StepResult::failed;
   }
-  row.key = key_->results()[0].null ? std::nullopt : std::optional(arena_.keep(key_->results()[0].text));
+  key = key_->results()[0].null ? std::nullopt : std::optional(arena_.keep(key_->results()[0].text));
   return StepResult::passed;
 }
 

@@ -1,10 +1,13 @@
 // Steps: the steps of one pipeline, compiled: neighbouring stateless steps share one SQL statement (a Group).
 //
-// A step begins a new group when it reads a field that an earlier step of the group changed. A null value (a tombstone) has no
+// A step begins a new group when it reads a field that an earlier step of the group changed, or one that differs from another only in
+// case: fused or not, the result is the same. A null value (a tombstone) has no
 // fields: conditions see NULLs, and what would change fields leaves it alone. Thread: io. Lifetime: the Evaluator's.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/config/config.h"
@@ -26,40 +29,41 @@ class Steps {
   // Reports each problem with its place; what is compiled is meaningful only without any.
   void compile(const std::vector<config::Step>& steps, const std::optional<config::Output>& to, std::vector<config::Problem>& problems);
   StepResult run(Row& row, StepFailure& failure);
-  // The output's own key, if it has one. Called after run() passed.
-  StepResult output_key(Row& row, StepFailure& failure);
+  // The output's own key, if it has one, else the row's. Called after run() passed. A view that lives as the row's.
+  StepResult output_key(const Row& row, std::optional<std::string_view>& key, StepFailure& failure);
 
  private:
   struct Apply {  // what to do with the result of one item
     enum class What { nothing, set, key, timestamp } what = What::nothing;
-    std::string field;
-    std::size_t step = 0;  // index into kinds_
+    FieldName field;
+    std::size_t step = 0;  // index into steps_
     bool clears = false;   // first field of a select
   };
   struct Stage {  // either a group of expressions, or one operation without any
     std::unique_ptr<Group> group;
     std::vector<Apply> apply;
     const config::Step* plain = nullptr;
+    std::vector<FieldName> names;  // a rename's new ones
   };
   void add_step(const config::Step& step, std::vector<config::Problem>& problems);
   void add_item(ItemKind kind, const config::Expression& expression, Apply apply, const std::string& path, std::vector<config::Problem>& problems);
-  Stage& open_group(const config::Step& step);
+  bool fits_the_open_group(const std::vector<const config::Expression*>& expressions) const;
   void close_group(std::vector<config::Problem>& problems);
   StepResult run_group(Stage& stage, Row& row, StepFailure& failure);
-  void run_plain(const config::Step& step, Row& row);
+  void run_plain(const Stage& stage, Row& row);
+  void log(const config::LogStep& step, const Row& row);
 
   Evaluator& evaluator_;
   Arena& arena_;
   std::string pipeline_;
   std::vector<config::Step> steps_;
-  std::vector<std::string> kinds_;
   std::vector<Stage> stages_;
   std::vector<std::string> changed_;  // fields that the open group sets
   bool open_ = false;
   std::unique_ptr<Group> key_;
 };
 
-// One line for `rivulet explain`.
+// A step in one line, as configured: for `rivulet explain`.
 std::string describe(const config::Step& step);
 
 }  // namespace rivulet::pipeline

@@ -13,9 +13,8 @@ namespace rivulet::pipeline {
 namespace {
 
 constexpr std::size_t kQuarantinedBytes = 64 * 1024;
+constexpr std::size_t kKeptBytes = 64 * 1024;  // of each reused buffer
 constexpr std::size_t kNoOutput = SIZE_MAX;
-
-std::optional<std::string> own(const std::optional<std::string_view>& view) { return view ? std::optional<std::string>(*view) : std::nullopt; }
 
 // A quarantined value is for a person; a giant one is cut, and the reason says so.
 std::string cut(std::string_view text, std::string& reason) {
@@ -23,16 +22,24 @@ std::string cut(std::string_view text, std::string& reason) {
   return std::string(text.substr(0, kQuarantinedBytes));
 }
 
+void assign(std::optional<std::string>& to, const std::optional<std::string_view>& from) {
+  if (!from) return to.reset();
+  if (!to || to->capacity() > kKeptBytes) to.emplace();  // a giant one gives its memory back
+  to->assign(*from);
+}
+
 }  // namespace
 
 struct Topology::Impl {
   struct SourceNode {
     std::unique_ptr<Group> key;
+    FieldName topic_field;
     std::size_t undecodable_output = kNoOutput;
     std::vector<std::size_t> readers;  // pipelines
   };
   struct PipelineNode {
     std::unique_ptr<Steps> steps;
+    Row row;  // reused; a pipeline never runs inside itself
     std::size_t output = kNoOutput;
     std::vector<std::size_t> readers;
     Counts counts;
@@ -48,6 +55,8 @@ struct Topology::Impl {
   std::vector<SourceNode> sources;
   std::vector<PipelineNode> pipelines;
   Counts counts;
+  const FieldName value_field{"value"};
+  Row arrived;    // reused
   Record record;  // reused for what is emitted
 
   Impl(const config::Config& wanted, const Clock& time) : config(wanted), clock(time), evaluator(time) {}
@@ -58,6 +67,7 @@ struct Topology::Impl {
     for (std::size_t i = 0; i < sources.size(); ++i) {
       const config::Source& source = config.sources[i];
       readers_of[source.name] = &sources[i].readers;
+      sources[i].topic_field = FieldName(source.topic_field);
       if (source.undecodable) {
         sources[i].undecodable_output = outputs.size();
         outputs.push_back({source.name + "/undecodable", *source.undecodable});
@@ -86,14 +96,14 @@ struct Topology::Impl {
   result<bool> decode(std::size_t source, std::string_view payload, Row& row) {
     row.bytes = payload;
     if (config.sources[source].decode.kind == config::Decode::Kind::raw) {
-      row.fields.push_back({"value", payload, true});
+      row.fields.push_back({value_field.name, value_field.quoted, payload, true});
       return true;
     }
     auto kind = json.parse(payload);
     if (!kind) return kind.error();
     if (*kind == codec::JsonKind::empty) return false;
-    if (*kind == codec::JsonKind::other) row.fields.push_back({"value", json.token(), false});
-    for (const codec::JsonField& field : json.fields()) row.fields.push_back({field.name, field.token, false});
+    if (*kind == codec::JsonKind::other) row.fields.push_back({value_field.name, value_field.quoted, json.token(), false});
+    for (const codec::JsonField& field : json.fields()) row.fields.push_back({field.name, field.quoted, field.token, false});
     return true;
   }
 
@@ -101,7 +111,7 @@ struct Topology::Impl {
     ++counts.undecodable;
     if (const std::size_t output = sources[source].undecodable_output; output != kNoOutput) {
       record.key.reset();
-      record.value = payload;
+      assign(record.value, payload);
       record.timestamp_ms = arrival_ms;
       return to.emit(output, record);
     }
@@ -120,9 +130,8 @@ struct Topology::Impl {
     entry.source = config.sources[source].name;
     if (pipeline != nullptr) entry.pipeline = pipeline->name;
     entry.step = std::move(failure.step);
-    entry.key = own(row.key);
-    std::string value_buffer;
-    if (const auto value = row.value(value_buffer)) entry.value = cut(*value, failure.reason);
+    if (row.key) entry.key = row.key->substr(0, kQuarantinedBytes);
+    if (const auto value = row.value(buffer)) entry.value = cut(*value, failure.reason);
     entry.reason = std::move(failure.reason);
     entry.timestamp_ms = row.timestamp_ms;
     to.quarantine(std::move(entry));
@@ -131,87 +140,98 @@ struct Topology::Impl {
   void run(std::size_t source, std::size_t number, const Row& input, Outputs& to) {
     PipelineNode& node = pipelines[number];
     ++node.counts.in;
-    Row row = input;
+    node.row = input;
     StepFailure failure;
-    StepResult result = node.steps->run(row, failure);
-    if (result == StepResult::passed) {
-      for (const std::size_t reader : node.readers) run(source, reader, row, to);
-      if (node.output == kNoOutput) return;
-      result = node.steps->output_key(row, failure);
-    }
+    StepResult result = node.steps->run(node.row, failure);
+    const bool passed = result == StepResult::passed;
+    if (passed && node.output != kNoOutput) result = emit(node, failure, to);
     if (result == StepResult::failed) {
       ++node.counts.failed;
-      quarantine(source, &config.pipelines[number], std::move(failure), row, to);
-    } else if (result == StepResult::passed) {
-      ++node.counts.out;
-      ++counts.out;
-      assign(record.key, row.key);
-      assign(record.value, row.value(buffer));
-      record.timestamp_ms = row.timestamp_ms;
-      to.emit(node.output, record);
+      quarantine(source, &config.pipelines[number], std::move(failure), node.row, to);
     }
+    if (passed)  // an output whose key fails keeps no one else from the record
+      for (const std::size_t reader : node.readers) run(source, reader, node.row, to);
+    node.row.clear();
   }
 
-  static void assign(std::optional<std::string>& to, const std::optional<std::string_view>& from) {
-    if (!from) to.reset();
-    else if (to) to->assign(*from);
-    else to.emplace(*from);
+  StepResult emit(PipelineNode& node, StepFailure& failure, Outputs& to) {
+    std::optional<std::string_view> key;
+    const StepResult result = node.steps->output_key(node.row, key, failure);
+    if (result != StepResult::passed) return result;
+    ++node.counts.out;
+    ++counts.out;
+    assign(record.key, key);
+    assign(record.value, node.row.value(buffer));
+    record.timestamp_ms = node.row.timestamp_ms;
+    to.emit(node.output, record);
+    return result;
+  }
+
+  // Every call begins and ends with this: no view outlives its frame.
+  void forget() {
+    arrived.clear();
+    arena.reset();
+    if (buffer.capacity() > kKeptBytes) buffer = std::string();
   }
 
   void arrive(std::size_t source, std::string_view payload, std::string_view topic, Timestamp arrival_ms, Outputs& to) {
-    const config::Source& setting = config.sources[source];
+    forget();
     ++counts.in;
-    Row row;
-    row.timestamp_ms = arrival_ms;
-    auto decoded = decode(source, payload, row);
-    if (!decoded) return undecodable(source, payload, arrival_ms, decoded.error().message, to);
-    if (!*decoded) {  // an empty line is no record
-      ++counts.dropped;
-      return;
+    arrived.timestamp_ms = arrival_ms;
+    if (decoded(source, payload, arrival_ms, to) && timed(source, payload, arrival_ms, to) && keyed(source, topic, to))
+      for (const std::size_t reader : sources[source].readers) run(source, reader, arrived, to);
+    forget();
+  }
+
+  bool decoded(std::size_t source, std::string_view payload, Timestamp arrival_ms, Outputs& to) {
+    auto done = decode(source, payload, arrived);
+    if (done && *done) return true;
+    if (!done) undecodable(source, payload, arrival_ms, done.error().message, to);
+    else ++counts.dropped;  // an empty line is no record
+    return false;
+  }
+
+  bool timed(std::size_t source, std::string_view payload, Timestamp arrival_ms, Outputs& to) {
+    if (const auto& from = config.sources[source].timestamp) {
+      const Field* field = arrived.find(from->field);
+      auto time = field == nullptr ? result<Timestamp>(Error{ErrorCode::invalid, "there is no such field"}) : event_time(field->token, from->unit);
+      if (!time) {
+        undecodable(source, payload, arrival_ms, "timestamp field '" + from->field + "': " + time.error().message, to);
+        return false;
+      }
+      arrived.timestamp_ms = *time;
     }
-    if (setting.timestamp) {
-      const Field* field = row.find(setting.timestamp->field);
-      auto time = field == nullptr ? result<Timestamp>(Error{ErrorCode::invalid, "there is no such field"}) : event_time(field->token, setting.timestamp->unit);
-      if (!time) return undecodable(source, payload, arrival_ms, "timestamp field '" + setting.timestamp->field + "': " + time.error().message, to);
-      row.timestamp_ms = *time;
-    }
-    if (row.timestamp_ms < 0) {  // as Kafka Streams does
-      ++counts.dropped;
-      return;
-    }
-    if (!setting.topic_field.empty()) {
+    if (arrived.timestamp_ms >= 0) return true;
+    ++counts.dropped;  // as Kafka Streams does
+    return false;
+  }
+
+  bool keyed(std::size_t source, std::string_view topic, Outputs& to) {
+    SourceNode& node = sources[source];
+    if (!node.topic_field.name.empty()) {
       topic_token.clear();
       codec::append_json_string(topic_token, topic);
-      row.set(setting.topic_field, topic_token);
+      arrived.set(node.topic_field, topic_token);
     }
-    if (sources[source].key != nullptr) {
-      const Outcome outcome = sources[source].key->run(row);
-      if (outcome.kind == Outcome::Kind::failed) return quarantine(source, nullptr, {"key", outcome.reason}, row, to);
-      if (const auto& key = sources[source].key->results()[0]; !key.null) row.key = arena.keep(key.text);
+    if (node.key == nullptr) return true;
+    const Outcome outcome = node.key->run(arrived);
+    if (outcome.kind == Outcome::Kind::failed) {
+      quarantine(source, nullptr, {"key", outcome.reason}, arrived, to);
+      return false;
     }
-    for (const std::size_t reader : sources[source].readers) run(source, reader, row, to);
-    arena.reset();
+    if (const auto& key = node.key->results()[0]; !key.null) arrived.key = arena.keep(key.text);
+    return true;
   }
 
   void inject(std::size_t source, const Record& given, Outputs& to) {
+    forget();
     ++counts.in;
-    Row row;
-    row.timestamp_ms = given.timestamp_ms;
-    if (given.key) row.key = *given.key;
-    if (given.timestamp_ms < 0) {
-      ++counts.dropped;
-      return;
-    }
-    if (given.value) {
-      auto decoded = decode(source, *given.value, row);
-      if (!decoded) return undecodable(source, *given.value, given.timestamp_ms, decoded.error().message, to);
-      if (!*decoded) {
-        ++counts.dropped;
-        return;
-      }
-    }
-    for (const std::size_t reader : sources[source].readers) run(source, reader, row, to);
-    arena.reset();
+    arrived.timestamp_ms = given.timestamp_ms;
+    if (given.key) arrived.key = *given.key;
+    if (given.timestamp_ms < 0) ++counts.dropped;
+    else if (!given.value || decoded(source, *given.value, given.timestamp_ms, to))
+      for (const std::size_t reader : sources[source].readers) run(source, reader, arrived, to);
+    forget();
   }
 };
 

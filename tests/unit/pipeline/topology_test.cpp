@@ -186,3 +186,70 @@ TEST_CASE("replay gives each result with the line that caused it and closes with
   std::istringstream bad("{\"source\":\"nope\",\"ts\":1}\n");
   CHECK_THAT(replay(f.loaded.config, *f.topology, f.clock, bad, out).error().message, ContainsSubstring("line 1: source: there is no source 'nope'"));
 }
+
+TEST_CASE("only what is a truth value is printed as true or false") {
+  CHECK(value_of("a IN (1)") == "true");
+  CHECK(value_of("a NOT NULL AND a IS NOT DISTINCT FROM 1") == "true");
+  CHECK(value_of("(a IN (1)) + 1") == "2");
+  for (const char* unclear : {"a IN (1) + 1", "1 + NOT a", "- NOT a", "a ISNULL + 7", "a NOT NULL * 7"}) CHECK_THAT(problem_of(unclear), ContainsSubstring("needs brackets"));
+}
+
+TEST_CASE("fields are told apart by case, also where steps share a statement") {
+  Fixture f("      - where: Temp > 1\n" + set("temp + 1"));
+  CHECK(f.run(R"({"Temp":5,"temp":100})") == R"({"Temp":5,"temp":100,"x":101})");
+  CHECK(value_of("round(a)") == "1.0");
+  Fixture named(set("round(Round)"));
+  CHECK(named.run(R"({"Round":1.5})") == R"({"Round":1.5,"x":2.0})");
+}
+
+TEST_CASE("a field may have a name that SQLite knows") {
+  Fixture hidden(set("rowid + 1"));
+  CHECK(hidden.run(R"({"rowid":5})") == R"({"rowid":5,"x":6})");
+  Fixture word(set("\\\"order\\\" + 1"));
+  CHECK(word.run(R"({"order":1})") == R"({"order":1,"x":2})");
+  CHECK_THAT(problem_of("order > 1"), ContainsSubstring("double quotes"));
+}
+
+TEST_CASE("numbers beyond a double compare as what they are") {
+  CHECK(value_of("a > 5", "1e-999") == "false");
+  CHECK(value_of("a < 5", "-1e999") == "true");
+  CHECK(value_of("a", "-1e999") == "-1e999");
+  CHECK(value_of("a + 0", "1e999").rfind("quarantine: the result is infinite", 0) == 0);
+}
+
+TEST_CASE("a timestamp step takes numbers in every form and nothing else") {
+  Fixture f("      - timestamp: a\n");
+  f.run(R"({"a":1.7e12})");
+  CHECK(f.out.records.back().record.timestamp_ms == 1'700'000'000'000);
+  CHECK(f.run(R"({"a":"17"})").empty());
+  CHECK(f.run(R"({"a":-1})").empty());
+  CHECK(f.run(R"({})").empty());
+  REQUIRE(f.out.quarantined.size() == 3);
+  CHECK(f.out.quarantined[0].step == "timestamp");
+}
+
+TEST_CASE("no table and no table function can be read") {
+  for (const char* reaching : {"a IN sqlite_schema", "a IN pragma_module_list", "a MATCH 'b'", "sqlite_log(1, 'x')"})
+    CHECK_THAT(problem_of(reaching), ContainsSubstring("pipelines.p.steps[0].where"));
+}
+
+TEST_CASE("an untouched field keeps the bytes of its name and its value") {
+  Fixture f(set("1"));
+  CHECK(f.run(R"({"\u0061":1.50,"b":"\u00e9"})") == R"({"\u0061":1.50,"b":"\u00e9","x":1})");
+}
+
+TEST_CASE("a step with very many fields is one statement") {
+  std::string steps = "      - set:\n";
+  for (int i = 0; i < 150; ++i) steps += "          f" + std::to_string(i) + ": \"a + " + std::to_string(i) + "\"\n";
+  Fixture f(steps);
+  CHECK_THAT(f.run(R"({"a":1})"), ContainsSubstring("\"f149\":150"));
+}
+
+TEST_CASE("a condition that stops a record keeps later expressions from failing on it") {
+  Fixture f("      - where: a > 0\n" + set("abs(-9223372036854775807 - 1)"));
+  CHECK(f.run(R"({"a":0})").empty());
+  CHECK(f.out.quarantined.empty());
+  f.run(R"({"a":1})");
+  REQUIRE(f.out.quarantined.size() == 1);
+  CHECK(f.out.quarantined[0].step == "set");
+}
