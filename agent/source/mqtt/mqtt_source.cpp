@@ -7,9 +7,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <random>
+#include <set>
 
 #include "agent/base/fault_point.h"
+#include "agent/source/mqtt/packet_stream.h"
 #include "agent/source/mqtt/session.h"
 #include "agent/source/mqtt/transport.h"
 
@@ -19,10 +22,15 @@ namespace {
 
 using boost::system::error_code;
 using std::chrono::milliseconds;
+using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::size_t kReadBytes = 64 * 1024;
 constexpr std::int64_t kRetryFirstMs = 250, kRetryMaxMs = 30'000;
-constexpr auto kConnectTimeout = std::chrono::seconds(15);
+constexpr auto kAnswerTimeout = std::chrono::seconds(15);  // from the first packet on the way to the SUBACK
+constexpr auto kSteady = std::chrono::seconds(5);          // a connection that lasted so long begins the waits anew
+constexpr auto kRetryRefused = std::chrono::seconds(60);
+constexpr std::size_t kReasonsSaid = 16;
+constexpr std::uint8_t kMalformed = 0x81, kProtocolError = 0x82;  // MQTT 5.0 section 2.4
 
 class MqttSource final : public Source, public std::enable_shared_from_this<MqttSource> {
  public:
@@ -30,7 +38,7 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
       : io_(io), settings_(settings), name_(std::move(name)), intake_(intake),
         address_(fmt::format("{}://{}:{}", settings.tls_on ? "mqtts" : "mqtt", settings.host, settings.port)),
         session_(settings_, name_, settings.client_id.empty() ? fmt::format("rivulet-{}-{}", agent_id, name_) : settings.client_id, intake),
-        retry_(io), watch_(io), chunk_(kReadBytes, '\0') {}
+        stream_(settings.version, settings.max_packet_bytes), retry_(io), watch_(io), refused_(io), chunk_(kReadBytes, '\0'), random_(std::random_device{}()) {}
 
   void start() override { connect(); }
 
@@ -40,199 +48,201 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
   }
 
   void on_durable(EpochNumber up_to) override {
+    const bool full = !session_.may_take();
     std::string acknowledgements;
     session_.on_durable(up_to, acknowledgements);
-    if (acknowledgements.empty() || !transport_) return;
-    send(acknowledgements);
+    if (!connected_) return;
+    send(acknowledgements, true);
+    if (full && session_.may_take()) boost::asio::post(io_, [self = shared_from_this()] { self->resume(); });
   }
 
-  void on_room() override {
-    if (transport_ && connected_ && !reading_ && !stopping_) take_packets(true);
-  }
+  void on_room() override { resume(); }
 
   std::string state() const override {
-    if (transport_ && session_.subscribed()) return fmt::format("subscribed at {}{}", address_, reading_ ? "" : ", waiting for room");
-    return fmt::format("not connected to {}{}", address_, last_error_.empty() ? "" : ": " + last_error_);
+    if (!session_.connected()) return fmt::format("not connected to {}{}", address_, why_.empty() ? "" : ": " + why_);
+    if (!session_.subscribed()) return fmt::format("connected to {}, not yet subscribed{}", address_, reading_ ? "" : ", waiting for room");
+    const std::string refused = session_.refused();
+    return fmt::format("subscribed at {}{}{}", address_, refused.empty() ? "" : "; refused: " + refused, reading_ ? "" : ", waiting for room");
   }
 
   void abandon() {  // the owner is gone: nothing may touch the Intake any more
     stopping_ = abandoned_ = true;
     retry_.cancel();
     watch_.cancel();
-    if (!transport_) return;
-    if (connected_) send(encode_disconnect(settings_.version));
-    if (!writing_) transport_->close();
+    refused_.cancel();
+    if (!transport_ || writing_) return;  // what is being written is finished first
+    if (connected_) transport_->finish(encode_disconnect(settings_.version));
+    else transport_->close();
   }
 
  private:
   void connect() {
     if (stopping_) return;
-    try {
-      transport_ = std::make_shared<Transport>(io_, settings_);
-    } catch (const boost::system::system_error& error) {
-      return lost(fmt::format("its TLS files cannot be used: {}", error.what()));
-    }
+    auto made = Transport::make(io_, settings_);
+    if (!made) return lost(made.error().message);
+    transport_ = *made;
     ++generation_;
-    connected_ = reading_ = writing_ = false;
-    input_.clear();
-    skip_ = 0;
-    queue_.clear();
-    watch(kConnectTimeout);
-    transport_->connect([self = shared_from_this(), generation = generation_](const error_code& error) {
+    watch(kAnswerTimeout);
+    answer_by_ = SteadyClock::now() + kAnswerTimeout;
+    transport_->connect(attempt_++, [self = shared_from_this(), generation = generation_](const std::string& problem) {
       if (generation != self->generation_ || self->abandoned_) return;
-      if (error) return self->lost(fmt::format("cannot connect: {}", error.message()));
+      if (!problem.empty()) return self->lost(problem);
       self->connected_ = true;
-      self->last_read_ = self->last_write_ = std::chrono::steady_clock::now();
-      self->send(self->session_.connect());
+      self->stream_ = PacketStream(self->settings_.version, self->settings_.max_packet_bytes);
+      self->send(self->session_.connect(), false);
       self->read();
     });
   }
 
   void read() {
-    if (reading_ || !transport_) return;
+    if (reading_) return;
     reading_ = true;
+    pinged_ = false;
+    waiting_since_ = SteadyClock::now();
     transport_->read(chunk_.data(), chunk_.size(), [self = shared_from_this(), generation = generation_](const error_code& error, std::size_t count) {
       if (generation != self->generation_ || self->abandoned_) return;
       self->reading_ = false;
       if (error) return self->lost(fmt::format("the connection ended: {}", error.message()));
-      self->last_read_ = std::chrono::steady_clock::now();
-      self->pinged_ = false;
-      self->input_.append(self->chunk_.data(), count);
+      self->stream_.feed(std::string_view(self->chunk_).substr(0, count));
       self->take_packets(count < self->chunk_.size());
     });
   }
 
-  // Everything that is complete in input_, as long as the agent takes it.
+  void resume() {
+    if (connected_ && !reading_ && !stopping_) take_packets(true);
+  }
+
+  // Everything that is complete, as long as the agent takes it. Before CONNACK nothing can come that needs room.
   void take_packets(bool drained) {
+    const bool was_connected = session_.connected(), was_subscribed = session_.subscribed();
     std::string out;
-    std::string_view rest = input_;
-    result<bool> more = true;
-    while (!stopping_ && (!session_.subscribed() || intake_.can_accept())) {
-      more = take_one(rest, out);
-      if (!more || !*more) break;
+    bool room = true;
+    while (!stopping_ && (room = !session_.connected() || (session_.may_take() && intake_.can_accept()))) {
+      const auto item = stream_.next();
+      if (!item) return refuse(item.error(), kMalformed);
+      if (!*item) break;
+      if (const auto* oversized = std::get_if<Oversized>(&**item)) session_.on_oversized(oversized->publish, oversized->size_bytes, out);
+      else if (auto done = session_.on_packet(std::get<Packet>(**item), out); !done) return refuse(done.error(), kProtocolError);
     }
-    input_.erase(0, input_.size() - rest.size());
-    if (input_.empty() && input_.capacity() > 4 * kReadBytes) input_.shrink_to_fit();
-    if (!out.empty()) send(out);
-    if (!more) {
-      intake_.count("protocol_errors");
-      return lost(more.error().message);
-    }
+    send(out, was_subscribed);
     session_.after_read(drained);
-    if (session_.take_progress() && session_.subscribed()) subscribed();
-    // Something is left that could go on: the agent has no room. on_room() comes back here.
-    if (!stopping_ && !*more) read();
+    if (session_.connected() && !was_connected) watch(milliseconds(session_.keep_alive_s() * 500));
+    if (session_.subscribed() && !was_subscribed) subscribed();
+    if (!stopping_ && room) read();  // else on_room() comes back here
   }
 
-  result<bool> take_one(std::string_view& rest, std::string& out) {
-    if (skip_ > 0) {
-      const std::uint64_t gone = std::min<std::uint64_t>(skip_, rest.size());
-      rest.remove_prefix(gone);
-      skip_ -= gone;
-      if (skip_ > 0) return false;
-    }
-    auto head = parse_head(rest);
-    if (!head) return head.error();
-    if (!*head) return false;
-    if ((*head)->length > settings_.max_packet_bytes) return pass_over(**head, rest);
-    if (rest.size() < (*head)->size + (*head)->length) return false;
-    const auto packet = parse_body(**head, rest.substr((*head)->size, (*head)->length), settings_.version);
-    if (!packet) return packet.error();
-    if (auto done = session_.on_packet(*packet, out); !done) return done.error();
-    rest.remove_prefix((*head)->size + (*head)->length);
-    return true;
-  }
-
-  result<bool> pass_over(const Head& head, std::string_view& rest) {
-    if (head.type != Type::publish) return Error{ErrorCode::invalid, fmt::format("a packet of {} bytes that is no message (max_packet is {})", head.length, settings_.max_packet_bytes)};
-    const std::string_view body = rest.substr(head.size, head.length);
-    auto start = parse_publish_start(head, body);
-    if (!start) return start.error();
-    if (!*start) return false;
-    session_.on_oversized((*start)->publish, head.length);
-    skip_ = head.length - (*start)->used;
-    rest.remove_prefix(head.size + (*start)->used);
-    return true;
+  void refuse(const Error& error, std::uint8_t reason) {
+    if (error.code != ErrorCode::invalid) return lost(error.message);  // the server's own refusal: no last word
+    intake_.count("protocol_errors");
+    lost(error.message, reason);
   }
 
   void subscribed() {
-    retry_ms_ = kRetryFirstMs;
-    last_error_.clear();
-    spdlog::info("source {}: subscribed at {}", name_, address_);
+    subscribed_at_ = SteadyClock::now();
+    why_.clear();
+    said_.clear();
+    const std::string refused = session_.refused();
+    spdlog::info("source {}: subscribed at {}{}", name_, address_, refused.empty() ? "" : "; refused: " + refused);
     intake_.count("connections");
-    watch(milliseconds(session_.keep_alive_s() * 500));
+    retry_refused();
   }
 
-  // Keep-alive (MQTT 5.0 section 3.1.2.10), and the time-out of a connection that does not get anywhere.
-  void watch(std::chrono::steady_clock::duration every) {
-    watch_.expires_after(every);
-    watch_.async_wait([self = shared_from_this(), generation = generation_](const error_code& error) {
+  void retry_refused() {
+    refused_.expires_after(kRetryRefused);
+    refused_.async_wait([self = shared_from_this(), generation = generation_](const error_code& error) {
       if (error || generation != self->generation_ || self->abandoned_) return;
-      if (!self->session_.subscribed()) return self->lost("the server did not answer in time");
-      const auto now = std::chrono::steady_clock::now();
-      const auto alive = std::chrono::seconds(self->session_.keep_alive_s());
-      if (self->pinged_ && self->reading_ && now - self->last_read_ > alive * 3 / 2) return self->lost("the server no longer answers");
-      if (now - self->last_write_ >= alive / 2 || now - self->last_read_ >= alive / 2) {
-        self->send(encode_pingreq());
-        self->pinged_ = true;
-      }
-      self->watch(milliseconds(self->session_.keep_alive_s() * 500));
+      std::string out;
+      self->session_.retry_refused(out);
+      self->send(out, false);
+      self->retry_refused();
     });
   }
 
-  void send(std::string bytes) {
+  // Keep-alive (MQTT 5.0 section 3.1.2.10), and the time-out of a connection that does not get anywhere.
+  void watch(SteadyClock::duration every) {
+    watch_.expires_after(every);
+    watch_.async_wait([self = shared_from_this(), generation = generation_](const error_code& error) {
+      if (error || generation != self->generation_ || self->abandoned_) return;
+      const auto now = SteadyClock::now();
+      if (!self->session_.connected() || !self->connected_ || (!self->session_.subscribed() && self->reading_ && now >= self->answer_by_))
+        return self->lost("the server did not answer in time");
+      const auto alive = std::chrono::seconds(self->session_.keep_alive_s());
+      if (self->pinged_ && self->reading_ && now - self->waiting_since_ > alive * 3 / 2) return self->lost("the server no longer answers");
+      if (now - self->written_ >= alive / 2 || !self->reading_ || now - self->waiting_since_ >= alive / 2) {
+        self->pinged_ = true;
+        self->send(encode_pingreq(), false);
+      }
+      self->watch(alive / 2);
+    });
+  }
+
+  void send(const std::string& bytes, bool acknowledgements) {
     queue_ += bytes;
+    queue_acknowledges_ |= acknowledgements && !bytes.empty();
     write();
   }
 
   void write() {
-    if (writing_ || queue_.empty() || !transport_) return;
+    if (writing_ || queue_.empty()) return;
     writing_ = true;
     writing_bytes_ = std::exchange(queue_, {});
-    last_write_ = std::chrono::steady_clock::now();
-    transport_->write(writing_bytes_, [self = shared_from_this(), generation = generation_](const error_code& error, std::size_t) {
+    written_ = SteadyClock::now();
+    transport_->write(writing_bytes_, [self = shared_from_this(), generation = generation_, acknowledges = std::exchange(queue_acknowledges_, false)](const error_code& error, std::size_t) {
       if (generation != self->generation_) return;
       self->writing_ = false;
-      if (self->abandoned_) return self->transport_->close();
+      if (self->abandoned_) return self->transport_->finish(encode_disconnect(self->settings_.version));
       if (error) return self->lost(fmt::format("cannot send: {}", error.message()));
-      fault_point("mqtt.after_ack");
+      if (acknowledges) fault_point("mqtt.after_ack");
       self->write();
     });
   }
 
-  void lost(const std::string& why) {
+  // The connection is over. `reason`: told to a server of version 5, if it can be; only while nothing is being read, because
+  // that last word outlives the connection for a moment, and chunk_ is soon the next one's.
+  void lost(const std::string& why, std::optional<std::uint8_t> reason = std::nullopt) {
     watch_.cancel();
-    if (transport_) transport_->close();
+    refused_.cancel();
+    const bool was_steady = connected_ && session_.subscribed() && SteadyClock::now() - subscribed_at_ >= kSteady;
+    if (transport_ && reason && settings_.version == 5 && !writing_) transport_->finish(encode_disconnect(settings_.version, *reason));
+    else if (transport_) transport_->close();
     transport_.reset();
-    connected_ = reading_ = writing_ = false;
+    session_.disconnected();
+    connected_ = reading_ = writing_ = queue_acknowledges_ = false;
+    queue_.clear();
     ++generation_;
+    why_ = why;
     if (stopping_) return;
-    // One line when the link goes; while it stays away only the reason's change is worth one.
-    if (why != last_error_) spdlog::warn("source {}: {}: {}; trying again", name_, address_, why);
-    last_error_ = why;
-    static thread_local std::minstd_rand random{std::random_device{}()};
-    const std::int64_t wait = retry_ms_ / 2 + static_cast<std::int64_t>(random() % static_cast<unsigned>(retry_ms_));
+    if (said_.size() >= kReasonsSaid) said_.clear();
+    if (said_.insert(why).second) spdlog::warn("source {}: {}: {}; trying again", name_, address_, why);
+    if (was_steady) retry_ms_ = kRetryFirstMs;
+    const std::int64_t wait_ms = retry_ms_ / 2 + static_cast<std::int64_t>(random_() % static_cast<unsigned>(retry_ms_));
     retry_ms_ = std::min(retry_ms_ * 2, kRetryMaxMs);
-    retry_.expires_after(milliseconds(wait));
+    retry_.expires_after(milliseconds(wait_ms));
     retry_.async_wait([self = shared_from_this()](const error_code& error) {
       if (!error && !self->abandoned_) self->connect();
     });
   }
 
   boost::asio::io_context& io_;
-  config::MqttSource settings_;
-  std::string name_;
+  const config::MqttSource settings_;
+  const std::string name_;
   Intake& intake_;
-  std::string address_;
+  const std::string address_;
   Session session_;
+  PacketStream stream_;
   std::shared_ptr<Transport> transport_;
-  boost::asio::steady_timer retry_, watch_;
-  std::string chunk_, input_, queue_, writing_bytes_, last_error_;
-  std::uint64_t skip_ = 0;        // bytes of an oversized message still to pass over
-  std::uint64_t generation_ = 0;  // of the connection: a late handler of an old one does nothing
+  boost::asio::steady_timer retry_, watch_, refused_;
+  std::string chunk_, queue_, writing_bytes_;
+  std::string why_;                // it is not connected
+  std::set<std::string> said_;     // the reasons that were logged since it was last subscribed
+  std::uint64_t generation_ = 0;   // of the connection: a late handler of an old one does nothing
+  std::size_t attempt_ = 0;
   std::int64_t retry_ms_ = kRetryFirstMs;
-  std::chrono::steady_clock::time_point last_read_, last_write_;
-  bool connected_ = false, reading_ = false, writing_ = false, stopping_ = false, abandoned_ = false, pinged_ = false;
+  std::minstd_rand random_;
+  SteadyClock::time_point answer_by_, waiting_since_, written_, subscribed_at_;
+  bool connected_ = false;  // the transport is; the session has its own view
+  bool reading_ = false, writing_ = false, queue_acknowledges_ = false, pinged_ = false;
+  bool stopping_ = false, abandoned_ = false;
 };
 
 // Asio's handlers may outlive the owner's Source by a moment; they keep the inner one.
@@ -251,19 +261,6 @@ class Handle final : public Source {
 };
 
 }  // namespace
-
-std::string describe_guarantee(const config::MqttSource& settings) {
-  std::string text;
-  if (settings.qos == 2) text = "exactly once: PUBREC after the commit, packet ids in the same transaction; redelivery after a crash is recognised";
-  if (settings.qos == 1) text = "at least once: PUBACK after the commit; what was not acknowledged comes again after a crash";
-  if (settings.qos == 0) text = "at most once: in a crash what came since the last commit (agent.commit_interval) is lost, and what is published while the agent is away";
-  if (settings.qos > 0)
-    text += fmt::format("; the server keeps the session for {} h while the agent is away. On the server check max_queued_messages (beyond it mosquitto drops silently), "
-                        "max_inflight_messages, set_tcp_nodelay true, and persistence with a short autosave_interval (what it has not saved is lost when it crashes)",
-                        settings.session_expiry_ms / 3'600'000);
-  return text;
-}
-
 }  // namespace mqtt
 
 std::unique_ptr<Source> make_mqtt_source(boost::asio::io_context& io, const config::MqttSource& settings, std::string name, std::string agent_id, Intake& intake) {

@@ -21,7 +21,8 @@ struct Connack {
   bool session_present = false;
   std::uint8_t reason = 0;
   std::string_view reason_text;                 // 5.0 only
-  std::optional<std::uint16_t> keep_alive_s;    // the server's own, 5.0
+  std::optional<std::uint16_t> keep_alive_s;       // the server's own, 5.0
+  std::optional<std::uint32_t> session_expiry_s;  // the server's own, 5.0
 };
 struct Publish {
   std::string_view topic, payload;
@@ -35,14 +36,16 @@ struct Suback {
   std::string_view reasons;  // a byte for each filter
   std::string_view reason_text;
 };
+struct Unsuback { std::uint16_t id = 0; };
 struct Pingresp {};
 struct Disconnect {
   std::uint8_t reason = 0;
   std::string_view reason_text;
 };
-using Packet = std::variant<Connack, Publish, Pubrel, Suback, Pingresp, Disconnect>;
+using Packet = std::variant<Connack, Publish, Pubrel, Suback, Unsuback, Pingresp, Disconnect>;
 
-// The fixed header (section 2.1): type, flags, length of the rest.
+// The fixed header (section 2.1): type, flags, length of the rest. Only of packets that a server may send to a subscriber:
+// whatever else talks to us (an HTTP server, say) is refused at its first byte.
 struct Head {
   Type type;
   std::uint8_t flags;
@@ -73,8 +76,9 @@ struct ConnectOptions {
 std::string encode_connect(const ConnectOptions& options);  // clean start 0: the session goes on
 std::string encode_subscribe(std::uint16_t id, const std::vector<std::string>& filters, int qos, int version);
 void encode_ack(std::string& to, Type type, std::uint16_t id);  // PUBACK, PUBREC, PUBCOMP
+std::string encode_unsubscribe(std::uint16_t id, const std::vector<std::string>& filters, int version);
 std::string encode_pingreq();
-std::string encode_disconnect(int version);
+std::string encode_disconnect(int version, std::uint8_t reason = 0);  // 5.0 sends the reason, 3.1.1 has none
 
 // Reason codes of CONNACK, SUBACK and DISCONNECT for people (5.0 section 2.4; 3.1.1 section 3.2.2.3).
 std::string reason_name(std::uint8_t reason, int version, std::string_view text);

@@ -4,34 +4,45 @@
 // and payload is a position in the same epoch as the record, PUBREC when that is durable; at PUBREL the position is erased, PUBCOMP when
 // that is durable. So redelivery after a crash is known, and a reused id is not taken for one: DUP=0 on a held id is a new message
 // (mosquitto reuses ids so after a crash of its own). An acknowledgement goes only to the connection that delivered.
-// Thread: io. Lifetime: over many connections. Bounds: 65,535 held ids, 8 bytes each; what is owed is bounded by the receive maximum.
+// Thread: io. Lifetime: over many connections. Bounds: 65,535 held ids of about 64 bytes (there are no more ids; a server that keeps
+// the receive maximum needs no more than that), kMaxOwed acknowledgements: at the bound may_take() is false and the
+// connection is not read, never closed: mosquitto 2.0.11 overshoots the receive maximum.
 #pragma once
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "agent/config/config.h"
 #include "agent/source/mqtt/packet.h"
+#include "agent/source/mqtt/subscriptions.h"
+#include "agent/source/mqtt/window.h"
 #include "agent/source/source.h"
 
 namespace rivulet::source::mqtt {
 
 class Session {
  public:
+  static constexpr std::size_t kMaxOwed = 65'535;  // as many as there are packet ids
+
   Session(const config::MqttSource& settings, std::string name, std::string client_id, Intake& intake);
 
   std::string connect();  // a new connection begins: what to send first
+  void disconnected();    // what is owed to the connection is void: the server delivers again
   // An error closes the connection; its message is for the log. What is to be sent is appended to `out`.
   result<void> on_packet(const Packet& packet, std::string& out);
   // A PUBLISH larger than max_packet was passed over: it is counted and acknowledged, or it would come again for ever.
-  void on_oversized(const Publish& publish, std::uint64_t size_bytes);
+  void on_oversized(const Publish& publish, std::uint64_t size_bytes, std::string& out);
   void on_durable(EpochNumber up_to, std::string& out);
   void after_read(bool drained);  // all packets at hand are in; drained: the socket had no more
+  void retry_refused(std::string& out) { subscriptions_.retry(out); }
 
-  bool subscribed() const { return subscribed_; }
-  bool take_progress() { return std::exchange(progress_, false); }  // CONNACK or SUBACK came
-  std::uint16_t keep_alive_s() const { return keep_alive_s_; }
+  bool connected() const { return connected_; }
+  bool subscribed() const { return connected_ && subscriptions_.answered(); }
+  bool may_take() const { return owed_.size() < kMaxOwed; }
+  std::string refused() const { return subscriptions_.refused(); }
+  std::uint16_t keep_alive_s() const { return keep_alive_s_; }  // of this connection
   std::size_t owed() const { return owed_.size(); }
 
  private:
@@ -45,20 +56,25 @@ class Session {
     EpochNumber epoch;  // that made it durable; 0: before this process started
   };
   result<void> on_connack(const Connack& connack, std::string& out);
-  result<void> on_suback(const Suback& suback);
   void on_publish(const Publish& publish);
+  void on_pubrel(const Pubrel& pubrel);
   void take_qos2(const Publish& publish, std::uint64_t hash, bool deliver);
   void owe(EpochNumber epoch, Type type, std::uint16_t id);
+  void pay(Type type, std::uint16_t id);
+  void flush(std::string& out);
 
   const config::MqttSource& settings_;
   std::string name_, client_id_;
   Intake& intake_;
+  Subscriptions subscriptions_;
+  Window window_;
   std::map<std::uint16_t, Held> held_;
   std::deque<Owed> owed_;  // in order of their epochs
   EpochNumber durable_ = 0;
-  bool connected_ = false, subscribed_ = false, progress_ = false;
+  bool connected_ = false, told_expiry_ = false;
   std::uint16_t keep_alive_s_;
-  std::string pending_;  // acknowledgements of what was durable already
+  std::string paid_;       // acknowledgements that may leave
+  std::size_t freed_ = 0;  // PUBACKs and PUBCOMPs among them
 };
 
 }  // namespace rivulet::source::mqtt

@@ -2,44 +2,65 @@
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/write.hpp>
+#include <fmt/format.h>
+#include <openssl/x509v3.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "agent/source/tls.h"
 
 namespace rivulet::source::mqtt {
 
 namespace asio = boost::asio;
 using boost::system::error_code;
 
-Transport::Transport(asio::io_context& io, const config::MqttSource& settings) : settings_(settings), resolver_(io) {
+result<std::shared_ptr<Transport>> Transport::make(asio::io_context& io, const config::MqttSource& settings) {
+  std::shared_ptr<Transport> made(new Transport(io, settings));
   if (!settings.tls_on) {
-    plain_ = std::make_unique<asio::ip::tcp::socket>(io);
-    return;
+    made->plain_ = std::make_unique<Socket>(io);
+    return made;
   }
-  context_ = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_client);
-  context_->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 | asio::ssl::context::no_tlsv1_1);
-  if (settings.tls.ca.empty()) context_->set_default_verify_paths();
-  else context_->load_verify_file(settings.tls.ca);
-  if (!settings.tls.certificate.empty()) {
-    context_->use_certificate_chain_file(settings.tls.certificate);
-    context_->use_private_key_file(settings.tls.key, asio::ssl::context::pem);
-  }
-  tls_ = std::make_unique<Tls>(io, *context_);
-  if (settings.tls.verify) {
-    tls_->set_verify_mode(asio::ssl::verify_peer);
-    tls_->set_verify_callback(asio::ssl::host_name_verification(settings.host));
-  }
-  SSL_set_tlsext_host_name(tls_->native_handle(), settings.host.c_str());
+  auto context = client_tls(settings.tls);
+  if (!context) return context.error();
+  made->context_ = std::make_unique<asio::ssl::context>(context->release());
+  made->tls_ = std::make_unique<Tls>(io, *made->context_);
+  SSL* ssl = made->tls_->native_handle();
+  error_code no_address;
+  asio::ip::make_address(settings.host, no_address);
+  if (no_address) SSL_set_tlsext_host_name(ssl, settings.host.c_str());  // RFC 6066: never an address
+  if (!settings.tls.verify) return made;
+  const bool set = no_address ? SSL_set1_host(ssl, settings.host.c_str()) == 1
+                              : X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), settings.host.c_str()) == 1;
+  if (!set) return Error{ErrorCode::invalid, fmt::format("tls: '{}' cannot be compared with a certificate: {}", settings.host, tls_error_text())};
+  return made;
 }
 
-void Transport::connect(std::function<void(const error_code&)> done) {
-  resolver_.async_resolve(settings_.host, std::to_string(settings_.port), [self = shared_from_this(), done](const error_code& error, const auto& endpoints) {
-    if (error) return done(error);
+void Transport::connect(std::size_t attempt, Connected done) {
+  resolver_.async_resolve(settings_.host, std::to_string(settings_.port), [self = shared_from_this(), attempt, done](const error_code& error, const auto& found) {
+    if (error) return done(fmt::format("cannot find {}: {}", self->settings_.host, error.message()));
+    std::vector<asio::ip::tcp::endpoint> endpoints;
+    for (const auto& each : found) endpoints.push_back(each.endpoint());
+    if (!endpoints.empty()) std::rotate(endpoints.begin(), endpoints.begin() + static_cast<std::ptrdiff_t>(attempt % endpoints.size()), endpoints.end());
     asio::async_connect(self->socket(), endpoints, [self, done](const error_code& failed, const asio::ip::tcp::endpoint&) {
-      if (failed) return done(failed);
+      if (failed) return done(fmt::format("cannot connect: {}", failed.message()));
       error_code ignored;  // a socket without these options still works
       self->socket().set_option(asio::ip::tcp::no_delay(true), ignored);
       self->socket().set_option(asio::socket_base::keep_alive(true), ignored);
-      if (!self->tls_) return done(failed);
-      self->tls_->async_handshake(asio::ssl::stream_base::client, [self, done](const error_code& refused) { done(refused); });
+      if (self->tls_) return self->shake_hands(done);
+      done("");
     });
+  });
+}
+
+void Transport::shake_hands(Connected done) {
+  tls_->async_handshake(asio::ssl::stream_base::client, [self = shared_from_this(), done](const error_code& error) {
+    if (!error) return done("");
+    const long verdict = SSL_get_verify_result(self->tls_->native_handle());
+    if (self->settings_.tls.verify && verdict != X509_V_OK)
+      return done(fmt::format("its certificate is refused: {}; see tls.ca and the host in url", X509_verify_cert_error_string(verdict)));
+    done(fmt::format("no TLS with it: {}", error.message()));
   });
 }
 
@@ -53,6 +74,18 @@ void Transport::write(const std::string& bytes, Done done) {
   const auto handler = [self = shared_from_this(), done = std::move(done)](const error_code& error, std::size_t count) { done(error, count); };
   if (tls_) asio::async_write(*tls_, asio::buffer(bytes), handler);
   else asio::async_write(*plain_, asio::buffer(bytes), handler);
+}
+
+void Transport::finish(std::string bytes) {
+  deadline_.expires_after(std::chrono::seconds(1));
+  deadline_.async_wait([self = shared_from_this()](const error_code& error) {
+    if (!error) self->close();
+  });
+  const auto held = std::make_shared<const std::string>(std::move(bytes));
+  write(*held, [self = shared_from_this(), held](const error_code&, std::size_t) {
+    self->deadline_.cancel();
+    self->close();
+  });
 }
 
 void Transport::close() {
