@@ -244,7 +244,7 @@ TEST_CASE("a retained message comes once in version 5, however often the connect
   CHECK(agent.intake->accepted.size() == 2);
 }
 
-TEST_CASE("TLS with the right CA and name, and with a password; otherwise the reason is in the state") {
+TEST_CASE("TLS with the right CA and name, and with a password, otherwise the reason is in the state") {
   TempFolder keys;
   const std::string at = keys.path().string();
   shell("cd '" + at + "' && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test-ca -keyout ca.key -out ca.pem && "

@@ -39,7 +39,7 @@ TEST_CASE("every topic is subscribed with each connection: a server that crashed
   CHECK(intake.pending_changes() == 1);  // they did not change: one position is enough
 }
 
-TEST_CASE("version 5 asks for retained messages with a new subscription only; 3.1.1 cannot") {
+TEST_CASE("version 5 asks for retained messages with a new subscription only, 3.1.1 cannot") {
   CHECK(encode_subscribe(1, {"a"}, 2, 5).back() == 0x12);
   CHECK(encode_subscribe(1, {"a"}, 2, 3).back() == 0x02);
 }
