@@ -65,10 +65,12 @@ result<std::unique_ptr<Producer>> Producer::create(const Connection& connection,
     conf->require("transaction.timeout.ms", timeout);
   }
   conf->require("message.timeout.ms", timeout);
+  // Batches stay at librdkafka's 1 MB: with five smaller ones in flight its broker thread polls without pause (2.0.2:
+  // 12.6 us a record at 64 KiB, 5.1 at 256 KiB, 3.4 at 1 MB). A longer linger holds up the end of each transaction.
   conf->prefer("linger.ms", "5");
   conf->prefer("compression.codec", "zstd");
+  conf->prefer("compression.level", "1");  // 3.7 instead of 4.6 us a record and 0.6 MiB less than the default level
   conf->prefer("message.max.bytes", "1048576");
-  conf->prefer("batch.size", "262144");
   const auto kbytes = std::max<std::size_t>(options.buffer_bytes / 1024, 1024);
   conf->require("queue.buffering.max.kbytes", std::to_string(std::min<std::size_t>(kbytes, 2'097'151)));
   conf->require("queue.buffering.max.messages", std::to_string(std::min<std::size_t>(kbytes * 1024 / 128 + 1000, 10'000'000)));
@@ -151,8 +153,14 @@ Failure Producer::produce(const Message& message, std::int64_t timeout_ms) {
 }
 
 Failure Producer::flush(std::int64_t timeout_ms) {
-  const auto err = rd_kafka_flush(impl_->handle.get(), clamp_ms(timeout_ms));
-  return err == RD_KAFKA_RESP_ERR_NO_ERROR ? Failure{} : failure_of(err);
+  // Not rd_kafka_flush: while it waits, 2.0.2's broker thread polls without pause.
+  const auto deadline = now_ms() + timeout_ms;
+  while (rd_kafka_outq_len(impl_->handle.get()) > 0) {
+    const auto left = deadline - now_ms();
+    if (left <= 0) return failure_of(RD_KAFKA_RESP_ERR__TIMED_OUT);
+    rd_kafka_poll(impl_->handle.get(), clamp_ms(std::min<std::int64_t>(left, 20)));
+  }
+  return {};
 }
 
 void Producer::poll() {
