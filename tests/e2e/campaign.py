@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Kills the agent again and again, at every named point of the code and at random, cuts and black-holes the link, kills the
 Kafka broker, drops EndTxn replies, while numbered records come in over MQTT QoS 2, a file and TCP. Then reads everything back
-read_committed and counts what is missing, duplicated, out of order. Exit status 0 only if that is nothing.
+read_committed and counts what is missing, duplicated, out of order. Exit status 0 only if that is nothing and, when there are
+kills enough, every named point was reached.
 
---broken NAME breaks the protocol on purpose (a negative control): then 0 only if the same count is NOT clean.
+--broken NAME breaks the protocol on purpose (a negative control): then 0 only if the count shows just what NAME must cause.
 The seed is printed and taken back by RIVULET_SEED.
 """
 import argparse
@@ -14,6 +15,10 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from rig import Rig, fault_points, wait_for  # noqa: E402
+
+TROUBLES = ["cut", "black hole", "delay", "late EndTxn", "lost EndTxn reply", ""]
+# What must be seen when it is broken, and so nothing else passes for it.
+SYMPTOM = {"no-resolve": "duplicated", "trim-before-commit": "missing", "mqtt-ack-before-commit": "missing"}
 
 
 def disturb(rig, kind):
@@ -30,66 +35,102 @@ def disturb(rig, kind):
         rig.proxy.delay(0.05)
         time.sleep(0.3)
         rig.proxy.restore()
+    elif kind == "late EndTxn":
+        rig.proxy.hold_end_txn(1.0)
     elif kind == "lost EndTxn reply":
         rig.proxy.drop_end_txn_reply()
     elif kind == "broker kill":
         rig.broker.stop(kill=True)
         rig.broker.restart()
-        rig.proxy.target = rig.broker.port
+
+
+class Campaign:
+    def __init__(self, rig, dice, points, environment):
+        self.rig, self.dice, self.points, self.environment = rig, dice, points, environment
+        self.reached = dict.fromkeys(points, 0)
+        self.kills = 0
+
+    def kill_at(self, point, count=1, trouble="", seconds=3.0):
+        """The agent runs until it comes to the point for the count-th time; `seconds` later it is killed wherever it is."""
+        at_random = point == "random"
+        if trouble == "late EndTxn" and at_random:
+            seconds = 5.0
+        extra = dict(self.environment) if at_random else dict(self.environment, RIVULET_KILL_AT=f"{point}:{count}")
+        held = self.rig.proxy.held
+        self.rig.agent.start(**extra)
+        if trouble:
+            time.sleep(self.dice.uniform(0, 0.4))
+            disturb(self.rig, trouble)
+        deadline = time.monotonic() + seconds
+        while self.rig.agent.running() and time.monotonic() < deadline:
+            if at_random and self.rig.proxy.held > held:
+                break  # its EndTxn is on the way: killed now, the commit arrives when the next agent is at work
+            time.sleep(0.005)
+        by_itself = not self.rig.agent.running()
+        if by_itself and (at_random or self.rig.agent.process.returncode != -9):
+            raise AssertionError(f"the agent ended by itself with {self.rig.agent.process.returncode}")
+        self.rig.agent.kill()
+        self.kills += 1
+        if by_itself:
+            self.reached[point] += 1
+        note = "" if by_itself or at_random else " (not reached, killed anyway)"
+        print(f"kill {self.kills}: {point}{note}{', ' + trouble if trouble else ''}", flush=True)
+
+    def run(self, kills, broker_kills, troubles):
+        kafka_dies = set(self.dice.sample(range(kills), min(broker_kills, kills)))
+        for number in range(kills):
+            # Every point gets its turn before the rest is left to chance.
+            first_turn = number < len(self.points)
+            point = self.points[number % len(self.points)]
+            if troubles and not first_turn and self.dice.random() < 0.3:
+                point = "random"
+            trouble = "broker kill" if number in kafka_dies else self.dice.choice(troubles) if troubles else ""
+            self.kill_at(point, 1 if first_turn else self.dice.randrange(1, 4), trouble, self.dice.uniform(0.1, 1.5) if point == "random" else 3.0)
+        if kills < len(self.points):
+            return
+        for point in self.never_reached():  # a trouble was in the way: once more without one
+            self.kill_at(point, seconds=15.0)
+
+    def never_reached(self):
+        return sorted(point for point, count in self.reached.items() if count == 0)
+
+
+def noticed(broken, totals):
+    """A control is noticed by what it must cause and by nothing else."""
+    missing, duplicates, _ = totals
+    return missing > 0 and duplicates == 0 if SYMPTOM[broken] == "missing" else duplicates > 0 and missing == 0
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rivulet", required=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rivulet", required=True, help="the program")
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--broker-kills", type=int, default=2)
     parser.add_argument("--points", default="", help="only these named points, comma-separated, and no link trouble")
-    parser.add_argument("--broken", default="")
+    parser.add_argument("--broken", default="", choices=["", *SYMPTOM])
     given = parser.parse_args()
     seed = int(os.environ.get("RIVULET_SEED") or random.SystemRandom().randrange(1 << 31))
     print(f"RIVULET_SEED={seed}", flush=True)
-    dice = random.Random(seed)
     points = given.points.split(",") if given.points else fault_points()
-    troubles = [] if given.points else ["cut", "black hole", "delay", "lost EndTxn reply", ""]
-    broker_kills = set() if given.points else set(dice.sample(range(given.kills), min(given.broker_kills, given.kills)))
     environment = {"RIVULET_BREAK": given.broken} if given.broken else {}
     begin = time.monotonic()
-    reached = {}
     with Rig(given.rivulet) as rig:
         rig.start_senders()
         wait_for("the first records in Kafka", lambda: rig.agent.forwarded() > 0, 40)
         rig.agent.kill()
-        for number in range(given.kills):
-            # Every point gets its turn before the rest is left to chance.
-            at_random = not given.points and number >= len(points) and dice.random() < 0.3
-            point = "random" if at_random else points[number % len(points)]
-            count = 1 if number < len(points) else dice.randrange(1, 4)
-            trouble = "broker kill" if number in broker_kills else dice.choice(troubles) if troubles else ""
-            extra = dict(environment) if at_random else dict(environment, RIVULET_KILL_AT=f"{point}:{count}")
-            rig.agent.start(**extra)
-            if trouble:
-                time.sleep(dice.uniform(0, 0.4))
-                disturb(rig, trouble)
-            deadline = time.monotonic() + (dice.uniform(0.1, 1.5) if at_random else 3.0)
-            while rig.agent.running() and time.monotonic() < deadline:
-                time.sleep(0.005)
-            by_itself = not rig.agent.running()
-            if by_itself and rig.agent.process.returncode != -9:
-                raise AssertionError(f"the agent ended by itself with {rig.agent.process.returncode}")
-            rig.agent.kill()
-            reached[point] = reached.get(point, 0) + by_itself
-            print(f"kill {number + 1}: {point}{'' if by_itself or at_random else ' (not reached, killed anyway)'}{', ' + trouble if trouble else ''}", flush=True)
+        campaign = Campaign(rig, random.Random(seed), points, environment)
+        campaign.run(given.kills, 0 if given.points else given.broker_kills, [] if given.points else TROUBLES)
         rig.agent.start(**environment)
-        sent = rig.finish()
-        missing, duplicates, disorder = rig.judge(sent)
-        verified = rig.verify()
-        never = sorted(point for point in points if reached.get(point, 0) == 0)
-        print(f"{given.kills} kills in {time.monotonic() - begin:.0f} s, {rig.proxy.dropped} EndTxn replies dropped; points never reached: {', '.join(never) or 'none'}")
-        print(f"missing {missing}, duplicates {duplicates}, out of order {disorder}; rivulet verify: {'ok' if verified == 0 else 'not in order'}", flush=True)
-        clean = missing == 0 and duplicates == 0 and disorder == 0 and verified == 0
+        totals = rig.judge(rig.finish())
+        verified = rig.verify(quiet=bool(given.broken))
+        never = campaign.never_reached()
+        print(f"{campaign.kills} kills in {time.monotonic() - begin:.0f} s, {rig.proxy.dropped} EndTxn replies dropped, {rig.proxy.held} EndTxn held up; points never reached: {', '.join(never) or 'none'}")
+        print(f"missing {totals[0]}, duplicates {totals[1]}, out of order {totals[2]}; rivulet verify: {'ok' if verified == 0 else f'exit code {verified}'}", flush=True)
         if given.broken:
-            print("the harness " + ("did NOT notice" if clean else "noticed") + f" that '{given.broken}' is broken", flush=True)
-            return 1 if clean else 0
+            seen = noticed(given.broken, totals) and not never
+            print(f"the harness {'noticed' if seen else 'did NOT notice'} that '{given.broken}' is broken ({SYMPTOM[given.broken]})", flush=True)
+            return 0 if seen else 1
+        clean = totals == [0, 0, 0] and verified == 0 and (not never or given.kills < len(points))
         rig.keep = not clean
         return 0 if clean else 1
 

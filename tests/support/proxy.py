@@ -1,7 +1,8 @@
 """A TCP proxy between the agent and a broker that understands Kafka's frames enough to break one thing at a time.
 
 cut(): every connection ends and new ones are refused. restore(). black_hole(True): bytes are swallowed, connections stay.
-delay(seconds): every answer waits. drop_end_txn_reply(): the next answer to an EndTxn request (api key 26) is dropped and its
+delay(seconds): every answer waits. hold_end_txn(seconds): the next EndTxn request (api key 26) waits alone, `held` counts them, and is
+sent even when its client is gone by then, as a packet that was on its way. drop_end_txn_reply(): the next answer to an EndTxn request (api key 26) is dropped and its
 connection cut; `dropped` counts them. Runs on its own thread.
 """
 import asyncio
@@ -9,6 +10,15 @@ import struct
 import threading
 
 END_TXN = 26
+
+
+class Link:
+    """One client's connection and ours to the broker for it."""
+
+    def __init__(self, client, broker):
+        self.client, self.broker = client, broker
+        self.end_txn = set()  # correlation ids of EndTxn requests that are not answered yet
+        self.late = None      # the task that sends a held request
 
 
 class Proxy:
@@ -19,6 +29,8 @@ class Proxy:
         self.wait = 0.0
         self.drop_replies = 0
         self.dropped = 0
+        self.hold_seconds = 0.0
+        self.held = 0
         self._writers = set()
         self._loop = asyncio.new_event_loop()
         ready = threading.Event()
@@ -71,6 +83,9 @@ class Proxy:
     def drop_end_txn_reply(self):
         self.drop_replies += 1
 
+    def hold_end_txn(self, seconds):
+        self.hold_seconds = seconds
+
     def close(self):
         self._on_loop(self._close_all)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -85,54 +100,67 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
-        pair = (writer, up_writer)
-        self._writers.update(pair)
-        end_txn = set()  # correlation ids of EndTxn requests on this connection
-        tasks = [asyncio.ensure_future(self._requests(reader, up_writer, end_txn)), asyncio.ensure_future(self._answers(up_reader, writer, end_txn))]
+        link = Link(writer, up_writer)
+        self._writers.update((writer, up_writer))
+        tasks = [asyncio.ensure_future(self._requests(reader, link)), asyncio.ensure_future(self._answers(up_reader, link))]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
-            for one in pair:
-                self._writers.discard(one)
-                one.transport.abort()
+            self._writers.difference_update((writer, up_writer))
+            writer.transport.abort()
+            if link.late is None or link.late.done():
+                up_writer.transport.abort()
+            else:  # the request was on its way: it arrives although its client is gone
+                link.late.add_done_callback(lambda _: up_writer.close())
+
+    async def _deliver_late(self, link, frame, seconds):
+        await asyncio.sleep(seconds)
+        link.broker.write(frame)
 
     async def _frame(self, reader):
         head = await reader.readexactly(4)
         body = await reader.readexactly(struct.unpack(">i", head)[0])
         return head, body
 
-    async def _requests(self, reader, writer, end_txn):
+    async def _requests(self, reader, link):
         try:
             while True:
                 head, body = await self._frame(reader)
                 api_key, _, correlation = struct.unpack(">hhi", body[:8])
                 if api_key == END_TXN:
-                    end_txn.add(correlation)
+                    link.end_txn.add(correlation)
                 if self.swallow:
                     continue
-                writer.write(head + body)
-                await writer.drain()
+                if api_key == END_TXN and self.hold_seconds > 0:
+                    seconds, self.hold_seconds = self.hold_seconds, 0.0
+                    self._writers.discard(link.broker)  # a cut does not take back what is on its way
+                    link.late = asyncio.ensure_future(self._deliver_late(link, head + body, seconds))
+                    self.held += 1
+                    await asyncio.shield(link.late)
+                    continue
+                link.broker.write(head + body)
+                await link.broker.drain()
         except (asyncio.IncompleteReadError, OSError):
             return
 
-    async def _answers(self, reader, writer, end_txn):
+    async def _answers(self, reader, link):
         try:
             while True:
                 head, body = await self._frame(reader)
                 correlation = struct.unpack(">i", body[:4])[0]
                 if self.wait:
                     await asyncio.sleep(self.wait)
-                if correlation in end_txn:
-                    end_txn.discard(correlation)
+                if correlation in link.end_txn:
+                    link.end_txn.discard(correlation)
                     if self.drop_replies > 0:
                         self.drop_replies -= 1
                         self.dropped += 1
                         return
                 if self.swallow:
                     continue
-                writer.write(head + body)
-                await writer.drain()
+                link.client.write(head + body)
+                await link.client.drain()
         except (asyncio.IncompleteReadError, OSError):
             return

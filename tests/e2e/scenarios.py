@@ -1,0 +1,280 @@
+#!/usr/bin/env python3
+"""One fact of the whole agent a function, against a real Kafka: scenarios.py --rivulet PROGRAM NAME. `--list` prints the names."""
+import argparse
+import ctypes
+import inspect
+import json
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from rig import Rig, free_port, wait_for  # noqa: E402
+from stage import Stage  # noqa: E402
+
+FILE = "  file: {{file: {{path: {folder}/in.log, poll: 20ms}}, key: k}}\n"
+TO = "  p: {from: file, to: t}\n"
+STOP_SECONDS = 5.0
+
+
+def file_source(stage):
+    return FILE.format(folder=stage.folder)
+
+
+def sigterm_ends_in_time_with_a_dead_link(program):
+    """Black hole, refused connections, no broker ever: exit code 0 in under 5 s, and what was accepted is forwarded later."""
+    with Stage(program) as stage:
+        stage.configure(file_source(stage), TO)
+        stage.make_topics()
+        sent = 0
+        for trouble in (stage.proxy.black_hole, stage.proxy.cut):
+            stage.agent.start()
+            stage.lines("in.log", range(sent, sent + 200))
+            wait_for("a record in Kafka", lambda: stage.agent.forwarded() > 0)
+            trouble()
+            stage.lines("in.log", range(sent + 200, sent + 400))
+            sent += 400
+            wait_for("a backlog", lambda: (stage.agent.status() or {"store": {"outbox_records": 0}})["store"]["outbox_records"] >= 200)
+            code, seconds = stage.agent.terminate()
+            assert code == 0 and seconds < STOP_SECONDS, f"{trouble.__name__}: exit code {code} after {seconds:.1f} s"
+            print(f"{trouble.__name__}: exit code 0 after {seconds:.1f} s")
+            if trouble == stage.proxy.black_hole:
+                stage.proxy.black_hole(False)
+        stage.agent.start()  # refused from the start
+        wait_for("the agent to be up", lambda: stage.agent.status() is not None)
+        code, seconds = stage.agent.terminate()
+        assert code == 0 and seconds < STOP_SECONDS, f"offline from the start: exit code {code} after {seconds:.1f} s"
+        stage.proxy.restore()
+        stage.agent.start()
+        wait_for("the outbox to drain", lambda: stage.agent.drained() and stage.agent.status()["forward"]["link"] == "up", 60)
+        stage.expect_exactly("t", range(sent))
+
+
+def starts_offline_and_drains_in_order(program):
+    """No broker at the start: everything is stored; when the link is there it drains, in order."""
+    with Stage(program) as stage:
+        stage.configure(file_source(stage), TO)
+        stage.make_topics()
+        stage.proxy.cut()
+        stage.agent.start()
+        stage.lines("in.log", range(20_000))
+        stage.wait_stored(20_000)
+        stage.agent.kill()  # the backlog outlives the process
+        stage.agent.start()
+        stage.wait_stored(20_000)
+        stage.proxy.restore()
+        stage.wait_forwarded(20_000)
+        stage.expect_exactly("t", range(20_000))
+
+
+def a_missing_topic_holds_its_stream_alone(program):
+    """The other stream goes on; the held one is named in the status and drains when its topic is there."""
+    with Stage(program) as stage:
+        stage.configure(file_source(stage), "  good: {from: file, to: t-good}\n")
+        stage.make_topics()
+        stage.configure(file_source(stage), "  good: {from: file, to: t-good}\n  bad: {from: file, to: t-missing}\n")
+        stage.agent.start()
+        stage.lines("in.log", range(500))
+        stage.wait_forwarded_only(500)
+        wait_for("the status to name the held topic", lambda: [held["topic"] for held in stage.agent.status()["forward"]["held"]] == ["t-missing"])
+        assert stage.agent.log_tail(400).count("t-missing") < 5, "one clear message, not one each time"
+        stage.expect_exactly("t-good", range(500))
+        stage.make_topics()
+        wait_for("the held stream to drain", stage.agent.drained, 90)
+        stage.expect_exactly("t-missing", range(500))
+
+
+def a_record_that_kafka_refuses_is_quarantined(program):
+    """It leaves a gap record; every other record is there once; the operator finds it by `rivulet quarantine`."""
+    with Stage(program) as stage:
+        stage.configure(file_source(stage), TO)
+        stage.broker.create_topic("t", 3, {"max.message.bytes": 60_000})
+        stage.make_topics()
+        stage.lines("in.log", range(300))
+        with open(stage.path("in.log"), "a") as file:  # random: it does not compress below the limit
+            file.write(json.dumps({"n": 300, "k": "k0", "pad": os.urandom(100_000).hex()}) + "\n")
+        stage.lines("in.log", range(301, 600))
+        stage.agent.start()
+        wait_for("the outbox to drain", lambda: stage.agent.forwarded() >= 599 and stage.agent.drained(), 60)
+        stage.expect_exactly("t", [n for n in range(600) if n != 300])
+        gaps = [row for row in stage.read("t") if row[1] == "rivulet-gap"]
+        assert len(gaps) == 1, f"{len(gaps)} gap records instead of 1"
+        stage.agent.terminate()
+        listed = stage.command("quarantine", "list", "-c", stage.agent.config)
+        assert listed.returncode == 0 and len(listed.stdout.strip().splitlines()) >= 1 and "t" in listed.stdout, listed.stdout + listed.stderr
+
+
+LOGIN = "  tls: {{ca: {folder}/ca.pem}}\n  sasl: {{mechanism: {mechanism}, username: gateway, password: \"{password}\"}}\n"
+# Before 2.6.1 librdkafka repeats the nonce in SCRAM's last message (its pull request 4895); Kafka from 4.0 on refuses that.
+SCRAM_SINCE = 0x020601FF
+
+
+def secured(stage):
+    """A broker that wants TLS and a login; the plain listener beside it is for kcat and create_topic. Its port."""
+    certificate(stage)
+    plain, stage.port = free_port(), free_port()
+    module, listener = "org.apache.kafka.common.security.", "listener.name.sasl_ssl."
+    stage.broker.start(port=stage.port, format_arguments=["--add-scram", "SCRAM-SHA-512=[name=gateway,password=right]"], extra={
+        "listeners": f"SASL_SSL://127.0.0.1:{{port}},PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{{controller}}",
+        "advertised.listeners": f"SASL_SSL://127.0.0.1:{stage.port},PLAINTEXT://127.0.0.1:{plain}",
+        "listener.security.protocol.map": "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT", "inter.broker.listener.name": "PLAINTEXT",
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
+        listener + "scram-sha-512.sasl.jaas.config": module + "scram.ScramLoginModule required;",
+        listener + "plain.sasl.jaas.config": module + 'plain.PlainLoginModule required user_gateway="right";',
+        "ssl.keystore.type": "PEM", "ssl.keystore.location": stage.path("broker.pem")})
+    return plain
+
+
+def log_in(stage, mechanism, password):
+    stage.configure(file_source(stage), TO, kafka=LOGIN.format(folder=stage.folder, mechanism=mechanism, password=password))
+    return stage.agent
+
+
+def expect_refused_login(stage, waiting):
+    """It goes on storing, says why, and keeps the password to itself."""
+    stage.agent.start()
+    stage.wait_stored(waiting)
+    wait_for("the reason in the log", lambda: "uthentication" in stage.agent.log_tail(200))
+    assert stage.agent.terminate()[0] == 0
+
+
+def works_with_the_right_password_only(program, mechanism):
+    with Stage(program, kafka=False) as stage:
+        plain = secured(stage)
+        log_in(stage, mechanism, "right")
+        stage.make_topics()
+        stage.lines("in.log", range(300))
+        stage.agent.start()
+        stage.wait_forwarded(300)
+        stage.agent.terminate()
+        log_in(stage, mechanism, "not-this-one")
+        stage.lines("in.log", range(300, 400))
+        expect_refused_login(stage, 100)
+        with open(stage.agent.log_path) as log:
+            assert "not-this-one" not in log.read(), "the password is in the log"
+        log_in(stage, mechanism, "right").start()
+        stage.wait_forwarded(100)
+        stage.expect_exactly("t", range(400), port=plain)
+
+
+def tls_and_plain(program):
+    """TLS and SASL PLAIN: it works with the right password; with a wrong one it stores, says why, and goes on when it is put right."""
+    works_with_the_right_password_only(program, "PLAIN")
+
+
+def tls_and_scram(program):
+    """The same with SCRAM-SHA-512. With a librdkafka that cannot (Debian 12) against Kafka 4: refused, and nothing is lost."""
+    version = ctypes.CDLL("librdkafka.so.1").rd_kafka_version()
+    if version >= SCRAM_SINCE:
+        return works_with_the_right_password_only(program, "SCRAM-SHA-512")
+    print(f"librdkafka {version:#010x} cannot log in to Kafka 4 by SCRAM (2.6.1 can): expecting that, and that the records wait")
+    with Stage(program, kafka=False) as stage:
+        plain = secured(stage)
+        log_in(stage, "PLAIN", "right")
+        stage.make_topics()
+        log_in(stage, "SCRAM-SHA-512", "right")
+        stage.lines("in.log", range(300))
+        expect_refused_login(stage, 300)
+        log_in(stage, "PLAIN", "right").start()
+        stage.wait_forwarded(300)
+        stage.expect_exactly("t", range(300), port=plain)
+
+
+def certificate(stage):
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=stage.folder)
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test ca")
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "broker.key", "-out", "broker.csr", "-subj", "/CN=127.0.0.1")
+    with open(stage.path("names"), "w") as file:
+        file.write("subjectAltName=IP:127.0.0.1\n")
+    openssl("x509", "-req", "-in", "broker.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names", "-out", "broker.crt")
+    with open(stage.path("broker.pem"), "w") as out:
+        for name in ("broker.key", "broker.crt"):
+            with open(stage.path(name)) as part:
+                out.write(part.read())
+
+
+def memory_is_bounded_whatever_the_backlog(program):
+    """400,000 records wait and then drain: the process stays small at memory: 8MiB, and what it needs does not grow with the backlog."""
+    with Stage(program) as stage:
+        stage.configure(file_source(stage), TO, agent=", memory: 8MiB")
+        stage.make_topics()
+        stage.proxy.cut()
+        stage.agent.start()
+        peaks = []
+        for thousand in (100, 400):
+            stage.lines("in.log", range((thousand - 100) * 1000 if thousand == 100 else 100_000, thousand * 1000), pad=150)
+            stage.wait_stored(thousand * 1000, 90)
+            peaks.append(stage.peak_kib())
+        stage.proxy.restore()
+        stage.wait_forwarded(400_000, 120)
+        peaks.append(stage.peak_kib())
+        print(f"peak resident: {peaks[0] // 1024} MiB with 100,000 waiting, {peaks[1] // 1024} MiB with 400,000, {peaks[2] // 1024} MiB after the drain")
+        assert peaks[1] - peaks[0] < 4096, "memory grew with the backlog"
+        assert peaks[2] < 48 * 1024, "more than 48 MiB resident"
+        stage.expect_exactly("t", range(400_000))
+
+
+def at_least_once_loses_nothing(program):
+    """delivery: at-least-once through kills of the agent and cut links: doubles are allowed, a loss is not."""
+    with Rig(program, delivery="at-least-once") as rig:
+        rig.start_senders()
+        for number in range(6):
+            time.sleep(0.7)
+            if number % 2 == 0:
+                rig.proxy.cut()
+                time.sleep(0.2)
+                rig.proxy.restore()
+            rig.agent.kill()
+            rig.agent.start()
+        missing = rig.judge(rig.finish())[0]
+        assert missing == 0, f"{missing} records are missing"
+
+
+def files_rotated_while_the_agent_is_down_are_all_read(program):
+    """Two rotations unseen, the oldest file deleted each time: names and inodes of files that are gone mean nothing for new ones."""
+    with Stage(program, kafka=False) as stage:
+        stage.configure(file_source(stage), TO)
+        log, written = stage.path("in.log"), 0
+
+        def rotate():
+            for number in (2, 1):
+                if os.path.exists(f"{log}.{number}"):
+                    os.rename(f"{log}.{number}", f"{log}.{number + 1}")
+            os.rename(log, log + ".1")
+        stage.agent.start()
+        for _ in range(4):
+            stage.lines("in.log", range(written, written + 10))
+            written += 10
+            stage.wait_stored(written)
+            rotate()
+            wait_for("the agent to see the rotation", lambda: stage.agent.log_tail(200).count("in.log is now") > 0)
+        assert stage.agent.terminate()[0] == 0
+        for _ in range(2):
+            stage.lines("in.log", range(written, written + 10))
+            written += 10
+            rotate()
+        stage.lines("in.log", range(written, written + 10))
+        stage.agent.start()
+        stage.wait_stored(written + 10, 15)
+
+
+SCENARIOS = {name: what for name, what in globals().items() if inspect.isfunction(what) and what.__module__ == __name__ and list(inspect.signature(what).parameters) == ["program"]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rivulet")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("name", nargs="?", choices=sorted(SCENARIOS))
+    given = parser.parse_args()
+    if given.list:
+        print("\n".join(SCENARIOS))
+        return
+    SCENARIOS[given.name](given.rivulet)
+    print("ok")
+
+
+if __name__ == "__main__":
+    main()
