@@ -10,13 +10,20 @@ namespace {
 constexpr std::int64_t kSecond = 1000, kMinute = 60 * kSecond, kDay = 24 * 60 * kMinute;
 constexpr std::uint64_t kMiB = 1ULL << 20;
 
-// What exactly-once rests on, or what has a key of its own.
-constexpr std::array kOwned = {"bootstrap.servers", "metadata.broker.list", "client.id", "transactional.id", "transaction.timeout.ms", "enable.idempotence",
-                               "acks", "request.required.acks", "max.in.flight", "max.in.flight.requests.per.connection", "retries", "message.send.max.retries",
-                               "enable.gapless.guarantee", "isolation.level", "security.protocol", "partitioner", "group.id", "enable.auto.commit", "auto.offset.reset",
-                               "enable.partition.eof", "delivery.timeout.ms", "message.timeout.ms", "queue.buffering.max.kbytes", "ssl.ca.location",
-                               "ssl.certificate.location", "ssl.key.location", "enable.ssl.certificate.verification", "sasl.mechanism", "sasl.mechanisms",
-                               "sasl.username", "sasl.password", "dr_msg_cb", "plugin.library.paths"};
+// What exactly-once and the accounting of delivery reports rest on, what the kafka room sets itself, and what has a key of its own.
+constexpr std::array kOwned = {"acks", "bootstrap.servers", "client.id", "delivery.report.only.error", "delivery.timeout.ms", "enable.auto.commit",
+                               "auto.commit.enable", "auto.offset.reset", "enable.auto.offset.store", "enable.gapless.guarantee", "enable.idempotence",
+                               "enable.partition.eof", "enable.ssl.certificate.verification", "group.id", "interceptors", "isolation.level", "log.queue", "log_level",
+                               "max.in.flight", "max.in.flight.requests.per.connection", "message.send.max.retries", "message.timeout.ms",
+                               "metadata.broker.list", "opaque", "partitioner", "plugin.library.paths", "queue.buffering.max.kbytes",
+                               "queue.buffering.max.messages", "queuing.strategy", "request.required.acks", "retries", "sasl.mechanism",
+                               "sasl.mechanisms", "sasl.password", "sasl.username", "security.protocol", "ssl.ca.location", "ssl.certificate.location",
+                               "ssl.key.location", "test.mock.num.brokers", "transaction.timeout.ms", "transactional.id"};
+
+bool is_owned(const std::string& key) {
+  const bool callback = key.size() > 3 && key.compare(key.size() - 3, 3, "_cb") == 0;
+  return callback || std::find(kOwned.begin(), kOwned.end(), key) != kOwned.end();
+}
 
 std::string machine_id() {
   std::ifstream file("/etc/machine-id");
@@ -136,7 +143,7 @@ void read_kafka(const Value& value, Kafka& kafka) {
   }
   if (auto extra = map.get("librdkafka"))
     for (const auto& [key, setting] : extra->entries()) {
-      if (std::find(kOwned.begin(), kOwned.end(), key) != kOwned.end()) {
+      if (is_owned(key)) {
         setting.error("is set by rivulet itself (exactly-once rests on it, or it has a key of its own under kafka); remove it");
       } else if (auto text = setting.text()) {
         kafka.librdkafka[key] = *text;

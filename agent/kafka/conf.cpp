@@ -42,7 +42,8 @@ bool is_owned_setting(std::string_view key) {
       "acks", "bootstrap.servers", "client.id", "delivery.report.only.error", "dr_cb", "dr_msg_cb", "enable.auto.commit",
       "enable.auto.offset.store", "enable.gapless.guarantee", "enable.idempotence", "enable.partition.eof", "error_cb", "group.id",
       "isolation.level", "log.queue", "log_cb", "log_level", "max.in.flight", "max.in.flight.requests.per.connection", "message.send.max.retries",
-      "message.timeout.ms", "metadata.broker.list", "opaque", "partitioner", "queuing.strategy", "request.required.acks",
+      "message.timeout.ms", "metadata.broker.list", "opaque", "partitioner", "queue.buffering.max.kbytes",
+      "queue.buffering.max.messages", "queuing.strategy", "request.required.acks",
       "retries", "sasl.mechanism", "sasl.mechanisms", "sasl.password", "sasl.username", "security.protocol",
       "delivery.timeout.ms", "transaction.timeout.ms", "transactional.id", "plugin.library.paths", "interceptors"};
   return std::find(owned.begin(), owned.end(), key) != owned.end();

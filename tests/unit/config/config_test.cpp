@@ -3,6 +3,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <regex>
+#include <set>
 
 #include "tests/support/catch.h"
 
@@ -167,4 +170,34 @@ TEST_CASE("every configuration that comes with rivulet is valid") {
     ++seen;
   }
   CHECK(seen >= 2);
+}
+
+TEST_CASE("a librdkafka setting that the kafka room sets itself is refused") {
+  // Read from its code, so that one more setting there cannot be forgotten here.
+  std::set<std::string> owned;
+  const std::regex required("require\\(\"([a-z_.]+)\""), quoted("\"([a-z_.]+)\"");
+  for (const auto& file : std::filesystem::directory_iterator(RIVULET_SOURCE_DIR "/agent/kafka")) {
+    if (file.path().extension() != ".cpp") continue;
+    std::ifstream in(file.path());
+    const std::string code((std::istreambuf_iterator<char>(in)), {});
+    for (std::sregex_iterator it(code.begin(), code.end(), required), end; it != end; ++it) owned.insert((*it)[1]);
+    const std::size_t list = code.find("constexpr std::array owned{");
+    if (list == std::string::npos) continue;
+    const std::string names = code.substr(list, code.find('}', list) - list);
+    for (std::sregex_iterator it(names.begin(), names.end(), quoted), end; it != end; ++it) owned.insert((*it)[1]);
+  }
+  REQUIRE(owned.size() > 30);
+  for (const char* known : {"log_level", "log.queue", "queue.buffering.max.messages", "transactional.id", "error_cb"}) CHECK(owned.count(known) == 1);
+  for (const std::string& key : owned) {
+    const Loaded loaded = load_text("kafka: {brokers: [b:9092], librdkafka: {" + key + ": x}}\n", "r.yaml");
+    INFO(key << "\n" << all(loaded));
+    CHECK_THAT(all(loaded), ContainsSubstring("kafka.librdkafka." + key + ": is set by rivulet itself"));
+  }
+}
+
+TEST_CASE("a librdkafka setting that is the user's is passed through") {
+  const Loaded loaded = load_text("agent: {id: a}\nkafka: {brokers: [b:9092], librdkafka: {linger.ms: 50, statistics.interval.ms: 0}}\n", "r.yaml");
+  INFO(all(loaded));
+  REQUIRE(loaded.ok());
+  CHECK(loaded.config.kafka->librdkafka.at("linger.ms") == "50");
 }
