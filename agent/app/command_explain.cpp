@@ -7,6 +7,7 @@
 #include "agent/app/agent.h"
 #include "agent/app/checked_config.h"
 #include "agent/app/commands.h"
+#include "agent/pipeline/steps.h"
 #include "agent/source/factory.h"
 
 namespace rivulet::app {
@@ -25,27 +26,6 @@ std::string size(std::uint64_t bytes) {
 }
 
 std::string list(const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, ", ")); }
-
-std::string assignments(const std::vector<config::Assignment>& fields) {
-  std::vector<std::string> parts;
-  for (const auto& field : fields) parts.push_back(field.field + " = " + field.expression.sql);
-  return list(parts);
-}
-
-struct StepText {
-  std::string operator()(const config::Where& step) const { return step.condition.sql; }
-  std::string operator()(const config::Select& step) const { return assignments(step.fields); }
-  std::string operator()(const config::Set& step) const { return assignments(step.fields); }
-  std::string operator()(const config::Drop& step) const { return list(step.fields); }
-  std::string operator()(const config::Rename& step) const {
-    std::vector<std::string> parts;
-    for (const auto& [from, to] : step.fields) parts.push_back(from + " to " + to);
-    return list(parts);
-  }
-  std::string operator()(const config::Key& step) const { return step.expression.sql; }
-  std::string operator()(const config::SetTimestamp& step) const { return step.expression.sql; }
-  std::string operator()(const config::LogStep& step) const { return step.message; }
-};
 
 void explain_agent(const config::Config& config) {
   const config::Agent& agent = config.agent;
@@ -81,7 +61,7 @@ void explain_source(const config::Config& config, const config::Source& source) 
 
 void explain_pipeline(const config::Pipeline& pipeline) {
   fmt::print("pipeline {}\n  from {}\n", pipeline.name, list(pipeline.from));
-  for (const auto& step : pipeline.steps) fmt::print("  {}: {}\n", step.kind, std::visit(StepText{}, step.what));
+  for (const auto& step : pipeline.steps) fmt::print("  {}\n", pipeline::describe(step));
   if (pipeline.to)
     fmt::print("  to topic {}, key {}\n\n", pipeline.to->topic, pipeline.to->key ? pipeline.to->key->sql : "as the record's");
   else

@@ -21,7 +21,11 @@ int command_run(const RunOptions& options);
 int command_check(const std::string& config);
 int command_explain(const std::string& config);
 
-int command_replay(const std::string& config);
+struct ReplayOptions {
+  std::string config;
+  std::uint64_t epoch_lines = 1;  // of the input; at least 1
+};
+int command_replay(const ReplayOptions& options);
 
 struct TopicsOptions {
   std::string config = kDefaultConfig;

@@ -62,10 +62,11 @@ int run(int argc, char** argv) {
   add_config(*explain, config);
   explain->callback([&] { code = command_explain(config); });
 
-  std::string replay_config;
+  ReplayOptions replay_options;
   CLI::App* replay = app.add_subcommand("replay", "records from standard input through the pipelines to standard output");
-  replay->add_option("CONFIG", replay_config, "the configuration file")->required();
-  replay->callback([&] { code = command_replay(replay_config); });
+  replay->add_option("CONFIG", replay_options.config, "the configuration file")->required();
+  replay->add_option("--epoch", replay_options.epoch_lines, "input lines of an epoch; its results are written when it ends")->capture_default_str()->check(CLI::PositiveNumber);
+  replay->callback([&] { code = command_replay(replay_options); });
 
   TopicsOptions topics_options;
   CLI::App* topics = app.add_subcommand("topics", "the topics and permissions that the configuration needs");

@@ -8,6 +8,7 @@
 #include <ostream>
 #include <string>
 
+#include "agent/base/check.h"
 #include "agent/codec/json.h"
 
 namespace rivulet::pipeline {
@@ -82,13 +83,14 @@ result<void> one_line(const config::Config& config, Topology& topology, ManualCl
 
 }  // namespace
 
-result<void> replay(const config::Config& config, Topology& topology, ManualClock& clock, std::istream& in, std::ostream& out) {
+result<void> replay(const config::Config& config, Topology& topology, ManualClock& clock, std::istream& in, std::ostream& out, const ReplayOptions& options) {
+  RV_CHECK(options.epoch_lines > 0, "an epoch of a replay has at least one line");
   Printer printer(topology, out);
   std::string line;
   for (std::uint64_t number = 1; std::getline(in, line); ++number) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     if (auto done = one_line(config, topology, clock, line, printer); !done) return Error{ErrorCode::invalid, fmt::format("line {}: {}", number, done.error().message)};
-    ++printer.after;
+    if (++printer.after % options.epoch_lines == 0) out.flush();  // who reads along sees epoch by epoch
   }
   const Counts& counts = topology.counts();
   out << fmt::format("{{\"summary\":{{\"in\":{},\"out\":{},\"late\":{},\"dropped\":{},\"undecodable\":{}}}}}\n", counts.in, counts.out, counts.late, counts.dropped, counts.undecodable);

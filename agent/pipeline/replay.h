@@ -11,7 +11,11 @@
 
 namespace rivulet::pipeline {
 
+struct ReplayOptions {
+  std::uint64_t epoch_lines = 1;  // an epoch ends, and its output is flushed, after so many input lines (blank ones do not count); at least 1
+};
+
 // `clock` must be the one that the topology was built with; {"advance":ms} moves it.
-result<void> replay(const config::Config& config, Topology& topology, ManualClock& clock, std::istream& in, std::ostream& out);
+result<void> replay(const config::Config& config, Topology& topology, ManualClock& clock, std::istream& in, std::ostream& out, const ReplayOptions& options = {});
 
 }  // namespace rivulet::pipeline
