@@ -37,6 +37,9 @@ Failure Driver::ready_topic(const std::string& topic, std::int64_t timeout_ms) {
   if (ready_topics_.contains(topic)) return {};
   const auto answer = uplink_.metadata(topic, timeout_ms);
   if (!answer.failure) ready_topics_[topic] = true;
+  const bool no_answer = answer.failure.kind == FailureKind::pending || answer.failure.kind == FailureKind::link;
+  if (no_answer)
+    if (auto cause = uplink_.last_error()) return cause;  // a login that is refused shows as a link that is not there
   if (answer.failure.kind == FailureKind::pending) return {FailureKind::link, answer.failure.code, answer.failure.message};
   return answer.failure;
 }

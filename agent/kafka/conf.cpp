@@ -25,6 +25,13 @@ void on_error(rd_kafka_t*, int code, const char* text, void* opaque) {
   if (opaque != nullptr) static_cast<Signals*>(opaque)->error(code, text);
 }
 
+const char* what_to_check(int code) {
+  if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED)
+    return "kafka: the broker refuses the login; check mechanism, username and password in kafka.sasl: ";
+  if (code == RD_KAFKA_RESP_ERR__SSL) return "kafka: no TLS with the broker; check kafka.tls and the port in kafka.brokers: ";
+  return "kafka: ";
+}
+
 std::string joined(const std::vector<std::string>& list) {
   std::string text;
   for (const auto& item : list) {
@@ -105,7 +112,7 @@ void Signals::error(int code, const char* text) {
   if (kind != FailureKind::settings) return;
   disturbed = true;
   const std::scoped_lock lock(mutex_);
-  last_error_ = failure_of(code, text);
+  last_error_ = failure_of(code, std::string(what_to_check(code)) + text);
 }
 
 Failure Signals::last_error() const {

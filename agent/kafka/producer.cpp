@@ -174,7 +174,9 @@ void Producer::start_report() { impl_->delivery.reset(); }
 TopicAnswer Producer::metadata(const std::string& name, std::int64_t timeout_ms) {
   const int number = topic(name);
   if (number < 0) return {failure_of(RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION), {}};
-  return fetch_metadata(impl_->handle.get(), impl_->topics[static_cast<std::size_t>(number)].get(), clamp_ms(timeout_ms));
+  auto answer = fetch_metadata(impl_->handle.get(), impl_->topics[static_cast<std::size_t>(number)].get(), clamp_ms(timeout_ms));
+  if (!answer.failure) impl_->forget();  // it let us in
+  return answer;
 }
 
 std::string Producer::cluster_id(std::int64_t timeout_ms) {
@@ -204,6 +206,9 @@ bool Producer::take_disturbed() {
   return impl_->disturbed.exchange(false);
 }
 
-Failure Producer::last_error() const { return impl_->last_error(); }
+Failure Producer::last_error() {
+  poll();  // the error callback runs here; init_transactions() and metadata() do not run it
+  return impl_->last_error();
+}
 
 }  // namespace rivulet::kafka

@@ -96,7 +96,7 @@ class Producer {
   Offsets stable_offsets(const std::vector<TopicPartition>& partitions, std::int64_t timeout_ms);
 
   bool take_disturbed();   // a connection had trouble since the last call
-  Failure last_error() const;  // the last authentication or TLS trouble, else none
+  Failure last_error();    // the last authentication or TLS trouble since the broker last answered, else none
 
  private:
   struct Impl;

@@ -136,6 +136,10 @@ def expect_refused_login(stage, waiting):
     stage.agent.start()
     stage.wait_stored(waiting)
     wait_for("the reason in the log", lambda: "uthentication" in stage.agent.log_tail(200))
+    wait_for("the reason in the status", lambda: "uthentication" in ((stage.agent.status() or {"forward": {"last_error": ""}})["forward"]["last_error"]))
+    forward = stage.agent.status()["forward"]
+    print(f"the status says: {forward['link']}, {forward['phase']}: {forward['last_error']}; alarm: {forward['alarm']}")
+    assert "not-this-one" not in json.dumps(stage.agent.status()), "the password is in the status"
     assert stage.agent.terminate()[0] == 0
 
 

@@ -1,11 +1,17 @@
 // The whole forwarder with a real store, on librdkafka's in-process cluster: what `rivulet demo` runs.
 #include "agent/forward/forwarder.h"
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <functional>
 #include <thread>
 
+#include "agent/base/check.h"
 #include "agent/forward/kafka_uplink.h"
 #include "agent/kafka/mock_cluster.h"
 #include "agent/kafka/verify.h"
@@ -143,4 +149,50 @@ TEST_CASE("a forwarder stops in time when the link dies in the middle of its wor
   const auto begin = std::chrono::steady_clock::now();
   forwarder->stop();
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(3'500));
+}
+
+// Takes connections and answers each with a line that is no TLS: a handshake that fails reaches us the way a refused login does,
+// which the in-process cluster cannot do.
+class NoBroker {
+ public:
+  NoBroker() {
+    const sockaddr_in loopback{AF_INET, 0, {htonl(INADDR_LOOPBACK)}, {}};
+    socklen_t size = sizeof address_;
+    RV_CHECK(::bind(listener_, reinterpret_cast<const sockaddr*>(&loopback), sizeof loopback) == 0 && ::listen(listener_, 64) == 0, "a listener");
+    ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address_), &size);
+    thread_ = std::thread([this] {
+      for (int client; (client = ::accept(listener_, nullptr, nullptr)) >= 0; ::close(client)) {
+        std::array<char, 1024> hello;
+        if (::recv(client, hello.data(), hello.size(), 0) > 0) (void)!::write(client, "this is no broker\r\n", 19);
+      }
+    });
+  }
+  ~NoBroker() {
+    ::shutdown(listener_, SHUT_RDWR);
+    thread_.join();
+    ::close(listener_);
+  }
+  std::string address() const { return "127.0.0.1:" + std::to_string(ntohs(address_.sin_port)); }
+
+ private:
+  int listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address_{};
+  std::thread thread_;
+};
+
+TEST_CASE("a link that the broker refuses says why in the status, in both delivery modes") {
+  for (const bool exactly_once : {true, false}) {
+    const NoBroker no_broker;
+    World world;
+    world.connection.brokers = {no_broker.address()};
+    world.connection.tls.emplace();
+    world.add(10);
+    const auto forwarder = world.forwarder(exactly_once);
+    forwarder->start();
+    CHECK(within(20, [&] { return forwarder->status().last_error.find("SSL handshake failed") != std::string::npos; }));
+    CHECK_THAT(forwarder->status().last_error, ContainsSubstring("_SSL"));
+    CHECK(forwarder->status().forwarded_records == 0);
+    forwarder->stop();
+    CHECK_FALSE(world.empty());
+  }
 }
