@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <tuple>
 
+#include "agent/kafka/connection.h"
+
 namespace rivulet::app {
 
 CheckedConfig check_config(const std::string& file, const Clock& clock) {
@@ -18,6 +20,9 @@ CheckedConfig check_config(const std::string& file, const Clock& clock) {
     checked.topology = pipeline::Topology::build(loaded.config, clock, more);
     if (std::any_of(more.begin(), more.end(), is_error)) checked.topology.reset();
     checked.problems.insert(checked.problems.end(), more.begin(), more.end());
+    if (const auto& kafka = loaded.config.kafka; kafka && kafka->sasl)
+      if (auto why = kafka::login_problem(kafka->sasl->mechanism); !why.empty())
+        checked.problems.push_back({kafka->sasl->mechanism_at, "kafka.sasl.mechanism", std::move(why), true});
     std::stable_sort(checked.problems.begin(), checked.problems.end(), [](const config::Problem& a, const config::Problem& b) {
       return std::tie(a.at.file, a.at.line, a.at.column) < std::tie(b.at.file, b.at.line, b.at.column);
     });

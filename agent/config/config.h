@@ -60,6 +60,7 @@ struct Agent {
 };
 struct Sasl {
   std::string mechanism;  // PLAIN | SCRAM-SHA-256 | SCRAM-SHA-512
+  Location mechanism_at;
   std::string username;
   Secret password;
 };

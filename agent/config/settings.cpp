@@ -134,8 +134,10 @@ void read_kafka(const Value& value, Kafka& kafka) {
   if (auto sasl = map.get("sasl")) {
     Map inner(*sasl);
     Sasl login;
-    if (auto mechanism = inner.need("mechanism", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"))
+    if (auto mechanism = inner.need("mechanism", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")) {
+      login.mechanism_at = mechanism->at();
       login.mechanism = mechanism->choice({"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}).value_or("");
+    }
     if (auto user = inner.need("username", "the login's name")) login.username = user->text().value_or("");
     if (auto password = inner.need("password", "the login's password, best as \"${file:PATH}\"")) login.password = password->secret().value_or(Secret());
     inner.done();

@@ -27,9 +27,9 @@ void on_error(rd_kafka_t*, int code, const char* text, void* opaque) {
 
 const char* what_to_check(int code) {
   if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED)
-    return "kafka: the broker refuses the login; check mechanism, username and password in kafka.sasl: ";
-  if (code == RD_KAFKA_RESP_ERR__SSL) return "kafka: no TLS with the broker; check kafka.tls and the port in kafka.brokers: ";
-  return "kafka: ";
+    return "the broker refuses the login; check mechanism, username and password in kafka.sasl: ";
+  if (code == RD_KAFKA_RESP_ERR__SSL) return "no TLS with the broker; check kafka.tls and the port in kafka.brokers: ";
+  return "";
 }
 
 std::string joined(const std::vector<std::string>& list) {
@@ -54,6 +54,18 @@ bool is_owned_setting(std::string_view key) {
       "retries", "sasl.mechanism", "sasl.mechanisms", "sasl.password", "sasl.username", "security.protocol",
       "delivery.timeout.ms", "transaction.timeout.ms", "transactional.id", "plugin.library.paths", "interceptors"};
   return std::find(owned.begin(), owned.end(), key) != owned.end();
+}
+
+int library_version() { return rd_kafka_version(); }
+
+std::string login_problem(const std::string& mechanism, int version) {
+  // Before 2.6.1 librdkafka repeats its own nonce, not the server's, in SCRAM's last message (RFC 5802 section 7; its pull request 4895).
+  const int release = version >> 8;
+  if (mechanism.rfind("SCRAM-", 0) != 0 || release >= 0x020601) return {};
+  return mechanism + " does not work with Kafka 4.0 and newer by the librdkafka of this system (" + std::to_string(release >> 16) + "." +
+         std::to_string((release >> 8) & 0xff) + "." + std::to_string(release & 0xff) +
+         "; mended in 2.6.1): such a broker refuses the login. Use mechanism: PLAIN together with kafka.tls, or Debian 13 or another system with "
+         "librdkafka 2.6.1 or newer";
 }
 
 std::optional<HostPort> parse_broker(std::string_view text) {

@@ -32,6 +32,12 @@ struct Connection {
 // True for librdkafka settings that exactly-once depends on, and that therefore may not stand in `extra`.
 bool is_owned_setting(std::string_view key);
 
+// rd_kafka_version(): 0xMMmmrrxx, of the library that is loaded.
+int library_version();
+
+// Why a login by `mechanism` will not work with this librdkafka, and what to do; empty: it will.
+std::string login_problem(const std::string& mechanism, int version = library_version());
+
 // Splits "host:port", "[v6]:port", "host"; strips a "PLAINTEXT://" prefix.
 struct HostPort {
   std::string host;

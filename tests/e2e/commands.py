@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Commands that need no broker, through the real command line: commands.py --rivulet PROGRAM [NAME...]. `--list` prints the names."""
 import argparse
+import ctypes
 import inspect
 import json
 import os
@@ -10,6 +11,7 @@ import tempfile
 import time
 
 SECONDS = 20
+SCRAM_SINCE = 0x020601FF
 CONFIG = """agent: {id: e2e-commands, state: STATE}
 sources:
   machines: {stdin: {}, key: device}
@@ -102,6 +104,23 @@ def explain_prints_each_step_as_configured(program):
             assert f"\n  {step}\n" in done.stdout, f"no line '{step}' in\n{done.stdout}"
         assert done.stdout.index("where temp") < done.stdout.index("rename device"), "the steps are in another order"
         assert "to topic hot-machines, key machine" in done.stdout, done.stdout
+
+
+def scram_with_a_librdkafka_that_cannot_is_warned_of(program):
+    """As Debian 12 has it: check and run say so, and what to do; where it works nothing is said."""
+    version = ctypes.CDLL("librdkafka.so.1").rd_kafka_version()
+    for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"):
+        kafka = f"kafka:\n  brokers: [127.0.0.1:1]\n  sasl: {{mechanism: {mechanism}, username: u, password: hidden-one}}\n"
+        with Files(program, CONFIG + kafka) as files:
+            expected = mechanism != "PLAIN" and version < SCRAM_SINCE
+            checked, ran = files.run("check", "-c", files.config), files.run("run", "-c", files.config, "--drain-timeout", "0")
+            for done in (checked, ran):
+                said = done.stdout + done.stderr
+                assert done.returncode == 0, said
+                lines = [text for text in said.splitlines() if "kafka.sasl.mechanism" in text]
+                assert len(lines) == (1 if expected else 0), said
+                assert not expected or all(word in lines[0] for word in ("rivulet.yaml:", mechanism, "2.6.1", "PLAIN", "Debian 13")), lines
+                assert "hidden-one" not in said, "the password is shown"
 
 
 FACTS = {name: what for name, what in globals().items() if inspect.isfunction(what) and list(inspect.signature(what).parameters) == ["program"]}

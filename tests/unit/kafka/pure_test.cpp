@@ -166,3 +166,12 @@ TEST_CASE("records of others do not disturb a verification") {
   CHECK(report.without_header == 2);
   CHECK(report.streams.size() == 2);
 }
+
+TEST_CASE("a SCRAM login that the loaded librdkafka gets wrong is told apart by its version") {
+  CHECK_THAT(login_problem("SCRAM-SHA-512", 0x020002ff), ContainsSubstring("(2.0.2; mended in 2.6.1)"));
+  CHECK_THAT(login_problem("SCRAM-SHA-256", 0x020600ff), ContainsSubstring("SCRAM-SHA-256 does not work with Kafka 4.0"));
+  CHECK(login_problem("SCRAM-SHA-512", 0x020601ff).empty());
+  CHECK(login_problem("SCRAM-SHA-512", 0x020800ff).empty());
+  CHECK(login_problem("PLAIN", 0x020002ff).empty());
+  CHECK(library_version() >= 0x02000000);
+}
