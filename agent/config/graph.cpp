@@ -16,22 +16,39 @@ struct Walk {
   std::vector<std::size_t> trail;
   std::vector<std::size_t> order;
 
-  void visit(std::size_t at) {
-    if (marks[at] == Mark::done) return;
-    const Pipeline& pipeline = config.pipelines[at];
-    if (marks[at] == Mark::open) {
-      std::string cycle;
-      for (auto it = std::find(trail.begin(), trail.end(), at); it != trail.end(); ++it) cycle += config.pipelines[*it].name + " -> ";
-      report.error(pipeline.at, "pipelines." + pipeline.name, "reads from itself: " + cycle + pipeline.name + "; remove one of these from");
-      return;
+  // Depth first, without recursion: a chain may be as long as the file.
+  void visit(std::size_t root) {
+    struct Open {
+      std::size_t at, next = 0;  // next of its `from`
+    };
+    std::vector<Open> stack;
+    const auto enter = [&](std::size_t at) {
+      if (marks[at] == Mark::done) return;
+      if (marks[at] == Mark::open) return report_cycle(at);
+      marks[at] = Mark::open;
+      trail.push_back(at);
+      stack.push_back({at});
+    };
+    enter(root);
+    while (!stack.empty()) {
+      const auto at = stack.back().at;
+      const auto& from = config.pipelines[at].from;
+      if (stack.back().next < from.size()) {
+        if (const auto it = index.find(from[stack.back().next++]); it != index.end()) enter(it->second);
+        continue;
+      }
+      stack.pop_back();
+      trail.pop_back();
+      marks[at] = Mark::done;
+      order.push_back(at);
     }
-    marks[at] = Mark::open;
-    trail.push_back(at);
-    for (const std::string& from : pipeline.from)
-      if (const auto it = index.find(from); it != index.end()) visit(it->second);
-    trail.pop_back();
-    marks[at] = Mark::done;
-    order.push_back(at);
+  }
+  void report_cycle(std::size_t at) {
+    if (report.full()) return;
+    const Pipeline& pipeline = config.pipelines[at];
+    std::string cycle;
+    for (auto it = std::find(trail.begin(), trail.end(), at); it != trail.end(); ++it) cycle += config.pipelines[*it].name + " -> ";
+    report.error(pipeline.at, "pipelines." + pipeline.name, "reads from itself: " + cycle + pipeline.name + "; remove one of these from");
   }
 };
 
@@ -55,6 +72,7 @@ void check_graph(Config& config, Report& report) {
     for (std::size_t i = 0; i < pipeline.from.size(); ++i) {
       const std::string& from = pipeline.from[i];
       used[from] = true;
+      if (report.full()) continue;
       if (names.count(from) == 0) report.error(pipeline.at, path, "there is no source or pipeline '" + from + "'" + suggestion(from, known));
       if (std::find(pipeline.from.begin(), pipeline.from.begin() + static_cast<std::ptrdiff_t>(i), from) != pipeline.from.begin() + static_cast<std::ptrdiff_t>(i))
         report.error(pipeline.at, path, "'" + from + "' stands twice");

@@ -13,6 +13,13 @@ constexpr std::size_t kShownText = 60;
 
 std::string shown(const std::string& text) { return "'" + (text.size() > kShownText ? text.substr(0, kShownText) + "..." : text) + "'"; }
 
+// At most `bytes` of `text`, not ending within a character.
+std::string cut(const std::string& text, std::size_t bytes) {
+  if (text.size() <= bytes) return text;
+  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xc0) == 0x80) --bytes;
+  return text.substr(0, bytes) + "...";
+}
+
 std::size_t edit_distance(const std::string& a, const std::string& b) {
   std::vector<std::size_t> row(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
@@ -55,19 +62,25 @@ std::string suggestion(const std::string& word, const std::vector<std::string>& 
   std::size_t best = std::max<std::size_t>(1, word.size() / 3) + 1;
   std::string found;
   if (word.size() > 64) return {};
-  for (const std::string& candidate : known)
-    if (const std::size_t distance = edit_distance(word, candidate); distance < best) {
+  for (std::size_t i = 0; i < std::min(known.size(), kMaxKnown); ++i)
+    if (const std::size_t distance = edit_distance(word, known[i]); distance < best) {
       best = distance;
-      found = candidate;
+      found = known[i];
     }
   return found.empty() ? "" : ", did you mean '" + found + "'?";
 }
 
-void Report::error(const Location& at, const std::string& path, const std::string& message) {
-  if (problems_.size() < kMaxProblems) problems_.push_back({at, path, message, false});
-}
-void Report::warning(const Location& at, const std::string& path, const std::string& message) {
-  if (problems_.size() < kMaxProblems) problems_.push_back({at, path, message, true});
+void Report::error(const Location& at, const std::string& path, const std::string& message) { add({at, cut(path, kMaxPath), cut(message, kMaxMessage), false}); }
+void Report::warning(const Location& at, const std::string& path, const std::string& message) { add({at, cut(path, kMaxPath), cut(message, kMaxMessage), true}); }
+
+void Report::add(Problem problem) {
+  if (full()) return;
+  if (problems_.size() >= kMaxProblems) {  // full of warnings, too: an error takes the place of one
+    if (problem.warning) return;
+    problems_.erase(std::find_if(problems_.begin(), problems_.end(), [](const Problem& one) { return one.warning; }));
+  }
+  errors_ += problem.warning ? 0U : 1U;
+  problems_.push_back(std::move(problem));
 }
 
 Value::Value(YAML::Node node, std::string path, std::string file, Report& report)
@@ -272,6 +285,7 @@ void Map::done() {
   const std::vector<std::string> known(asked_.begin(), asked_.end());
   for (const auto& [key, value] : entries_) {
     if (asked_.count(key) != 0) continue;
+    if (value_.report().full()) return;
     std::string hint = suggestion(key, known);
     if (hint.empty()) {
       hint = ", expected one of:";

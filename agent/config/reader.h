@@ -1,8 +1,9 @@
 // Reader: typed access to YAML that collects every problem instead of stopping at the first.
 //
 // A Map knows which keys were asked for; done() reports the others with a suggestion, and duplicates. Thread: one, at
-// start-up. Lifetime: within one load. Bounds: kMaxProblems problems are kept, kMaxNodes maps and lists are visited (aliases
-// make small files describe huge ones).
+// start-up. Lifetime: within one load. Bounds: kMaxProblems problems are kept (a warning gives way to an error, so that what is wrong is
+// never taken for right), each cut to kMaxPath and kMaxMessage; kMaxNodes maps and lists are visited (aliases make small files describe
+// huge ones); suggestions look at kMaxKnown names.
 #pragma once
 #include <yaml-cpp/yaml.h>
 
@@ -19,16 +20,21 @@ namespace rivulet::config {
 
 inline constexpr std::size_t kMaxProblems = 200;
 inline constexpr std::size_t kMaxNodes = 20'000;
+inline constexpr std::size_t kMaxPath = 300, kMaxMessage = 1000;  // bytes
+inline constexpr std::size_t kMaxKnown = 1000;
 
 class Report {
  public:
   explicit Report(std::vector<Problem>& problems) : problems_(problems) {}
   void error(const Location& at, const std::string& path, const std::string& message);
   void warning(const Location& at, const std::string& path, const std::string& message);
+  bool full() const { return errors_ >= kMaxProblems; }  // no further error is kept: do not look for more
   bool may_visit() { return ++visited_ <= kMaxNodes; }
 
  private:
+  void add(Problem problem);
   std::vector<Problem>& problems_;
+  std::size_t errors_ = 0;
   std::size_t visited_ = 0;
 };
 

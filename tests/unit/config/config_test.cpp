@@ -201,3 +201,34 @@ TEST_CASE("a librdkafka setting that is the user's is passed through") {
   REQUIRE(loaded.ok());
   CHECK(loaded.config.kafka->librdkafka.at("linger.ms") == "50");
 }
+
+TEST_CASE("an error is not lost among more warnings than are kept") {
+  std::string text = "agent: {id: a}\nsources:\n";
+  for (int i = 0; i < 300; ++i) text += "  s" + std::to_string(i) + ": {stdin: {}}\n";  // nobody reads them
+  const Loaded loaded = load_text(text + "pipelines:\n  p: {from: q}\n  q: {from: p}\n", "r.yaml");
+  CHECK_FALSE(loaded.ok());
+  CHECK(loaded.problems.size() == 200);
+  CHECK_THAT(all(loaded), ContainsSubstring("reads from itself"));
+}
+
+TEST_CASE("what a problem says is bounded and ends with a whole character") {
+  std::string word = "x";
+  for (int i = 0; i < 50'000; ++i) word += "\xC3\xA9";
+  const Loaded loaded = load_text("agent: {id: a}\nkafka: {brokers: [\"" + word + "/\"]}\n? " + word + "\n: 1\n", "r.yaml");
+  REQUIRE(loaded.problems.size() == 2);
+  for (const Problem& problem : loaded.problems) {
+    CHECK(problem.text().size() < 1500);
+    const std::size_t end = problem.message.rfind("...");
+    if (end != std::string::npos) CHECK((end > 1 && problem.message.substr(end - 2, 2) == "\xC3\xA9"));
+  }
+}
+
+TEST_CASE("a chain of thousands of pipelines is put in order") {
+  std::string text = "agent: {id: a}\nsources: {s: {stdin: {}}}\npipelines:\n";
+  for (int i = 0; i < 6000; ++i) text += " p" + std::to_string(i) + ": {from: " + (i == 5999 ? std::string("s") : "p" + std::to_string(i + 1)) + "}\n";
+  const Loaded loaded = load_text(text, "r.yaml");
+  INFO(all(loaded));
+  REQUIRE(loaded.ok());
+  CHECK(loaded.config.pipelines.front().name == "p5999");
+  CHECK(loaded.config.pipelines.back().name == "p0");
+}
