@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
 
 #include "agent/app/json_text.h"
@@ -56,6 +57,9 @@ std::vector<std::string> health_problems(const Snapshot& now) {
   std::vector<std::string> problems;
   if (!now.store_notice.empty()) problems.push_back(now.store_notice);
   if (now.store.disk_full) problems.push_back("the disk of agent.state is full: nothing is acknowledged until there is room");
+  const bool waits = std::any_of(now.sources.begin(), now.sources.end(), [](const SourceSnapshot& source) { return source.waiting; });
+  if (waits && now.store.outbox_max_bytes > 0 && now.store.used_bytes >= now.store.outbox_max_bytes)
+    problems.push_back("the store is at its limit: sources wait, and nothing more is acknowledged until Kafka takes records or agent.storage.max is raised");
   if (now.committing_for_ms >= kSlowCommitMs)
     problems.push_back(fmt::format("a commit takes {} s by now: is the disk of agent.state all right?", now.committing_for_ms / 1000));
   if (now.forward && !now.forward->alarm.empty()) problems.push_back("forwarding is stopped: " + now.forward->alarm);

@@ -2,9 +2,12 @@
 """One fact of the whole agent a function, against a real Kafka: scenarios.py --rivulet PROGRAM NAME. `--list` prints the names."""
 import argparse
 import ctypes
+import http.client
 import inspect
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import time
@@ -262,6 +265,77 @@ def files_rotated_while_the_agent_is_down_are_all_read(program):
         stage.lines("in.log", range(written, written + 10))
         stage.agent.start()
         stage.wait_stored(written + 10, 15)
+
+
+def ask(listen, path, method="GET"):
+    """One request to a status listener, HOST:PORT or unix:PATH: the code, the content type, the body."""
+    connection = http.client.HTTPConnection("localhost" if listen.startswith("unix:") else listen, timeout=5)
+    if listen.startswith("unix:"):
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(5)
+        connection.sock.connect(listen[5:])
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.getheader("Content-Type"), answer.read().decode()
+    finally:
+        connection.close()
+
+
+def samples(page):
+    """The values of a Prometheus page by their name with labels; every line must be a comment or a sample."""
+    found = {}
+    for line in page.splitlines():
+        if not line.startswith("#"):
+            name, value = line.rsplit(" ", 1)
+            assert re.fullmatch(r'(rivulet|process)_[a-z_]+(\{([a-z_]+="[^"]*",?)+\})?', name) and name not in found, line
+            found[name] = float(value)
+    return found
+
+
+def the_status_listener_says_how_the_agent_is(program):
+    """/healthz, /metrics and /status on a loopback port and on a unix socket; /healthz is red while a full store refuses records, and green again."""
+    with Stage(program) as stage:
+        stage.configure(file_source(stage), TO, agent=", memory: 4MiB, storage: {max: 16MiB}, compression: none")
+        unix = f"unix:{stage.folder}/status.sock"
+        with open(stage.agent.config) as file:
+            text = file.read()
+        stage.make_topics()
+        for listen in (unix, f"127.0.0.1:{free_port()}"):
+            with open(stage.agent.config, "w") as file:
+                file.write(text.replace(unix, listen))
+            begun = sum(1 for _ in open(stage.path("in.log"))) if os.path.exists(stage.path("in.log")) else 0
+            stage.proxy.restore()
+            stage.agent.start()
+            wait_for("the listener to answer", lambda: listening(listen))
+            assert ask(listen, "/healthz")[::2] == (200, "ok\n"), ask(listen, "/healthz")
+            stage.lines("in.log", range(begun, begun + 100))
+            wait_for("100 records in Kafka", lambda: json.loads(ask(listen, "/status")[2])["forward"]["forwarded_records"] >= 100, 60)
+            code, kind, page = ask(listen, "/metrics")
+            found = samples(page)
+            assert code == 200 and kind.startswith("text/plain; version=0.0.4") and found["rivulet_healthy"] == 1, page
+            assert found['rivulet_source_records_total{source="file"}'] == 100 and found["rivulet_forward_records_total"] >= 100, page
+            code, kind, body = ask(listen, "/status")
+            assert (code, kind) == (200, "application/json") and json.loads(body)["sources"][0]["records"] == 100, body
+            assert ask(listen, "/nothing")[0] == 404 and ask(listen, "/status", "POST")[0] == 405
+            stage.proxy.cut()
+            stage.lines("in.log", range(begun + 100, begun + 30_100), pad=1000)  # 30 MB: more than the store may hold
+            wait_for("/healthz to be red", lambda: ask(listen, "/healthz")[0] == 503, 60)
+            assert "agent.storage.max" in ask(listen, "/healthz")[2], ask(listen, "/healthz")
+            assert samples(ask(listen, "/metrics")[2])["rivulet_healthy"] == 0 and not json.loads(ask(listen, "/status")[2])["healthy"]
+            stage.proxy.restore()
+            wait_for("the store to drain", lambda: json.loads(ask(listen, "/status")[2])["forward"]["forwarded_records"] >= 30_100, 90)
+            wait_for("/healthz to be green", lambda: ask(listen, "/healthz")[0] == 200)
+            assert stage.agent.terminate()[0] == 0
+        assert not os.path.exists(unix[5:]), "the socket file is left"
+        stage.expect_exactly("t", range(2 * 30_100))
+
+
+def listening(listen):
+    try:
+        return ask(listen, "/healthz")[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 SCENARIOS = {name: what for name, what in globals().items() if inspect.isfunction(what) and what.__module__ == __name__ and list(inspect.signature(what).parameters) == ["program"]}

@@ -202,3 +202,16 @@ TEST_CASE("an epoch is small beside the memory and the storage that the agent ma
   agent.storage_max_bytes = 16 << 20;
   CHECK(app::epoch_bytes_for(agent) == 512 << 10);
 }
+
+TEST_CASE("an agent whose sources wait for a full store is unhealthy, and says what to do") {
+  app::Snapshot now;
+  now.store.outbox_max_bytes = 100;
+  now.store.used_bytes = 100;
+  now.sources.emplace_back();
+  CHECK(app::health_problems(now).empty());  // full, but nobody wants more
+  now.sources[0].waiting = true;
+  REQUIRE(app::health_problems(now).size() == 1);
+  CHECK_THAT(app::health_problems(now)[0], ContainsSubstring("agent.storage.max"));
+  now.store.used_bytes = 99;
+  CHECK(app::health_problems(now).empty());  // it waits for its epoch only
+}
