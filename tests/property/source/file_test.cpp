@@ -7,6 +7,7 @@
 #include <random>
 #include <string>
 
+#include "tests/support/seeds.h"
 #include "tests/unit/source/file_fixture.h"
 
 using namespace rivulet;
@@ -103,7 +104,5 @@ void run(std::uint64_t seed) {
 }  // namespace
 
 TEST_CASE("file: every line of a file that is rotated at random comes exactly once and in order, over crashes") {
-  if (const char* seed = std::getenv("RIVULET_SEED")) return run(std::strtoull(seed, nullptr, 10));
-  const std::uint64_t first = std::random_device{}();
-  for (std::uint64_t i = 0; i < 20; ++i) run(first + i);
+  each_seed(20, run);
 }

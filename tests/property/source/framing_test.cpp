@@ -1,5 +1,4 @@
 // Random frames, cut at random places, with random refusals, come out as they went in.
-// The seed is printed; RIVULET_SEED=n runs that one alone.
 #include "agent/source/framing.h"
 
 #include <cstdlib>
@@ -8,7 +7,7 @@
 #include <vector>
 
 #include "agent/base/bytes.h"
-#include "tests/support/catch.h"
+#include "tests/support/seeds.h"
 
 using rivulet::source::Framer;
 
@@ -79,17 +78,12 @@ void run(std::uint64_t seed) {
 }  // namespace
 
 TEST_CASE("framing: any frames cut anywhere come out as they went in") {
-  if (const char* seed = std::getenv("RIVULET_SEED")) return run(std::strtoull(seed, nullptr, 10));
-  const std::uint64_t first = std::random_device{}();
-  for (std::uint64_t i = 0; i < 2000; ++i) run(first + i);
+  rivulet::test::each_seed(2000, run);
 }
 
 TEST_CASE("framing: any bytes at all are a frame, an error, or waited for") {
-  const char* given = std::getenv("RIVULET_SEED");
-  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
-  INFO("RIVULET_SEED=" << seed);
-  std::mt19937_64 random(seed);
-  for (int i = 0; i < 2000; ++i) {
+  rivulet::test::each_seed(2000, [](std::uint64_t seed) {
+    std::mt19937_64 random(seed);
     Framer framer(random() % 2 == 0 ? Framer::Kind::newline : Framer::Kind::length, limit);
     std::uint64_t frame_bytes = 0, fed = 0;
     const Framer::OnFrame each = [&](std::string_view frame) {
@@ -105,5 +99,5 @@ TEST_CASE("framing: any bytes at all are a frame, an error, or waited for") {
     }
     REQUIRE(status != Framer::Status::stopped);
     REQUIRE(frame_bytes + framer.rest().size() <= fed);
-  }
+  });
 }

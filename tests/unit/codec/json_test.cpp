@@ -68,7 +68,7 @@ TEST_CASE("text survives being quoted and read back") {
 
 TEST_CASE("a mutated text is accepted only where simdjson accepts it too, but for what is decided otherwise") {
   const char* given = std::getenv("RIVULET_SEED");
-  const unsigned seed = given != nullptr ? static_cast<unsigned>(std::atoi(given)) : std::random_device{}();
+  const unsigned seed = given != nullptr ? static_cast<unsigned>(std::atoi(given)) : 1U;
   INFO("RIVULET_SEED=" << seed);
   std::mt19937 random(seed);
   const std::string base = R"({"device":"dev-1","n":17,"t":21.5,"ok":true,"none":null,"list":[1,{"x":"\u00e9"}],"neg":-1e-3})";

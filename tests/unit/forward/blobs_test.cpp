@@ -58,7 +58,7 @@ TEST_CASE("a PREPARED that is cut, extended or of another version is refused, ne
 }
 
 TEST_CASE("a PREPARED of random bytes never does harm") {
-  const auto seed = std::random_device{}();
+  const std::uint32_t seed = 1;
   INFO("seed " << seed);
   std::mt19937 random(seed);
   int refused = 0;

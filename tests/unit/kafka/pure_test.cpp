@@ -81,7 +81,7 @@ TEST_CASE("a wrong password file or mechanism is reported without the password")
 }
 
 TEST_CASE("a sequence set tells what is new, what was there and what is missing, as a std::set does") {
-  const auto seed = std::random_device{}();
+  const std::uint64_t seed = 1;
   INFO("seed " << seed);
   std::mt19937_64 random(seed);
   SequenceSet set;
