@@ -39,6 +39,7 @@ void Row::clear() {
   key.reset();
   bytes.reset();
   timestamp_ms = 0;
+  window.reset();
   changed = false;
   fields.clear();
   if (fields.capacity() > kKeptFields) fields = std::vector<Field>();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/base/ids.h"
+#include "agent/record/record.h"
 
 namespace rivulet::pipeline {
 
@@ -44,6 +45,7 @@ struct Row {
   std::optional<std::string_view> key;
   std::optional<std::string_view> bytes;  // as they came; none = null value
   Timestamp timestamp_ms = 0;
+  std::optional<Window> window;  // of a windowed result, on its way through the steps after it
   bool changed = false;
   std::vector<Field> fields;
 
