@@ -14,7 +14,7 @@
 
 namespace rivulet::store {
 
-inline constexpr std::int64_t kFormat = 1;            // what this version writes
+inline constexpr std::int64_t kFormat = 2;            // what this version writes; 2: with state
 inline constexpr std::int64_t kOldestWriter = 1;      // oldest format that may still write a file of ours
 
 // The forwarder's fact that a Kafka transaction was prepared and is not resolved.

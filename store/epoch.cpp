@@ -59,4 +59,10 @@ void Epoch::quarantine(QuarantineEntry entry) {
   quarantine_.push_back(std::move(entry));
 }
 
+void Epoch::set_state(StateChanges changes) {
+  RV_CHECK(state_.empty(), "an epoch's state is set once");
+  size_bytes_ += changes.size_bytes();
+  state_ = std::move(changes);
+}
+
 }  // namespace rivulet::store

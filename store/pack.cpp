@@ -88,12 +88,42 @@ std::string PackCodec::encode(std::string_view body, std::uint64_t count, Compre
 }
 
 result<std::vector<PackRecord>> PackCodec::decode(std::string_view row, std::uint64_t skip) {
+  std::uint64_t count = 0;
+  auto body = open(row, count);
+  if (!body) return body.error();
+  std::vector<PackRecord> records;
+  records.reserve(count > skip ? count - skip : 0);
+  Reader reader(*body);
+  std::uint64_t timestamp = 0;
+  for (std::uint64_t i = 0; i < count && reader.ok(); ++i) {
+    timestamp += static_cast<std::uint64_t>(reader.zigzag());
+    if (i < skip) {
+      for (int part = 0; part < 2; ++part)
+        if (const std::uint64_t size = reader.varint(); size > 0) reader.bytes(size - 1);
+      continue;
+    }
+    PackRecord record;
+    record.timestamp_ms = static_cast<Timestamp>(timestamp);
+    record.key = nullable(reader);
+    record.value = nullable(reader);
+    records.push_back(std::move(record));
+  }
+  if (!reader.ok() || !reader.at_end()) return damaged("its records do not add up");
+  return records;
+}
+
+result<std::string> PackCodec::body(std::string_view row) {
+  std::uint64_t count = 0;
+  return open(row, count);
+}
+
+result<std::string> PackCodec::open(std::string_view row, std::uint64_t& count) {
   Reader header(row);
   const std::uint8_t version = header.u8();
   const std::uint8_t codec = header.u8();
   const std::string_view sum = header.bytes(kSummedFrom - kChecksumAt);
   if (header.ok() && version == kVersion && pack_checksum(header.rest()) != sum) return damaged("its checksum does not match");
-  const std::uint64_t count = header.varint();
+  count = header.varint();
   const std::uint64_t raw_size = header.varint();
   if (!header.ok()) return damaged("its header is cut");
   if (version != kVersion) return damaged("its version is unknown");
@@ -117,30 +147,10 @@ result<std::vector<PackRecord>> PackCodec::decode(std::string_view row, std::uin
       return damaged("its codec is unknown");
     }
     if (got != raw_size) return damaged("its size is wrong");
-    body = raw;
-  } else if (body.size() != raw_size) {
-    return damaged("its size is wrong");
+    return raw;
   }
-
-  std::vector<PackRecord> records;
-  records.reserve(count > skip ? count - skip : 0);
-  Reader reader(body);
-  std::uint64_t timestamp = 0;
-  for (std::uint64_t i = 0; i < count && reader.ok(); ++i) {
-    timestamp += static_cast<std::uint64_t>(reader.zigzag());
-    if (i < skip) {
-      for (int part = 0; part < 2; ++part)
-        if (const std::uint64_t size = reader.varint(); size > 0) reader.bytes(size - 1);
-      continue;
-    }
-    PackRecord record;
-    record.timestamp_ms = static_cast<Timestamp>(timestamp);
-    record.key = nullable(reader);
-    record.value = nullable(reader);
-    records.push_back(std::move(record));
-  }
-  if (!reader.ok() || !reader.at_end()) return damaged("its records do not add up");
-  return records;
+  if (body.size() != raw_size) return damaged("its size is wrong");
+  return std::string(body);
 }
 
 }  // namespace rivulet::store

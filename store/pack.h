@@ -43,9 +43,12 @@ class PackCodec {
 
   // Records `skip`.. of the row; Error corrupt when the bytes are not a whole pack of ours.
   result<std::vector<PackRecord>> decode(std::string_view row, std::uint64_t skip = 0);
+  // The body alone, raw.
+  result<std::string> body(std::string_view row);
 
  private:
   struct Contexts;
+  result<std::string> open(std::string_view row, std::uint64_t& count);
   std::unique_ptr<Contexts> contexts_;
 };
 

@@ -22,17 +22,20 @@ struct StateChange {
 
 // What one epoch does to the state, in one transaction with everything else of it.
 struct StateChanges {
-  std::uint64_t log = 0;             // number of the row that `body` becomes; 0: none
+  std::uint64_t number = 0;          // of the log's row; 0: nothing has changed
   std::string body;                  // changes, by append_change()
   std::vector<StateChange> folded;   // into the B-tree, ascending
   std::uint64_t folded_up_to = 0;    // log rows up to this one go
-  bool empty() const { return log == 0 && folded_up_to == 0; }
+  bool empty() const { return number == 0; }
   std::size_t size_bytes() const;
 };
 
 void append_change(std::string& body, std::uint32_t table, std::string_view key, const std::optional<std::string>& value);
 // Error corrupt: the bytes are no body.
 result<void> read_changes(std::string_view body, const std::function<void(std::uint32_t table, std::string_view key, std::optional<std::string_view> value)>& visit);
+
+// The refusal, with the way out.
+Error definition_changed(const std::string& pipeline, const std::string& step);
 
 // Where state comes from: the file (StateFile), or nothing that lasts (StateMemory: replay, tests).
 class StateBackend {

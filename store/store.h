@@ -114,6 +114,10 @@ class Store {
   // --- io thread (blocking; start-up and reload only) ---
   result<StreamInfo> stream(const std::string& name, const std::string& topic);  // found, or made durable
   result<std::map<std::string, std::string>> positions(const std::string& source);
+  // The state of stateful steps: reads on a connection of its own, on the io thread; it must go before the Store does.
+  result<std::unique_ptr<StateBackend>> open_state();
+  result<std::uint32_t> state_step(const std::string& pipeline, const std::string& step, const std::string& definition);
+  result<void> state_log(const std::function<result<void>(std::uint64_t number, std::string_view body)>& visit);  // `visit` runs on the store thread
 
   // --- io thread ---
   // Hands the epoch over. Its streams must go on where they ended (check). `done` runs on the store thread when it is durable, or with unknown_fate. A commit that failed

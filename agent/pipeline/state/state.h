@@ -47,9 +47,8 @@ class StateStore {
 
   // The end of an epoch: what has changed since the last call. Empty when nothing has.
   store::StateChanges take_changes();
-  // So many calls of take_changes() that gave something are durable by now.
-  void durable(std::uint64_t log);
-  std::uint64_t last_log() const { return last_log_; }
+  // Everything up to the changes with this number (StateChanges::number) is durable.
+  void durable(std::uint64_t number);
   bool wants_end() const { return changed_bytes_ > budget_bytes_ / 2; }
   const std::optional<Error>& failure() const { return failure_; }
   std::size_t memory_bytes() const { return bytes_; }
@@ -57,8 +56,11 @@ class StateStore {
  private:
   friend class StateTable;
   friend class StepState;
+  static constexpr std::size_t kEntryBytes = 128;  // of memory, beside key and value
+  static std::size_t weight(std::string_view key, const StateTable::Entry& entry) { return kEntryBytes + key.size() + (entry.value ? entry.value->size() : 0); }
   StateTable& table(std::uint32_t id);
   void fold(store::StateChanges& changes);
+  void settle(std::uint64_t up_to);
   void evict();
 
   store::StateBackend& backend_;
@@ -66,7 +68,11 @@ class StateStore {
   std::map<std::uint32_t, std::unique_ptr<StateTable>> tables_;
   std::vector<std::unique_ptr<StepState>> steps_;
   std::map<std::uint64_t, std::size_t> logs_;  // rows of the log that are not folded, with their sizes
-  std::uint64_t last_log_ = 0, durable_log_ = 0;
+  struct Folding {
+    std::uint64_t number, up_to;
+  };
+  std::vector<Folding> folding_;  // under way: until it is durable its entries stay in memory
+  std::uint64_t last_ = 0;        // number given
   std::size_t bytes_ = 0, changed_bytes_ = 0, log_bytes_ = 0;
   std::optional<Error> failure_;
 };

@@ -12,6 +12,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "agent/base/result.h"
 
 namespace rivulet::pipeline {
 
@@ -37,17 +40,23 @@ class StateTable {
   static constexpr std::uint64_t kInFile = 0, kChanged = UINT64_MAX;
   struct Entry {
     std::optional<std::string> value;  // none: erased
-    std::uint64_t log = kChanged;      // in which log row the latest change is; kInFile: in the B-tree
-    bool used = true;                  // since the last sweep
+    std::uint64_t log = 0;    // in which log row the latest change is; kInFile: the B-tree has it
+    bool used = true;         // since the last sweep
+    bool logged = false;      // some row of the log has the key
+    bool in_file = false;     // the B-tree may have the key: an erased entry is kept until it goes there too
   };
   using Entries = std::map<std::string, Entry, std::less<>>;
 
   StateTable(StateStore& store, std::uint32_t id) : store_(store), id_(id) {}
   Entry& change(std::string_view key);
+  result<void> load(std::size_t up_to_bytes);  // from the file, as long as the store's memory is below
+  void log_changes(std::uint64_t number, std::string& body);
+  Entry& keep(std::string_view key, std::string value);  // as the file has it
 
   StateStore& store_;
   const std::uint32_t id_;
   Entries entries_;
+  std::vector<Entries::iterator> changed_;
   bool whole_ = false;  // every row that is on disk is in entries_
 };
 
