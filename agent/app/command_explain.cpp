@@ -45,6 +45,18 @@ struct StepText {
   std::string operator()(const config::Key& step) const { return step.expression.sql; }
   std::string operator()(const config::SetTimestamp& step) const { return step.expression.sql; }
   std::string operator()(const config::LogStep& step) const { return step.message; }
+  std::string operator()(const config::Aggregate& step) const {
+    static constexpr const char* kinds[] = {"", "tumbling", "hopping", "sliding", "session"};
+    static constexpr const char* emits[] = {"updates once an epoch", "every change", "each window once, when it is closed"};
+    const config::WindowSpec& window = step.window;
+    std::string text = "no window";
+    if (window.kind != config::WindowSpec::Kind::none) text = fmt::format("{} {}", kinds[static_cast<int>(window.kind)], duration(window.size_ms));
+    if (window.kind == config::WindowSpec::Kind::hopping) text += " every " + duration(window.advance_ms);
+    if (window.kind != config::WindowSpec::Kind::none) text += ", grace " + duration(window.grace_ms);
+    return fmt::format("{}, by {}, {}{}; emits {}", text, step.by ? step.by->sql : "the key", assignments(step.select), step.having ? ", having " + step.having->sql : "",
+                       emits[static_cast<int>(step.emit)]);
+  }
+  std::string operator()(const config::Suppress& step) const { return step.until_closed ? "until closed" : "for " + duration(step.limit_ms) + " after the first change"; }
 };
 
 void explain_agent(const config::Config& config) {

@@ -11,13 +11,13 @@
 
 namespace rivulet::app {
 
-int command_replay(const std::string& config) {
+int command_replay(const ReplayCommand& options) {
   set_up_logging(LogTo::standard_error, "info");  // standard output is the result's
   ManualClock clock;
-  CheckedConfig checked = check_config(config, clock);
+  CheckedConfig checked = check_config(options.config, clock);
   if (!print_problems(checked)) return kNotInOrder;
   std::ios::sync_with_stdio(false);
-  const auto done = pipeline::replay(checked.config, *checked.topology, clock, std::cin, std::cout);
+  const auto done = pipeline::replay(checked.config, *checked.topology, clock, std::cin, std::cout, {options.epoch, options.drops, options.restart_every});
   std::cout.flush();
   if (done) return kDone;
   fmt::print(stderr, "{}\n", done.error().message);

@@ -21,7 +21,12 @@ int command_run(const RunOptions& options);
 int command_check(const std::string& config);
 int command_explain(const std::string& config);
 
-int command_replay(const std::string& config);
+struct ReplayCommand {
+  std::string config;
+  std::uint64_t epoch = 1, restart_every = 0;  // lines of input
+  bool drops = false;
+};
+int command_replay(const ReplayCommand& options);
 
 struct TopicsOptions {
   std::string config = kDefaultConfig;

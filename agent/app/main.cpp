@@ -62,10 +62,13 @@ int run(int argc, char** argv) {
   add_config(*explain, config);
   explain->callback([&] { code = command_explain(config); });
 
-  std::string replay_config;
+  ReplayCommand replay_options;
   CLI::App* replay = app.add_subcommand("replay", "records from standard input through the pipelines to standard output");
-  replay->add_option("CONFIG", replay_config, "the configuration file")->required();
-  replay->callback([&] { code = command_replay(replay_config); });
+  replay->add_option("CONFIG", replay_options.config, "the configuration file")->required();
+  replay->add_option("--epoch", replay_options.epoch, "lines of input in an epoch")->capture_default_str()->check(CLI::Range(1, 1'000'000'000));
+  replay->add_flag("--drops", replay_options.drops, "also say after which line records were late or dropped");
+  replay->add_option("--restart-every", replay_options.restart_every, "write the state out and read it back after so many lines, as a restart does")->check(CLI::Range(1, 1'000'000'000));
+  replay->callback([&] { code = command_replay(replay_options); });
 
   TopicsOptions topics_options;
   CLI::App* topics = app.add_subcommand("topics", "the topics and permissions that the configuration needs");

@@ -118,6 +118,14 @@ struct SimulateSource {
   std::optional<std::uint64_t> count;  // ends after so many records
 };
 
+// Time of stateful steps. Stream time is the highest timestamp seen, over all keys or for each key.
+struct Time {
+  enum class Scope { stream, key } scope = Scope::stream;
+  std::int64_t idle_ms = 0;    // without input for so long, stream time moves on with the wall clock; 0: never
+  std::int64_t future_ms = 24LL * 3600 * 1000;  // timestamps further ahead of the clock are set aside; 0: never
+  bool operator==(const Time&) const = default;
+};
+
 struct Decode {
   enum class Kind { json, raw } kind = Kind::json;
 };
@@ -156,13 +164,6 @@ struct Key { Expression expression; };
 struct SetTimestamp { Expression expression; };  // its result is ms since 1970
 struct LogStep { std::string message; std::string level = "info"; };  // message: text, ${field} not substituted
 
-// Time of stateful steps. Stream time is the highest timestamp seen, over all keys or for each key.
-struct Time {
-  enum class Scope { stream, key } scope = Scope::stream;
-  std::int64_t idle_ms = 0;    // without input for so long, stream time moves on with the wall clock; 0: never
-  std::int64_t future_ms = 24LL * 3600 * 1000;  // timestamps further ahead of the clock are set aside; 0: never
-};
-
 struct WindowSpec {
   enum class Kind { none, tumbling, hopping, sliding, session } kind = Kind::none;
   std::int64_t size_ms = 0;     // of a sliding window: the difference; of a session: the gap
@@ -177,6 +178,8 @@ struct Aggregate {
   std::vector<Assignment> select;
   std::optional<Expression> having;
   EmitWhen emit = EmitWhen::updates;
+  bool emit_given = false;
+  enum class Suppressed { no, until_closed, limit } suppressed = Suppressed::no;  // by the step after it
   std::optional<std::string> late_topic;
 };
 struct Suppress {
@@ -190,6 +193,8 @@ struct Step {
   std::string name;  // of a stateful step: its state's; default: its kind
   std::variant<Where, Select, Set, Drop, Rename, Key, SetTimestamp, LogStep, Aggregate, Suppress> what;
 };
+bool is_stateful(const Step& step);
+
 struct Output {
   std::string topic;
   std::optional<Expression> key;  // absent: the record's key

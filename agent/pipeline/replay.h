@@ -11,7 +11,13 @@
 
 namespace rivulet::pipeline {
 
-// `clock` must be the one that the topology was built with; {"advance":ms} moves it.
-result<void> replay(const config::Config& config, Topology& topology, ManualClock& clock, std::istream& in, std::ostream& out);
+struct ReplayOptions {
+  std::uint64_t epoch_lines = 1;    // an epoch ends after so many lines of input, and at the end
+  bool drops = false;               // also {"drop":{"n":k},"after":i} for records that were late or dropped
+  std::uint64_t restart_every = 0;  // lines; the state is written out and read back by a new topology, as by a restart; 0: never
+};
+
+// `topology` must be new, `clock` the one that it was built with; {"advance":ms} moves it.
+result<void> replay(const config::Config& config, Topology& topology, ManualClock& clock, std::istream& in, std::ostream& out, const ReplayOptions& options = {});
 
 }  // namespace rivulet::pipeline

@@ -19,6 +19,12 @@ class Arena {
  public:
   std::string_view keep(std::string_view text);
   void reset();
+  // What is kept after mark() goes with release(), for results that come by the thousand from one record.
+  struct Mark {
+    std::size_t chunks, used, size;
+  };
+  Mark mark() const { return {chunks_.size(), used_, size_}; }
+  void release(const Mark& mark);
 
  private:
   static constexpr std::size_t kChunkBytes = 16 * 1024;

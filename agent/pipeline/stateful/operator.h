@@ -68,9 +68,13 @@ struct OperatorParts {
   config::Time time;  // the pipeline's, else its source's
   std::vector<config::Problem>& problems;
 };
-bool is_stateful(const config::Step& step);
+std::unique_ptr<Operator> make_operator(const OperatorParts& parts);  // factory.cpp: add a kind there
+
 // The source or pipeline that the step reads besides its own pipeline's records: a join's `with`. Empty: none.
 std::string other_input(const config::Step& step);
-std::unique_ptr<Operator> make_operator(const OperatorParts& parts);  // factory.cpp: add a kind there
+bool part_of_the_step_before(const config::Step& step);  // the aggregate before a `suppress: {until: closed}` does its work
+std::optional<std::string> late_topic(const config::Step& step);
+// The pipeline's time, else that of the sources it reads from; a problem when these differ.
+config::Time time_of(const config::Config& config, const config::Pipeline& pipeline, std::vector<config::Problem>& problems);
 
 }  // namespace rivulet::pipeline
