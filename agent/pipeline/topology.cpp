@@ -72,6 +72,7 @@ struct Topology::Impl {
   std::vector<Output> outputs;
   std::vector<SourceNode> sources;
   std::vector<PipelineNode> pipelines;
+  std::vector<Operator*> stateful;  // all of them, in topological order
   Counts counts;
   const FieldName value_field{"value"};
   Row arrived;    // reused
@@ -139,6 +140,7 @@ struct Topology::Impl {
       segment.time = time;
       segment.other_input = other_input(step);
       segment.stateful = make_operator({evaluator, clock, config, pipeline, step, time, problems});
+      stateful.push_back(segment.stateful.get());
       if (const auto topic = late_topic(step)) {
         segment.late_output = outputs.size();
         outputs.push_back({pipeline.name + "/" + step.name + "/late", *topic});
@@ -413,11 +415,7 @@ void Topology::arrive(std::size_t source, std::string_view payload, std::string_
 }
 void Topology::inject(std::size_t source, Record record, Outputs& outputs) { impl_->inject(source, record, outputs); }
 
-bool Topology::stateful() const {
-  for (const auto& node : impl_->pipelines)
-    if (node.segments.size() > 1) return true;
-  return false;
-}
+bool Topology::stateful() const { return !impl_->stateful.empty(); }
 
 result<void> Topology::attach(StateStore& state) {
   std::vector<std::pair<Operator*, StepState*>> opened;
@@ -433,6 +431,12 @@ result<void> Topology::attach(StateStore& state) {
   return {};
 }
 
+std::size_t Topology::held_bytes() const {
+  std::size_t bytes = 0;
+  for (const Operator* stateful : impl_->stateful) bytes += stateful->held_bytes();
+  return bytes;
+}
+
 void Topology::end_epoch(Outputs& outputs) {
   impl_->each_stateful(outputs, [](Operator& stateful, Emit& results) { stateful.flush(results); });
   impl_->each_stateful(outputs, [](Operator& stateful, Emit&) { stateful.save(); });
@@ -440,10 +444,8 @@ void Topology::end_epoch(Outputs& outputs) {
 
 std::optional<Timestamp> Topology::next_wall_ms() const {
   std::optional<Timestamp> next;
-  for (const auto& node : impl_->pipelines)
-    for (const auto& segment : node.segments)
-      if (segment.stateful != nullptr)
-        if (const auto one = segment.stateful->next_wall_ms(); one && (!next || *one < *next)) next = one;
+  for (const Operator* stateful : impl_->stateful)
+    if (const auto one = stateful->next_wall_ms(); one && (!next || *one < *next)) next = one;
   return next;
 }
 

@@ -57,6 +57,7 @@ class Topology {
   bool stateful() const;
   // Once, before the first record, when stateful(). Error: state was written under another definition of a step.
   result<void> attach(StateStore& state);
+  std::size_t held_bytes() const;  // about what end_epoch() would bring into the tables
   // Results that wait for the epoch's end go out, and everything is in the tables afterwards.
   void end_epoch(Outputs& outputs);
   // Wall clock: when advance_wall() is wanted next, none: nobody waits.

@@ -83,6 +83,7 @@ void Aggregating::advance_wall(Timestamp now_ms, Emit& out) {
 }
 
 void Aggregating::contribute(Entry& entry, Timestamp timestamp_ms) {
+  if (!entry.dirty || entry.timestamp_ms == kNoTime) ++held_entries_;
   aggregates_->add(entry.state, sequence_);
   entry.timestamp_ms = std::max(entry.timestamp_ms, timestamp_ms);
   entry.dirty = true;
@@ -126,6 +127,7 @@ void Aggregating::flush(Emit& out) {
 
 void Aggregating::save() {
   save_entries();
+  held_entries_ = 0;
   time_.save();
   if (!sequence_dirty_) return;
   sequence_dirty_ = false;

@@ -24,6 +24,7 @@ class Aggregating : public Operator {
   result<void> process(std::size_t input, const Row& row, Emit& out) final;
   void flush(Emit& out) final;
   void save() final;
+  std::size_t held_bytes() const final { return held_entries_ * kHeldBytes; }
   std::optional<Timestamp> next_wall_ms() const final { return time_.next_wall_ms(next_due()); }
   void advance_wall(Timestamp now_ms, Emit& out) final;
 
@@ -74,6 +75,8 @@ class Aggregating : public Operator {
   config::EmitWhen emit_;
   std::uint64_t sequence_ = 0;  // of arrival: first and last go by it, also across merged sessions
   bool sequence_dirty_ = false;
+  static constexpr std::size_t kHeldBytes = 256;  // of an entry, decoded and soon in the table, about
+  std::size_t held_entries_ = 0;
   std::string_view key_;
   std::string text_;
 };

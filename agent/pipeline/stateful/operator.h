@@ -53,6 +53,7 @@ class Operator {
   virtual result<void> process(std::size_t input, const Row& row, Emit& out) = 0;
   virtual void flush(Emit& out) { static_cast<void>(out); }
   virtual void save() {}
+  virtual std::size_t held_bytes() const { return 0; }  // about what save() will bring into the tables
   // Wall clock: when advance_wall() has something to do next; none: nothing is waiting.
   virtual std::optional<Timestamp> next_wall_ms() const { return std::nullopt; }
   virtual void advance_wall(Timestamp now_ms, Emit& out) { static_cast<void>(now_ms), static_cast<void>(out); }
