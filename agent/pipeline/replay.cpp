@@ -120,7 +120,7 @@ class Replay {
 
  private:
   result<void> attach() {
-    state_ = std::make_unique<StateStore>(memory_, kStateBytes);
+    state_ = std::make_unique<StateStore>(memory_, options_.state_bytes);
     return topology_->attach(*state_);
   }
 
@@ -153,7 +153,6 @@ class Replay {
     return attach();
   }
 
-  static constexpr std::size_t kStateBytes = 1 << 30;
   const config::Config& config_;
   ManualClock& clock_;
   std::ostream& out_;

@@ -10,12 +10,16 @@ namespace {
 // Measured with 100,000 keys: folding more often writes more pages, a longer log takes longer to read at the start.
 constexpr std::size_t kLogMaxBytes = 16 << 20;  // before compression
 
+constexpr std::size_t kBytesForAnObject = 512;
+
 }  // namespace
 
 StateTable& StepState::table(std::uint32_t part) {
   RV_CHECK(part < kTables, "a step has 16 tables");
   return store_.table(step_ * kTables + part);
 }
+
+std::size_t StepState::decoded_objects() const { return store_.budget_bytes_ / kBytesForAnObject; }
 
 StateStore::StateStore(store::StateBackend& backend, std::size_t budget_bytes) : backend_(backend), budget_bytes_(budget_bytes) {}
 StateStore::~StateStore() = default;

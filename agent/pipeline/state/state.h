@@ -26,6 +26,8 @@ class StepState {
  public:
   static constexpr std::uint32_t kTables = 16;
   StateTable& table(std::uint32_t part);
+  // How many objects a step keeps decoded from one epoch to the next; the rest are bytes in its tables.
+  std::size_t decoded_objects() const;
 
  private:
   friend class StateStore;

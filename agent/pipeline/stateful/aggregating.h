@@ -55,7 +55,6 @@ class Aggregating : public Operator {
   void emit(std::string_view key, const Window& window, Entry& entry, Emit& out);
 
   static constexpr std::uint32_t kTimePart = 0, kMainPart = 1, kOtherPart = 2, kIndexPart = 3;
-  static constexpr std::size_t kDecodedEntries = 16 * 1024;  // kept decoded between epochs; the rest is bytes in the tables
   std::string encode(const Entry& entry) const;
   Entry decode(std::string_view bytes);
 

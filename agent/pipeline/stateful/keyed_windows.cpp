@@ -156,7 +156,7 @@ void KeyedWindows::save_entries() {
       record.dirty = false;
     }
   }
-  while (keys_.size() > kDecodedEntries) keys_.erase(keys_.begin());
+  while (keys_.size() > state_->decoded_objects()) keys_.erase(keys_.begin());
 }
 
 }  // namespace rivulet::pipeline

@@ -1,6 +1,6 @@
 // Tumbling and hopping windows (SEMANTICS.md 5 to 7): in memory by start, then by key; in the table as start, key.
 //
-// Entries beyond kDecodedEntries are only bytes in the table after an epoch; a bucket knows that it has such.
+// Entries beyond StepState::decoded_objects() are only bytes in the table after an epoch; a bucket knows that it has such.
 #include <algorithm>
 #include <map>
 #include <vector>
@@ -159,7 +159,7 @@ class TimeWindows final : public Aggregating {
         table().put(row(start, key), encode(entry));
         entry.dirty = false;
       }
-    for (auto it = buckets_.begin(); it != buckets_.end() && decoded_ > kDecodedEntries; ++it) {
+    for (auto it = buckets_.begin(); it != buckets_.end() && decoded_ > state_->decoded_objects(); ++it) {
       decoded_ -= it->second.entries.size();
       it->second.in_table = it->second.in_table || !it->second.entries.empty();
       it->second.entries.clear();

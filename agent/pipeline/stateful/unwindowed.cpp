@@ -35,7 +35,7 @@ class Unwindowed final : public Aggregating {
       state_->table(kMainPart).put(key, encode(entry));
       entry.dirty = false;
     }
-    while (entries_.size() > kDecodedEntries) entries_.erase(entries_.begin());
+    while (entries_.size() > state_->decoded_objects()) entries_.erase(entries_.begin());
   }
 
   ByKey<Entry> entries_;
