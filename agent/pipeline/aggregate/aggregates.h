@@ -53,7 +53,8 @@ class Aggregates {
     put_sized(to, s.first);
     put_sized(to, s.last);
   }
-  AggState decode(std::string_view bytes) const {
+  const std::string& definition() const { return definition_; }
+  ::rivulet::result<AggState> decode(std::string_view bytes) const {
     AggState s;
     Reader r(bytes);
     s.n = r.zigzag(); s.sum = r.zigzag(); s.count = r.zigzag(); s.min = r.zigzag(); s.max = r.zigzag();
@@ -61,7 +62,7 @@ class Aggregates {
     s.first = r.sized(); s.last = r.sized();
     return s;
   }
-  result<bool> finish(const AggState& s, const Window* window, std::string& text) const {
+  result<bool> finish(const AggState& s, std::string_view, const Window* window, std::string& text) const {
     text = "{";
     for (const auto& f : config_.select) {
       text += (text.size() > 1 ? ",\"" : "\"") + f.field + "\":";
@@ -81,6 +82,7 @@ class Aggregates {
   }
  private:
   config::Aggregate config_;
+  std::string definition_ = "temporary";
   bool has_ = false;
   std::string token_;
 };

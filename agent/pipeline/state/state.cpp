@@ -21,6 +21,10 @@ StateTable& StepState::table(std::uint32_t part) {
 
 std::size_t StepState::decoded_objects() const { return store_.budget_bytes_ / kBytesForAnObject; }
 
+void StepState::fail(Error error) {
+  if (!store_.failure_) store_.failure_ = std::move(error);
+}
+
 StateStore::StateStore(store::StateBackend& backend, std::size_t budget_bytes) : backend_(backend), budget_bytes_(budget_bytes) {}
 StateStore::~StateStore() = default;
 

@@ -28,6 +28,8 @@ class StepState {
   StateTable& table(std::uint32_t part);
   // How many objects a step keeps decoded from one epoch to the next; the rest are bytes in its tables.
   std::size_t decoded_objects() const;
+  // What was read makes no sense: nothing computed from it may be committed.
+  void fail(Error error);
 
  private:
   friend class StateStore;

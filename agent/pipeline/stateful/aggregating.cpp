@@ -12,10 +12,8 @@ constexpr Timestamp kMaxTimestampMs = 1LL << 60;  // sums of a timestamp and dur
 std::string defined_as(const config::Aggregate& config, const config::Time& time) {
   static constexpr const char* kinds[] = {"none", "tumbling", "hopping", "sliding", "session"};
   const config::WindowSpec& window = config.window;
-  std::string text = fmt::format("aggregate 1\nwindow {} {} {} grace {}\ntime {}\nby {}\n", kinds[static_cast<int>(window.kind)], window.size_ms, window.advance_ms, window.grace_ms,
+  return fmt::format("aggregate 1\nwindow {} {} {} grace {}\ntime {}\nby {}\n", kinds[static_cast<int>(window.kind)], window.size_ms, window.advance_ms, window.grace_ms,
                                  time.scope == config::Time::Scope::key ? "key" : "stream", config.by ? config.by->sql : "");
-  for (const config::Assignment& field : config.select) text += field.field + " = " + field.expression.sql + "\n";
-  return text;
 }
 
 }  // namespace
@@ -23,7 +21,7 @@ std::string defined_as(const config::Aggregate& config, const config::Time& time
 Aggregating::Aggregating(const OperatorParts& parts)
     : config_(std::get<config::Aggregate>(parts.step.what)), windowed_(config_.window.kind != config::WindowSpec::Kind::none),
       until_closed_(config_.suppressed == config::Aggregate::Suppressed::until_closed), time_(parts.time, parts.clock),
-      definition_(defined_as(config_, parts.time)), emit_(config_.emit) {
+      emit_(config_.emit) {
   if (until_closed_) emit_ = config::EmitWhen::closed;
   if (config_.suppressed == config::Aggregate::Suppressed::limit && !config_.emit_given) emit_ = config::EmitWhen::every_change;  // the suppress step thins
   if (config_.by) {
@@ -33,6 +31,7 @@ Aggregating::Aggregating(const OperatorParts& parts)
     if (!added) parts.problems.push_back({config_.by->at, parts.step.path + ".by", added.error().message, false});
   }
   aggregates_ = Aggregates::build(parts.evaluator, config_, parts.step.path, parts.problems);
+  if (aggregates_ != nullptr) definition_ = defined_as(config_, parts.time) + aggregates_->definition();
 }
 
 void Aggregating::attach(StepState& state) {
@@ -107,7 +106,7 @@ void Aggregating::final(std::string_view key, const Window& window, Entry& entry
 
 void Aggregating::emit(std::string_view key, const Window& window, Entry& entry, Emit& out) {
   text_.clear();
-  auto row = aggregates_->finish(entry.state, windowed_ ? &window : nullptr, text_);
+  auto row = aggregates_->finish(entry.state, key, windowed_ ? &window : nullptr, text_);
   if (!row) return out.failed(key, row.error().message);
   if (!*row && !entry.emitted) return;
   if (entry.emitted != *row) entry.dirty = true;
@@ -149,9 +148,16 @@ Aggregating::Entry Aggregating::decode(std::string_view bytes) {
   Entry entry;
   entry.emitted = reader.u8() != 0;
   entry.timestamp_ms = reader.zigzag();
-  entry.state = aggregates_->decode(reader.rest());
+  entry.state = decode_state(reader.rest());
   entry.dirty = false;
   return entry;
+}
+
+AggState Aggregating::decode_state(std::string_view bytes) {
+  auto state = aggregates_->decode(bytes);
+  if (state) return std::move(*state);
+  state_->fail({ErrorCode::corrupt, "state of an aggregate step: " + state.error().message});
+  return aggregates_->fresh();
 }
 
 }  // namespace rivulet::pipeline

@@ -57,6 +57,7 @@ class Aggregating : public Operator {
   static constexpr std::uint32_t kTimePart = 0, kMainPart = 1, kOtherPart = 2, kIndexPart = 3;
   std::string encode(const Entry& entry) const;
   Entry decode(std::string_view bytes);
+  AggState decode_state(std::string_view bytes);
 
   const config::Aggregate config_;
   const bool windowed_;

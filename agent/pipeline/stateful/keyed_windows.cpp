@@ -64,7 +64,7 @@ KeyedWindows::Windows& KeyedWindows::windows(std::string_view key) {
   state_->table(kOtherPart).scan_prefix(from, [&](std::string_view name, std::string_view bytes) {
     Remembered record;
     record.timestamp_ms = static_cast<Timestamp>(Reader(name.substr(from.size())).u64_be());
-    record.state = aggregates_->decode(bytes);
+    record.state = decode_state(bytes);
     record.dirty = false;
     loaded.indexed = std::min(loaded.indexed, forgotten(record));
     loaded.records.push_back(std::move(record));
