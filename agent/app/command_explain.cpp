@@ -7,6 +7,7 @@
 #include "agent/app/agent.h"
 #include "agent/app/checked_config.h"
 #include "agent/app/commands.h"
+#include "agent/pipeline/steps.h"
 #include "agent/source/factory.h"
 
 namespace rivulet::app {
@@ -25,39 +26,6 @@ std::string size(std::uint64_t bytes) {
 }
 
 std::string list(const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, ", ")); }
-
-std::string assignments(const std::vector<config::Assignment>& fields) {
-  std::vector<std::string> parts;
-  for (const auto& field : fields) parts.push_back(field.field + " = " + field.expression.sql);
-  return list(parts);
-}
-
-struct StepText {
-  std::string operator()(const config::Where& step) const { return step.condition.sql; }
-  std::string operator()(const config::Select& step) const { return assignments(step.fields); }
-  std::string operator()(const config::Set& step) const { return assignments(step.fields); }
-  std::string operator()(const config::Drop& step) const { return list(step.fields); }
-  std::string operator()(const config::Rename& step) const {
-    std::vector<std::string> parts;
-    for (const auto& [from, to] : step.fields) parts.push_back(from + " to " + to);
-    return list(parts);
-  }
-  std::string operator()(const config::Key& step) const { return step.expression.sql; }
-  std::string operator()(const config::SetTimestamp& step) const { return step.expression.sql; }
-  std::string operator()(const config::LogStep& step) const { return step.message; }
-  std::string operator()(const config::Aggregate& step) const {
-    static constexpr const char* kinds[] = {"", "tumbling", "hopping", "sliding", "session"};
-    static constexpr const char* emits[] = {"updates once an epoch", "every change", "each window once, when it is closed"};
-    const config::WindowSpec& window = step.window;
-    std::string text = "no window";
-    if (window.kind != config::WindowSpec::Kind::none) text = fmt::format("{} {}", kinds[static_cast<int>(window.kind)], duration(window.size_ms));
-    if (window.kind == config::WindowSpec::Kind::hopping) text += " every " + duration(window.advance_ms);
-    if (window.kind != config::WindowSpec::Kind::none) text += ", grace " + duration(window.grace_ms);
-    return fmt::format("{}, by {}, {}{}; emits {}", text, step.by ? step.by->sql : "the key", assignments(step.select), step.having ? ", having " + step.having->sql : "",
-                       emits[static_cast<int>(step.emit)]);
-  }
-  std::string operator()(const config::Suppress& step) const { return step.until_closed ? "until closed" : "for " + duration(step.limit_ms) + " after the first change"; }
-};
 
 void explain_agent(const config::Config& config) {
   const config::Agent& agent = config.agent;
@@ -93,7 +61,7 @@ void explain_source(const config::Config& config, const config::Source& source) 
 
 void explain_pipeline(const config::Pipeline& pipeline) {
   fmt::print("pipeline {}\n  from {}\n", pipeline.name, list(pipeline.from));
-  for (const auto& step : pipeline.steps) fmt::print("  {}: {}\n", step.kind, std::visit(StepText{}, step.what));
+  for (const auto& step : pipeline.steps) fmt::print("  {}\n", pipeline::describe(step));
   if (pipeline.to)
     fmt::print("  to topic {}, key {}\n\n", pipeline.to->topic, pipeline.to->key ? pipeline.to->key->sql : "as the record's");
   else

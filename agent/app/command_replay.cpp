@@ -11,13 +11,14 @@
 
 namespace rivulet::app {
 
-int command_replay(const ReplayCommand& options) {
+int command_replay(const ReplayOptions& options) {
   set_up_logging(LogTo::standard_error, "info");  // standard output is the result's
   ManualClock clock;
   CheckedConfig checked = check_config(options.config, clock);
   if (!print_problems(checked)) return kNotInOrder;
   std::ios::sync_with_stdio(false);
-  const auto done = pipeline::replay(checked.config, *checked.topology, clock, std::cin, std::cout, {options.epoch, options.drops, options.restart_every});
+  std::cin.tie(nullptr);  // the output is flushed epoch by epoch, not whenever input is waited for
+  const auto done = pipeline::replay(checked.config, *checked.topology, clock, std::cin, std::cout, {options.epoch_lines, options.drops, options.restart_every});
   std::cout.flush();
   if (done) return kDone;
   fmt::print(stderr, "{}\n", done.error().message);

@@ -21,12 +21,13 @@ int command_run(const RunOptions& options);
 int command_check(const std::string& config);
 int command_explain(const std::string& config);
 
-struct ReplayCommand {
+struct ReplayOptions {
   std::string config;
-  std::uint64_t epoch = 1, restart_every = 0;  // lines of input
-  bool drops = false;
+  std::uint64_t epoch_lines = 1;    // of the input; at least 1
+  bool drops = false;               // also says after which line records were late or dropped
+  std::uint64_t restart_every = 0;  // lines; 0: never
 };
-int command_replay(const ReplayCommand& options);
+int command_replay(const ReplayOptions& options);
 
 struct TopicsOptions {
   std::string config = kDefaultConfig;

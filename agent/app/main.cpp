@@ -62,12 +62,12 @@ int run(int argc, char** argv) {
   add_config(*explain, config);
   explain->callback([&] { code = command_explain(config); });
 
-  ReplayCommand replay_options;
+  ReplayOptions replay_options;
   CLI::App* replay = app.add_subcommand("replay", "records from standard input through the pipelines to standard output");
   replay->add_option("CONFIG", replay_options.config, "the configuration file")->required();
-  replay->add_option("--epoch", replay_options.epoch, "lines of input in an epoch")->capture_default_str()->check(CLI::Range(1, 1'000'000'000));
+  replay->add_option("--epoch", replay_options.epoch_lines, "input lines of an epoch; its results are written when it ends")->capture_default_str()->check(CLI::PositiveNumber);
   replay->add_flag("--drops", replay_options.drops, "also say after which line records were late or dropped");
-  replay->add_option("--restart-every", replay_options.restart_every, "write the state out and read it back after so many lines, as a restart does")->check(CLI::Range(1, 1'000'000'000));
+  replay->add_option("--restart-every", replay_options.restart_every, "write the state out and read it back after so many lines, as a restart does")->check(CLI::PositiveNumber);
   replay->callback([&] { code = command_replay(replay_options); });
 
   TopicsOptions topics_options;

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/base/check.h"
 #include "agent/codec/json.h"
 #include "agent/pipeline/state/memory.h"
 #include "agent/pipeline/state/state.h"
@@ -102,8 +103,9 @@ class Replay {
       if (auto done = one_line(config_, *topology_, clock_, line, printer_); !done) return Error{ErrorCode::invalid, fmt::format("line {}: {}", number, done.error().message)};
       const std::uint64_t lines = printer_.after + 1;
       const bool restarts = options_.restart_every != 0 && lines % options_.restart_every == 0;
-      if (restarts || lines % std::max<std::uint64_t>(options_.epoch_lines, 1) == 0) end_epoch();
+      if (restarts || lines % options_.epoch_lines == 0) end_epoch();
       tell_drops();
+      if (lines % options_.epoch_lines == 0) out_.flush();  // who reads along sees epoch by epoch
       if (restarts)
         if (auto done = restart(); !done) return done;
       ++printer_.after;
@@ -169,6 +171,7 @@ class Replay {
 }  // namespace
 
 result<void> replay(const config::Config& config, Topology& topology, ManualClock& clock, std::istream& in, std::ostream& out, const ReplayOptions& options) {
+  RV_CHECK(options.epoch_lines > 0, "an epoch of a replay has at least one line");
   return Replay(config, topology, clock, out, options).run(in);
 }
 

@@ -64,4 +64,7 @@ class Steps {
   std::unique_ptr<Group> key_;
 };
 
+// A step in one line, as configured: for `rivulet explain`.
+std::string describe(const config::Step& step);
+
 }  // namespace rivulet::pipeline

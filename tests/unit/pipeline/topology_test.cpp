@@ -1,5 +1,6 @@
 #include "agent/pipeline/topology.h"
 
+#include <algorithm>
 #include <sstream>
 
 #include "agent/pipeline/replay.h"
@@ -185,6 +186,30 @@ TEST_CASE("replay gives each result with the line that caused it and closes with
   CHECK(out.str() == "{\"topic\":\"t\",\"key\":null,\"value\":{\"a\": 2},\"ts\":7,\"after\":2}\n{\"summary\":{\"in\":2,\"out\":1,\"late\":0,\"dropped\":0,\"undecodable\":0}}\n");
   std::istringstream bad("{\"source\":\"nope\",\"ts\":1}\n");
   CHECK_THAT(replay(f.loaded.config, *f.topology, f.clock, bad, out).error().message, ContainsSubstring("line 1: source: there is no source 'nope'"));
+}
+
+TEST_CASE("replay flushes its output at the end of each epoch and not before") {
+  struct Watched final : std::stringbuf {  // what a reader at the other end has seen at each flush
+    std::vector<std::size_t> lines;
+    int sync() override {
+      const std::string text = str();
+      lines.push_back(static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')));
+      return 0;
+    }
+  };
+  const auto flushes = [](std::uint64_t epoch_lines) {
+    Fixture f("      - where: a > 0\n");
+    std::string text;
+    for (int i = 1; i <= 7; ++i) text += "{\"source\":\"in\",\"value\":{\"a\":1},\"ts\":1}\n\n";  // a blank line is no input
+    std::istringstream in(text);
+    Watched seen;
+    std::ostream out(&seen);
+    REQUIRE(replay(f.loaded.config, *f.topology, f.clock, in, out, {epoch_lines}));
+    return seen.lines;
+  };
+  CHECK(flushes(3) == std::vector<std::size_t>{3, 6, 8});  // the last with the summary
+  CHECK(flushes(1) == std::vector<std::size_t>{1, 2, 3, 4, 5, 6, 7, 8});
+  CHECK(flushes(100) == std::vector<std::size_t>{8});
 }
 
 TEST_CASE("only what is a truth value is printed as true or false") {

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Commands that need no broker, through the real command line: commands.py --rivulet PROGRAM [NAME...]. `--list` prints the names."""
+import argparse
+import inspect
+import json
+import os
+import select
+import subprocess
+import tempfile
+import time
+
+SECONDS = 20
+CONFIG = """agent: {id: e2e-commands, state: STATE}
+sources:
+  machines: {stdin: {}, key: device}
+pipelines:
+  hot:
+    from: machines
+    steps:
+      - where: temperature > 30
+      - set: {fahrenheit: "temperature * 1.8 + 32", unit: "'F'"}
+      - rename: {device: machine}
+      - drop: [temperature, raw]
+      - log: seen
+  out: {from: hot, to: {topic: hot-machines, key: machine}}
+"""
+
+
+class Files:
+    """A folder with a configuration, gone afterwards."""
+
+    def __init__(self, program, text=CONFIG):
+        self.program, self.text = program, text
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="rivulet-commands-")
+        self.config = os.path.join(self.folder.name, "rivulet.yaml")
+        with open(self.config, "w") as file:
+            file.write(self.text.replace("STATE", os.path.join(self.folder.name, "state")))
+        return self
+
+    def __exit__(self, *_):
+        self.folder.cleanup()
+
+    def run(self, *arguments, given=""):
+        return subprocess.run([self.program, *arguments], input=given, capture_output=True, text=True, timeout=SECONDS)
+
+
+def line(number):
+    return json.dumps({"source": "machines", "key": f"d{number}", "value": {"device": f"d{number}", "temperature": 31 + number}, "ts": number}) + "\n"
+
+
+def read_lines(stream, count):
+    """`count` lines from a pipe that stays open; an error after SECONDS."""
+    until, got = time.monotonic() + SECONDS, b""
+    while got.count(b"\n") < count:
+        ready, _, _ = select.select([stream], [], [], max(0, until - time.monotonic()))
+        assert ready, f"{got.count(bytes([10]))} lines instead of {count} after {SECONDS} s"
+        part = os.read(stream.fileno(), 65536)
+        assert part, "the output ended early"
+        got += part
+    return got.decode().splitlines()
+
+
+def replay_shows_each_epoch_while_its_input_is_open(program):
+    with Files(program) as files, subprocess.Popen([program, "replay", files.config, "--epoch", "2"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                                   stderr=subprocess.DEVNULL) as replay:
+        try:
+            for epoch in range(3):
+                replay.stdin.write((line(2 * epoch) + line(2 * epoch + 1)).encode())
+                replay.stdin.flush()
+                found = [json.loads(text)["after"] for text in read_lines(replay.stdout, 2)]
+                assert found == [2 * epoch, 2 * epoch + 1], found
+            replay.stdin.write(line(6).encode())  # half an epoch: comes with the end of the input
+            replay.stdin.close()
+            last = [json.loads(text) for text in read_lines(replay.stdout, 2)]
+            assert last[0]["after"] == 6 and last[1]["summary"]["out"] == 7, last
+            assert replay.wait(SECONDS) == 0
+        finally:
+            replay.kill()
+
+
+def replay_gives_the_same_whatever_the_epoch(program):
+    with Files(program) as files:
+        given = "".join(line(number) for number in range(50))
+        outputs = {files.run("replay", files.config, *epoch, given=given).stdout for epoch in ((), ("--epoch", "1"), ("--epoch", "7"), ("--epoch=1000",))}
+        assert len(outputs) == 1 and next(iter(outputs)).count("\n") == 51, outputs
+
+
+def replay_refuses_an_epoch_that_is_no_number_of_lines(program):
+    with Files(program) as files:
+        for epoch in ("0", "-1", "two", "1.5", ""):
+            done = files.run("replay", files.config, "--epoch", epoch)
+            assert done.returncode == 2 and "--epoch" in done.stderr and not done.stdout, (epoch, done)
+
+
+def explain_prints_each_step_as_configured(program):
+    with Files(program) as files:
+        done = files.run("explain", "-c", files.config)
+        assert done.returncode == 0, done.stderr
+        for step in ("where temperature > 30", "set fahrenheit = temperature * 1.8 + 32, unit = 'F'", "rename device to machine", "drop temperature raw", "log seen"):
+            assert f"\n  {step}\n" in done.stdout, f"no line '{step}' in\n{done.stdout}"
+        assert done.stdout.index("where temp") < done.stdout.index("rename device"), "the steps are in another order"
+        assert "to topic hot-machines, key machine" in done.stdout, done.stdout
+
+
+FACTS = {name: what for name, what in globals().items() if inspect.isfunction(what) and list(inspect.signature(what).parameters) == ["program"]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rivulet")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("name", nargs="*", choices=[*sorted(FACTS), []])
+    given = parser.parse_args()
+    if given.list:
+        print("\n".join(FACTS))
+        return
+    for name in given.name or FACTS:
+        FACTS[name](given.rivulet)
+        print(f"{name}: ok", flush=True)
+
+
+if __name__ == "__main__":
+    main()
