@@ -12,7 +12,7 @@ std::size_t StateChanges::size_bytes() const {
 }
 
 // table, key, then 0 for erased, or the value's length + 1 and the value.
-void append_change(std::string& body, std::uint32_t table, std::string_view key, const std::optional<std::string>& value) {
+void append_change(std::string& body, std::uint32_t table, std::string_view key, std::optional<std::string_view> value) {
   put_varint(body, table);
   put_sized(body, key);
   put_varint(body, value ? value->size() + 1 : 0);

@@ -30,7 +30,7 @@ struct StateChanges {
   std::size_t size_bytes() const;
 };
 
-void append_change(std::string& body, std::uint32_t table, std::string_view key, const std::optional<std::string>& value);
+void append_change(std::string& body, std::uint32_t table, std::string_view key, std::optional<std::string_view> value);
 // Error corrupt: the bytes are no body.
 result<void> read_changes(std::string_view body, const std::function<void(std::uint32_t table, std::string_view key, std::optional<std::string_view> value)>& visit);
 

@@ -10,7 +10,7 @@ namespace {
 // Measured with 100,000 keys: folding more often writes more pages, a longer log takes longer to read at the start.
 constexpr std::size_t kLogMaxBytes = 16 << 20;  // before compression
 
-constexpr std::size_t kBytesForAnObject = 512;
+constexpr std::size_t kBytesForAnObject = 1024;
 
 }  // namespace
 
@@ -44,20 +44,15 @@ result<StepState*> StateStore::open(const std::string& pipeline, const std::stri
 
 result<void> StateStore::load() {
   const auto one = [&](std::uint64_t number, std::string_view body) -> result<void> {
+    if (logs_.empty()) base_ = number - 1;
     last_ = number;
     logs_[number] = body.size();
     log_bytes_ += body.size();
     return store::read_changes(body, [&](std::uint32_t id, std::string_view key, std::optional<std::string_view> value) {
-      StateTable& into = table(id);  // of a step that is gone, too: its rows are folded like the others
-      StateTable::Entry& entry = into.entries_[std::string(key)];
-      entry.value = value ? std::optional<std::string>(*value) : std::nullopt;
-      entry.log = number;
-      entry.logged = entry.in_file = true;
+      table(id).read_log(since_start(number), key, value);  // of a step that is gone, too: its rows are folded like the others
     });
   };
   if (auto done = backend_.log(one); !done) return done;
-  for (auto& [id, table] : tables_)
-    for (const auto& [key, entry] : table->entries_) bytes_ += weight(key, entry);
   for (auto& [id, table] : tables_)  // what fits comes into memory: a key that is not there is never looked for on disk
     if (auto done = table->load(budget_bytes_ / 2); !done) return done;
   return {};
@@ -66,14 +61,16 @@ result<void> StateStore::load() {
 store::StateChanges StateStore::take_changes() {
   store::StateChanges changes;
   if (changed_bytes_ == 0) return changes;
-  for (auto& [id, table] : tables_) table->log_changes(last_ + 1, changes.body);
+  for (auto& [id, table] : tables_) table->log_changes(since_start(last_ + 1), changes.body);
   changed_bytes_ = 0;
   if (changes.body.empty()) return changes;
   changes.number = ++last_;
   logs_[last_] = changes.body.size();
   log_bytes_ += changes.body.size();
   if (log_bytes_ > kLogMaxBytes || bytes_ > budget_bytes_) fold(changes);
-  evict();
+  // The clock algorithm: one sweep takes what was not used since the last one, the next what is left.
+  for (const bool all : {false, true})
+    for (auto& [id, table] : tables_) table->evict(all);
   return changes;
 }
 
@@ -88,57 +85,19 @@ void StateStore::fold(store::StateChanges& changes) {
     logs_.erase(oldest);
   }
   if (changes.folded_up_to == 0) return;
-  const std::uint64_t after = folding_.empty() ? 0 : folding_.back().up_to;
-  for (auto& [id, table] : tables_)
-    for (auto& [key, entry] : table->entries_)
-      if (entry.log > after && entry.log <= changes.folded_up_to) {
-        changes.folded.push_back({id, key, entry.value});
-        entry.in_file = true;
-      }
+  const std::uint64_t after = folding_.empty() ? base_ : folding_.back().up_to;
+  for (auto& [id, table] : tables_) table->fold(since_start(after), since_start(changes.folded_up_to), changes.folded);
   folding_.push_back({changes.number, changes.folded_up_to});
 }
 
 void StateStore::durable(std::uint64_t number) {
-  std::uint64_t up_to = 0;
+  std::uint64_t up_to = base_;
   while (!folding_.empty() && folding_.front().number <= number) {
     up_to = folding_.front().up_to;
     folding_.erase(folding_.begin());
   }
-  if (up_to != 0) settle(up_to);
-}
-
-// These entries are as the file has them.
-void StateStore::settle(std::uint64_t up_to) {
-  for (auto& [id, table] : tables_)
-    for (auto it = table->entries_.begin(); it != table->entries_.end();) {
-      StateTable::Entry& entry = it->second;
-      if (entry.log == StateTable::kInFile || entry.log > up_to) {  // also what changed meanwhile
-        ++it;
-      } else if (entry.value) {
-        entry.log = StateTable::kInFile;
-        entry.logged = false;
-        ++it;
-      } else {
-        bytes_ -= weight(it->first, entry);
-        it = table->entries_.erase(it);
-      }
-    }
-}
-
-// The clock algorithm: one sweep takes what was not used since the last one, the next what is left.
-void StateStore::evict() {
-  for (int sweep = 0; sweep < 2 && bytes_ > budget_bytes_; ++sweep)
-    for (auto& [id, table] : tables_)
-      for (auto it = table->entries_.begin(); it != table->entries_.end() && bytes_ > budget_bytes_;) {
-        StateTable::Entry& entry = it->second;
-        if (entry.log != StateTable::kInFile || std::exchange(entry.used, false)) {
-          ++it;
-          continue;
-        }
-        bytes_ -= weight(it->first, entry);
-        table->whole_ = false;
-        it = table->entries_.erase(it);
-      }
+  if (up_to == base_) return;
+  for (auto& [id, table] : tables_) table->settle(since_start(up_to));
 }
 
 }  // namespace rivulet::pipeline

@@ -60,11 +60,11 @@ class StateStore {
  private:
   friend class StateTable;
   friend class StepState;
-  static constexpr std::size_t kEntryBytes = 128;  // of memory, beside key and value
-  static std::size_t weight(std::string_view key, const StateTable::Entry& entry) { return kEntryBytes + key.size() + (entry.value ? entry.value->size() : 0); }
+  static std::size_t weight(std::size_t key_bytes, std::size_t value_bytes) { return key_bytes + value_bytes + PackedRows::kRowBytes + kSlackBytes; }
+  static constexpr std::size_t kSlackBytes = 24;  // of a row: leaves are not full
   StateTable& table(std::uint32_t id);
   void fold(store::StateChanges& changes);
-  void settle(std::uint64_t up_to);
+  std::uint32_t since_start(std::uint64_t log) const { return static_cast<std::uint32_t>(log - base_); }  // as rows in memory have it
   void evict();
 
   store::StateBackend& backend_;
@@ -77,6 +77,7 @@ class StateStore {
   };
   std::vector<Folding> folding_;  // under way: until it is durable its entries stay in memory
   std::uint64_t last_ = 0;        // number given
+  std::uint64_t base_ = 0;        // one before the oldest log row at the start
   std::size_t bytes_ = 0, changed_bytes_ = 0, log_bytes_ = 0;
   std::optional<Error> failure_;
 };

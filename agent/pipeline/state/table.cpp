@@ -8,49 +8,32 @@ namespace rivulet::pipeline {
 namespace {
 
 constexpr std::size_t kRowsAtOnce = 256;  // one read statement: no read transaction lives longer
-constexpr std::size_t kKeptChanges = 16 * 1024;  // of capacity
 
 }  // namespace
 
-StateTable::Entry& StateTable::change(std::string_view key) {
-  auto found = entries_.find(key);
-  if (found == entries_.end()) {
-    found = entries_.emplace(std::string(key), Entry{}).first;
-    found->second.in_file = !whole_;
-    store_.bytes_ += StateStore::weight(key, found->second);
-  }
-  Entry& entry = found->second;
-  if (entry.log != kChanged) {
-    entry.log = kChanged;
-    changed_.push_back(found);
-    store_.changed_bytes_ += StateStore::weight(key, entry);
-  }
-  entry.used = true;
-  return entry;
+void StateTable::change(std::string_view key, std::optional<std::string_view> value) {
+  Position at = rows_.lower_bound(key);
+  PackedRows::Head before;
+  const bool known = rows_.is(at, key);
+  if (known) before = rows_.head(at);
+  else if (!value && whole_) return;
+  else before.flags = whole_ ? 0 : kMaybeInFile;
+  at = rows_.put(at, key, value.value_or(std::string_view()));
+  const std::size_t bytes = StateStore::weight(key.size(), value ? value->size() : 0);
+  store_.bytes_ += bytes - (known ? StateStore::weight(key.size(), before.value_bytes) : 0);
+  if (!known || before.log != kChanged) ++changed_;
+  store_.changed_bytes_ += bytes - (known && before.log == kChanged ? StateStore::weight(key.size(), before.value_bytes) : 0);
+  rows_.set(at, kChanged, static_cast<std::uint8_t>((before.flags & (kLogged | kMaybeInFile)) | kUsed | (value ? kValue : 0)));
 }
 
-void StateTable::put(std::string_view key, std::string_view value) {
-  Entry& entry = change(key);
-  const std::size_t before = entry.value ? entry.value->size() : 0;
-  if (entry.value) entry.value->assign(value);
-  else entry.value.emplace(value);
-  store_.bytes_ += value.size() - before;  // unsigned: a smaller value takes away
-  store_.changed_bytes_ += value.size() - before;
-}
-
-void StateTable::erase(std::string_view key) {
-  if (whole_ && entries_.find(key) == entries_.end()) return;
-  Entry& entry = change(key);
-  if (!entry.value) return;
-  store_.bytes_ -= entry.value->size();
-  store_.changed_bytes_ -= entry.value->size();
-  entry.value.reset();
-}
+void StateTable::put(std::string_view key, std::string_view value) { change(key, value); }
+void StateTable::erase(std::string_view key) { change(key, std::nullopt); }
 
 std::optional<std::string_view> StateTable::get(std::string_view key) {
-  if (const auto found = entries_.find(key); found != entries_.end()) {
-    found->second.used = true;
-    return found->second.value ? std::optional<std::string_view>(*found->second.value) : std::nullopt;
+  if (const Position at = rows_.lower_bound(key); rows_.is(at, key)) {
+    const PackedRows::Head head = rows_.head(at);
+    rows_.set(at, head.log, head.flags | kUsed);
+    return (head.flags & kValue) != 0 ? std::optional(rows_.value(at)) : std::nullopt;
   }
   if (whole_ || store_.failure_) return std::nullopt;
   auto read = store_.backend_.get(id_, key);
@@ -59,13 +42,22 @@ std::optional<std::string_view> StateTable::get(std::string_view key) {
     return std::nullopt;
   }
   if (!*read) return std::nullopt;  // not remembered: a stream of new keys would fill the memory with what is not there
-  return *keep(key, std::move(**read)).value;
+  keep(key, **read);
+  return rows_.value(rows_.lower_bound(key));
 }
 
-StateTable::Entry& StateTable::keep(std::string_view key, std::string value) {
-  Entry& entry = entries_.emplace(std::string(key), Entry{std::move(value), kInFile, true, false, true}).first->second;
-  store_.bytes_ += StateStore::weight(key, entry);
-  return entry;
+void StateTable::keep(std::string_view key, std::string_view value) {
+  const Position at = rows_.put(rows_.lower_bound(key), key, value);
+  rows_.set(at, kInFile, kValue | kUsed | kMaybeInFile);
+  store_.bytes_ += StateStore::weight(key.size(), value.size());
+}
+
+void StateTable::read_log(std::uint32_t log, std::string_view key, std::optional<std::string_view> value) {
+  Position at = rows_.lower_bound(key);
+  if (rows_.is(at, key)) store_.bytes_ -= StateStore::weight(key.size(), rows_.head(at).value_bytes);
+  at = rows_.put(at, key, value.value_or(std::string_view()));
+  rows_.set(at, log, static_cast<std::uint8_t>(kLogged | kMaybeInFile | (value ? kValue : 0)));
+  store_.bytes_ += StateStore::weight(key.size(), value ? value->size() : 0);
 }
 
 result<void> StateTable::load(std::size_t up_to_bytes) {
@@ -74,9 +66,9 @@ result<void> StateTable::load(std::size_t up_to_bytes) {
   while (store_.bytes_ < up_to_bytes) {
     auto rows = store_.backend_.rows(id_, next, {}, kRowsAtOnce);
     if (!rows) return rows.error();
-    for (auto& [key, value] : *rows) {
-      if (entries_.find(key) == entries_.end()) keep(key, std::move(value));
-      else both.push_back(key);
+    for (const auto& [key, value] : *rows) {
+      if (rows_.is(rows_.lower_bound(key), key)) both.push_back(key);
+      else keep(key, value);
     }
     if (rows->size() < kRowsAtOnce) {
       whole_ = true;
@@ -85,32 +77,83 @@ result<void> StateTable::load(std::size_t up_to_bytes) {
     next = rows->back().first + '\0';
   }
   if (!whole_) return {};
-  for (auto& [key, entry] : entries_) entry.in_file = entry.log == kInFile || std::binary_search(both.begin(), both.end(), key);
+  for (Position at = rows_.begin(); !rows_.at_end(at); at = rows_.next(at)) {
+    const PackedRows::Head head = rows_.head(at);
+    if (head.log != kInFile && !std::binary_search(both.begin(), both.end(), rows_.key(at))) rows_.set(at, head.log, head.flags & ~kMaybeInFile);
+  }
   return {};
 }
 
-void StateTable::log_changes(std::uint64_t number, std::string& body) {
-  for (const auto changed : changed_) {
-    Entry& entry = changed->second;
-    if (entry.value || entry.logged || entry.in_file) store::append_change(body, id_, changed->first, entry.value);
-    if (entry.value || entry.in_file) {
-      entry.log = number;
-      entry.logged = true;
+StateTable::Position StateTable::drop(Position at) {
+  store_.bytes_ -= StateStore::weight(rows_.key(at).size(), rows_.head(at).value_bytes);
+  return rows_.erase(at);
+}
+
+void StateTable::log_changes(std::uint32_t log, std::string& body) {
+  if (changed_ == 0) return;
+  for (Position at = rows_.begin(); !rows_.at_end(at);) {
+    const PackedRows::Head head = rows_.head(at);
+    if (head.log != kChanged) {
+      at = rows_.next(at);
+      continue;
+    }
+    const bool value = (head.flags & kValue) != 0, in_file = (head.flags & kMaybeInFile) != 0;
+    if (value || in_file || (head.flags & kLogged) != 0) store::append_change(body, id_, rows_.key(at), value ? std::optional(rows_.value(at)) : std::nullopt);
+    if (value || in_file) {
+      rows_.set(at, log, head.flags | kLogged);
+      at = rows_.next(at);
     } else {  // nowhere but in the log, which says now that it is gone
-      store_.bytes_ -= StateStore::weight(changed->first, entry);
-      entries_.erase(changed);
+      at = drop(at);
     }
   }
-  changed_.clear();
-  if (changed_.capacity() > kKeptChanges) changed_.shrink_to_fit();
+  changed_ = 0;
+}
+
+void StateTable::fold(std::uint32_t after, std::uint32_t up_to, std::vector<store::StateChange>& folded) {
+  for (Position at = rows_.begin(); !rows_.at_end(at); at = rows_.next(at)) {
+    const PackedRows::Head head = rows_.head(at);
+    if (head.log <= after || head.log > up_to) continue;
+    folded.push_back({id_, std::string(rows_.key(at)), (head.flags & kValue) != 0 ? std::optional<std::string>(rows_.value(at)) : std::nullopt});
+    rows_.set(at, head.log, head.flags | kMaybeInFile);
+  }
+}
+
+// These rows are as the file has them.
+void StateTable::settle(std::uint32_t up_to) {
+  for (Position at = rows_.begin(); !rows_.at_end(at);) {
+    const PackedRows::Head head = rows_.head(at);
+    if (head.log == kInFile || head.log > up_to) {  // also what changed meanwhile
+      at = rows_.next(at);
+    } else if ((head.flags & kValue) != 0) {
+      rows_.set(at, kInFile, head.flags & ~kLogged);
+      at = rows_.next(at);
+    } else {
+      at = drop(at);
+    }
+  }
+}
+
+void StateTable::evict(bool all) {
+  for (Position at = rows_.begin(); !rows_.at_end(at) && store_.bytes_ > store_.budget_bytes_;) {
+    const PackedRows::Head head = rows_.head(at);
+    if (head.log != kInFile || (!all && (head.flags & kUsed) != 0)) {
+      if (head.log == kInFile) rows_.set(at, head.log, head.flags & ~kUsed);
+      at = rows_.next(at);
+      continue;
+    }
+    whole_ = false;
+    at = drop(at);
+  }
 }
 
 void StateTable::scan(std::string_view from, std::string_view to, const Visit& visit) {
-  auto here = entries_.lower_bound(from);
-  const auto ends = [&](std::string_view key) { return !to.empty() && key >= to; };
+  Position here = rows_.lower_bound(from);
   const auto in_memory = [&](const std::string* below) {  // false: the visitor has seen enough
-    for (; here != entries_.end() && !ends(here->first) && (below == nullptr || here->first < *below); ++here)
-      if (here->second.value && !visit(here->first, *here->second.value)) return false;
+    for (; !rows_.at_end(here); here = rows_.next(here)) {
+      const std::string_view key = rows_.key(here);
+      if ((!to.empty() && key >= to) || (below != nullptr && key >= *below)) break;
+      if ((rows_.head(here).flags & kValue) != 0 && !visit(key, rows_.value(here))) return false;
+    }
     return true;
   };
   std::string next(from);
@@ -122,7 +165,7 @@ void StateTable::scan(std::string_view from, std::string_view to, const Visit& v
     }
     for (const auto& [key, value] : *rows) {
       if (!in_memory(&key)) return;
-      if (here != entries_.end() && here->first == key) continue;  // memory has it newer, and visits it next
+      if (rows_.is(here, key)) continue;  // memory has it newer, and visits it next
       if (!visit(key, value)) return;
     }
     more = rows->size() == kRowsAtOnce;

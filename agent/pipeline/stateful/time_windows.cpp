@@ -103,12 +103,7 @@ class TimeWindows final : public Aggregating {
 
   void close(Timestamp start, Bucket& bucket, Emit& out) {
     decoded_ -= bucket.entries.size();
-    if (bucket.in_table)
-      table().scan_prefix(row(start, {}), [&](std::string_view name, std::string_view bytes) {
-        const std::string_view key = name.substr(sizeof start);
-        if (bucket.entries.find(key) == bucket.entries.end()) bucket.entries.emplace(std::string(key), decode(bytes));
-        return true;
-      });
+    if (bucket.in_table) return close_from_table(start, bucket, out);
     std::vector<ByKey<Entry>::value_type*> ordered;
     ordered.reserve(bucket.entries.size());
     for (auto& entry : bucket.entries) ordered.push_back(&entry);
@@ -117,6 +112,27 @@ class TimeWindows final : public Aggregating {
       table().erase(row(start, entry->first));
       final(entry->first, window(start), entry->second, out);
     }
+  }
+
+  // Not all of it is decoded, and it need not be at once.
+  void close_from_table(Timestamp start, Bucket& bucket, Emit& out) {
+    for (auto& [key, entry] : bucket.entries)
+      if (entry.dirty) table().put(row(start, key), encode(entry));
+    bucket.entries.clear();
+    const std::string prefix = row(start, {}), end = row(start + 1, {});
+    std::vector<std::pair<std::string, std::string>> some;
+    do {
+      some.clear();
+      table().scan(prefix, end, [&](std::string_view name, std::string_view bytes) {
+        some.emplace_back(name, bytes);
+        return some.size() < kClosedAtOnce;
+      });
+      for (const auto& [name, bytes] : some) {
+        Entry entry = decode(bytes);
+        table().erase(name);
+        final(std::string_view(name).substr(sizeof start), window(start), entry, out);
+      }
+    } while (!some.empty());
   }
 
   // Only windows that came due with this move: earlier ones of the key are closed.
@@ -166,6 +182,7 @@ class TimeWindows final : public Aggregating {
     }
   }
 
+  static constexpr std::size_t kClosedAtOnce = 256;
   const Timestamp size_, advance_, grace_;
   Buckets buckets_;
   Bucket* latest_ = nullptr;
