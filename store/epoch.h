@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/base/ids.h"
+#include "agent/base/window.h"
 #include "store/state.h"
 
 namespace rivulet::store {
@@ -43,6 +44,7 @@ struct StreamRecords {
   Sequence first = 0;
   std::uint64_t count = 0;
   Timestamp last_timestamp_ms = 0;
+  bool windows = false;  // some may have one
   std::string bytes;
 };
 
@@ -50,7 +52,7 @@ class Epoch {
  public:
   // Adds one record; `sequence` must be the stream's next (check). Null key and null value differ from empty ones.
   void append(StreamId stream, Sequence sequence, std::optional<std::string_view> key,
-              std::optional<std::string_view> value, Timestamp timestamp_ms);
+              std::optional<std::string_view> value, Timestamp timestamp_ms, const std::optional<Window>& window = std::nullopt);
   void set_position(std::string_view source, std::string_view key, std::string_view value);
   void erase_position(std::string_view source, std::string_view key);
   void quarantine(QuarantineEntry entry);

@@ -53,6 +53,7 @@ struct PackRecord {
   std::optional<std::string> key;
   std::optional<std::string> value;
   Timestamp timestamp_ms = 0;
+  std::optional<Window> window = std::nullopt;
 };
 struct Pack {
   StreamId stream = 0;

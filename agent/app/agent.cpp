@@ -171,7 +171,7 @@ void Agent::look_for_room() {
 void Agent::emit(std::size_t output, const Record& record) {
   OutputStream& stream = streams_[output];
   const auto view = [](const std::optional<std::string>& text) { return text ? std::optional<std::string_view>(*text) : std::nullopt; };
-  cycle_.filling().append(stream.id, ++stream.last, view(record.key), view(record.value), record.timestamp_ms);
+  cycle_.filling().append(stream.id, ++stream.last, view(record.key), view(record.value), record.timestamp_ms, record.window);
 }
 
 void Agent::quarantine(store::QuarantineEntry entry) {

@@ -6,15 +6,9 @@
 #include <string>
 
 #include "agent/base/ids.h"
+#include "agent/base/window.h"
 
 namespace rivulet {
-
-// The window of a windowed result. Ends are exclusive for tumbling and hopping, inclusive for sliding and session windows.
-struct Window {
-  Timestamp start_ms = 0, end_ms = 0;
-  bool session = false;  // Kafka Streams writes a session's key differently
-  bool operator==(const Window&) const = default;
-};
 
 struct Record {
   std::optional<std::string> key;    // absent = null key
