@@ -278,6 +278,18 @@ result<std::uint32_t> Engine::state_step(const std::string& pipeline, const std:
   return id;
 }
 
+result<bool> Engine::forget_state(const std::string& pipeline, const std::string& step, bool whole, const StateTables::Gone& gone) {
+  bool found = false;
+  auto done = transact(true, [&](bool&) -> result<void> {
+    auto forgotten = state_.forget(pipeline, step, whole, gone);
+    if (!forgotten) return forgotten.error();
+    found = *forgotten;
+    return {};
+  });
+  if (!done) return done.error();
+  return found;
+}
+
 result<void> Engine::state_log(const std::function<result<void>(std::uint64_t, std::string_view)>& visit) {
   if (lost_) return *lost_;
   return checked(state_.log(visit));

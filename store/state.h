@@ -37,6 +37,14 @@ result<void> read_changes(std::string_view body, const std::function<void(std::u
 // The refusal, with the way out.
 Error definition_changed(const std::string& pipeline, const std::string& step);
 
+// A stateful step that the store knows. Bytes in the table only: what epochs changed since the last folding is in the log.
+struct StateStep {
+  std::uint32_t id = 0;
+  std::string pipeline, step, definition;
+  std::uint64_t rows = 0, bytes = 0;
+};
+inline constexpr std::uint32_t kStateParts = 16;  // tables of a step: id * kStateParts + part
+
 // Where state comes from: the file (StateFile), or nothing that lasts (StateMemory: replay, tests).
 class StateBackend {
  public:

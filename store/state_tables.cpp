@@ -1,5 +1,7 @@
 #include "store/state_tables.h"
 
+#include <algorithm>
+
 namespace rivulet::store {
 
 result<void> StateTables::prepare() {
@@ -63,6 +65,63 @@ result<void> StateTables::log(const std::function<result<void>(std::uint64_t, st
   }
   read_log_.reset();
   return {};
+}
+
+result<bool> StateTables::forget(const std::string& pipeline, const std::string& step, bool whole, const Gone& gone) {
+  auto steps = list_state(connection_);
+  if (!steps) return steps.error();
+  const auto found = std::find_if(steps->begin(), steps->end(), [&](const StateStep& one) { return one.pipeline == pipeline && one.step == step; });
+  if (found == steps->end()) return false;
+  const std::uint32_t first = found->id * kStateParts;
+  auto rows = connection_.prepare("SELECT part, key FROM state WHERE part BETWEEN ?1 AND ?2");
+  if (!rows) return rows.error();
+  rows->bind(1, std::int64_t{first}).bind(2, std::int64_t{first + kStateParts - 1});
+  std::vector<std::pair<std::uint32_t, std::string>> going;
+  for (;;) {
+    auto row = rows->step();
+    if (!row) return row.error();
+    if (!*row) break;
+    const auto part = static_cast<std::uint32_t>(rows->integer(0)) - first;
+    if (gone(part, rows->bytes(1))) going.emplace_back(first + part, rows->bytes(1));
+  }
+  for (const auto& [table, key] : going)
+    if (auto done = erase_.bind(1, std::int64_t{table}).bind_blob(2, key).run(); !done) return done.error();
+  if (auto done = forget_in_log(found->id, gone); !done) return done.error();
+  if (!whole) return true;
+  auto name = connection_.prepare("DELETE FROM state_steps WHERE id = ?1");
+  if (!name) return name.error();
+  if (auto done = name->bind(1, std::int64_t{found->id}).run(); !done) return done.error();
+  return true;
+}
+
+result<void> StateTables::forget_in_log(std::uint32_t id, const Gone& gone) {
+  auto update = connection_.prepare("UPDATE state_log SET bytes = ?2 WHERE id = ?1");
+  if (!update) return update.error();
+  return log([&](std::uint64_t number, std::string_view body) -> result<void> {
+    std::string kept;
+    auto read = read_changes(body, [&](std::uint32_t table, std::string_view key, std::optional<std::string_view> value) {
+      if (table / kStateParts != id || !gone(table % kStateParts, key)) append_change(kept, table, key, value);
+    });
+    if (!read) return read;
+    if (kept.size() == body.size()) return {};
+    const std::string row = codec_.encode(kept, 0, compression_);
+    return update->bind(1, static_cast<std::int64_t>(number)).bind_blob(2, row).run();
+  });
+}
+
+result<std::vector<StateStep>> list_state(Connection& connection) {
+  auto statement = connection.prepare(
+      "SELECT id, pipeline, step, definition, (SELECT count(*) FROM state WHERE part BETWEEN id * 16 AND id * 16 + 15), "
+      "(SELECT ifnull(sum(length(key) + length(value)), 0) FROM state WHERE part BETWEEN id * 16 AND id * 16 + 15) FROM state_steps ORDER BY pipeline, step");
+  if (!statement) return statement.error();
+  std::vector<StateStep> found;
+  for (;;) {
+    auto row = statement->step();
+    if (!row) return row.error();
+    if (!*row) return found;
+    found.push_back({static_cast<std::uint32_t>(statement->integer(0)), std::string(statement->bytes(1)), std::string(statement->bytes(2)), std::string(statement->bytes(3)),
+                     static_cast<std::uint64_t>(statement->integer(4)), static_cast<std::uint64_t>(statement->integer(5))});
+  }
 }
 
 }  // namespace rivulet::store

@@ -275,6 +275,10 @@ result<std::uint32_t> Store::state_step(const std::string& pipeline, const std::
   return impl_->call<std::uint32_t>([&] { return impl_->engine.state_step(pipeline, step, definition); });
 }
 
+result<bool> Store::forget_state(const std::string& pipeline, const std::string& step, bool whole, const std::function<bool(std::uint32_t, std::string_view)>& gone) {
+  return impl_->call<bool>([&] { return impl_->engine.forget_state(pipeline, step, whole, gone); });
+}
+
 result<void> Store::state_log(const std::function<result<void>(std::uint64_t, std::string_view)>& visit) {
   return impl_->call<void>([&] { return impl_->engine.state_log(visit); });
 }

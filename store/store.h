@@ -143,6 +143,8 @@ class Store {
   // --- commands ---
   struct Quarantined : QuarantineEntry { std::int64_t id = 0; Timestamp at_ms = 0; };
   result<std::vector<Quarantined>> quarantined(std::int64_t after_id, std::size_t limit);
+  // With no agent running. What goes of a step's rows by part and key; `whole`: the step itself too. False: there is no such step.
+  result<bool> forget_state(const std::string& pipeline, const std::string& step, bool whole, const std::function<bool(std::uint32_t part, std::string_view key)>& gone);
   result<std::uint64_t> drop_quarantined(std::int64_t first_id, std::int64_t last_id);
 
  private:

@@ -58,6 +58,13 @@ struct QuarantineOptions {
 };
 int command_quarantine(const QuarantineOptions& options);
 
+struct StateOptions {
+  std::string config = kDefaultConfig;
+  enum class Action { list, drop, reset, reset_time } action = Action::list;
+  std::string pipeline, step;
+};
+int command_state(const StateOptions& options);
+
 struct AdoptOptions {
   std::string config = kDefaultConfig;
   bool yes = false;

@@ -24,7 +24,7 @@ namespace rivulet::pipeline {
 // One stateful step's tables, by a number that the step chooses (0 to 15).
 class StepState {
  public:
-  static constexpr std::uint32_t kTables = 16;
+  static constexpr std::uint32_t kTables = store::kStateParts;
   StateTable& table(std::uint32_t part);
   // How many objects a step keeps decoded from one epoch to the next; the rest are bytes in its tables.
   std::size_t decoded_objects() const;

@@ -54,7 +54,7 @@ class Aggregating : public Operator {
   void final(std::string_view key, const Window& window, Entry& entry, Emit& out);
   void emit(std::string_view key, const Window& window, Entry& entry, Emit& out);
 
-  static constexpr std::uint32_t kTimePart = 0, kMainPart = 1, kOtherPart = 2, kIndexPart = 3;
+  static constexpr std::uint32_t kMainPart = 1, kOtherPart = 2, kIndexPart = 3;
   std::string encode(const Entry& entry) const;
   Entry decode(std::string_view bytes);
   AggState decode_state(std::string_view bytes);

@@ -19,6 +19,10 @@ namespace rivulet::pipeline {
 
 inline constexpr Timestamp kNoTime = -1;  // nothing seen yet
 
+// Steps with a stream time keep it in this part, under these names.
+inline constexpr std::uint32_t kTimePart = 0;
+inline bool is_stream_time(std::uint32_t part, std::string_view name) { return part == kTimePart && (name == "t" || name.substr(0, 1) == "k"); }
+
 class StreamTime {
  public:
   StreamTime(config::Time time, const Clock& clock) : config_(time), clock_(clock) {}

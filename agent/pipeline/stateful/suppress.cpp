@@ -12,7 +12,7 @@
 namespace rivulet::pipeline {
 namespace {
 
-constexpr std::uint32_t kTimePart = 0, kHeldPart = 1, kOrderPart = 2;
+constexpr std::uint32_t kHeldPart = 1, kOrderPart = 2;
 enum Kind : std::uint8_t { kPlain = 0, kWindow = 1, kSession = 2 };
 
 config::Time over_all_keys(config::Time time) {

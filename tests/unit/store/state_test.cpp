@@ -88,3 +88,32 @@ TEST_CASE("a row of the log that is damaged is an error") {
   }
   CHECK(seen > 0);
 }
+
+TEST_CASE("a step's state can be taken away, in the table and in the log, and leaves the others alone") {
+  Folder folder;
+  auto store = open(folder);
+  const auto state = std::move(store->open_state().value());
+  const std::uint32_t mine = state->step("p", "mine", "d").value() * kStateParts, other = state->step("p", "other", "d").value() * kStateParts;
+  StateChanges first;
+  first.number = 1;
+  append_change(first.body, mine, "a", "1");
+  REQUIRE(commit(*store, epoch_of(std::move(first))));
+  StateChanges second;
+  second.number = 2;
+  second.folded = {{mine, "a", "1"}, {mine + 1, "b", "2"}, {other, "c", "3"}};
+  second.folded_up_to = 1;
+  append_change(second.body, mine, "a", "4");
+  append_change(second.body, mine + 1, "b", "5");
+  append_change(second.body, other, "c", "6");
+  REQUIRE(commit(*store, epoch_of(std::move(second))));
+  CHECK_FALSE(store->forget_state("p", "none", true, [](std::uint32_t, std::string_view) { return true; }).value());
+  CHECK(store->forget_state("p", "mine", false, [](std::uint32_t part, std::string_view) { return part == 1; }).value());
+  CHECK(log_of(*state) == "2: " + std::to_string(mine) + "/a=4 " + std::to_string(other) + "/c=6");
+  CHECK(state->get(mine, "a").value() == "1");
+  CHECK_FALSE(state->get(mine + 1, "b").value().has_value());
+  CHECK(store->forget_state("p", "mine", true, [](std::uint32_t, std::string_view) { return true; }).value());
+  CHECK(log_of(*state) == "2: " + std::to_string(other) + "/c=6");
+  CHECK_FALSE(state->get(mine, "a").value().has_value());
+  CHECK(state->get(other, "c").value() == "3");
+  CHECK(state->step("p", "mine", "another definition").has_value());
+}
