@@ -36,6 +36,14 @@ CREATE TABLE quarantine(id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT 
   step TEXT NOT NULL, reason TEXT NOT NULL, key BLOB, value BLOB, timestamp_ms INTEGER NOT NULL, topic TEXT NOT NULL) STRICT;
 )sql";
 
+// Format 2. `state`: id of the step * 16 + part of it; `state_log`: what epochs changed and is not yet in `state` (store/state.h).
+const char* const kStateSchema = R"sql(
+CREATE TABLE IF NOT EXISTS state_steps(id INTEGER PRIMARY KEY, pipeline TEXT NOT NULL, step TEXT NOT NULL, definition TEXT NOT NULL,
+  UNIQUE(pipeline, step)) STRICT;
+CREATE TABLE IF NOT EXISTS state_log(id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS state(part INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY(part, key)) STRICT, WITHOUT ROWID;
+)sql";
+
 result<std::string> meta(Connection& connection, const char* name) {
   auto statement = connection.prepare("SELECT value FROM meta WHERE name = ?1");
   if (!statement) return statement.error();
@@ -78,11 +86,24 @@ result<void> create(Connection& connection, const Options& options, const Uuid& 
   if (!transaction) return transaction.error();
   if (auto made = connection.execute("PRAGMA application_id=" + std::to_string(kApplicationId)); !made) return made;
   if (auto made = connection.execute(kSchema); !made) return made;
+  if (auto made = connection.execute(kStateSchema); !made) return made;
   for (const auto& [name, value] : {std::pair<const char*, std::string>{"format", std::to_string(kFormat)},
                                     {"oldest_writer", std::to_string(kOldestWriter)},
                                     {"agent_id", options.agent_id},
                                     {"incarnation", incarnation.text()}})
     if (auto set = set_meta(connection, name, value); !set) return set;
+  return transaction->commit();
+}
+
+// A file of an older format gets what is new; an older program that opens it later does not look at that.
+result<void> upgrade(Connection& connection) {
+  auto format = meta(connection, "format");
+  if (!format) return format.error();
+  if (std::atoll(format->c_str()) >= kFormat) return {};
+  auto transaction = Transaction::begin(connection);
+  if (!transaction) return transaction.error();
+  if (auto made = connection.execute(kStateSchema); !made) return made;
+  if (auto set = set_meta(connection, "format", std::to_string(kFormat)); !set) return set;
   return transaction->commit();
 }
 
@@ -224,6 +245,7 @@ result<Opened> try_open(const Options& options, IdentityFile& history) {
     auto existing = check_existing(*connection, options);
     if (!existing) return existing.error();
     incarnation = *existing;
+    if (auto upgraded = upgrade(*connection); !upgraded) return upgraded.error();
   }
   // The history first: a crash in between leaves an incarnation that was never used, which does no harm.
   if (auto added = history.add(incarnation); !added) return added.error();

@@ -14,8 +14,8 @@
 
 namespace rivulet::store {
 
-inline constexpr std::int64_t kFormat = 1;            // what this version writes
-inline constexpr std::int64_t kOldestWriter = 1;      // oldest format that may still write a file of ours
+inline constexpr std::int64_t kFormat = 2;            // what this version writes; 2: with state
+inline constexpr std::int64_t kOldestWriter = 1;      // oldest format that may still write a new file of ours; 2 once it holds windows (outbox.cpp)
 
 // The forwarder's fact that a Kafka transaction was prepared and is not resolved.
 inline constexpr const char* kPreparedFact = "prepared";

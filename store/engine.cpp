@@ -39,11 +39,12 @@ std::optional<std::map<StreamId, Sequence>> Protected::get() const {
 Engine::Engine(const Options& options, const Clock& clock, Connection connection)
     : options_(options), clock_(clock), connection_(std::move(connection)),
       room_(connection_, options.directory, Limits::of(options)), outbox_(connection_, options.compression),
-      quarantine_(connection_, options.quarantine_max, Limits::of(options).quarantine) {}
+      quarantine_(connection_, options.quarantine_max, Limits::of(options).quarantine), state_(connection_, options.compression) {}
 
 result<void> Engine::prepare() {
   if (auto done = outbox_.prepare(); !done) return done;
   if (auto done = quarantine_.prepare(); !done) return done;
+  if (auto done = state_.prepare(); !done) return done;
   const std::pair<Statement*, const char*> statements[] = {
       {&put_position_, "INSERT INTO positions VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = excluded.value"},
       {&erase_position_, "DELETE FROM positions WHERE source = ?1 AND key = ?2"},
@@ -145,6 +146,7 @@ result<void> Engine::write(const Epoch& epoch) {
     }
     for (const QuarantineEntry& entry : epoch.quarantined())
       if (auto done = quarantine_.add(entry, now_ms); !done) return done;
+    if (auto done = state_.write(epoch.state()); !done) return done;
     fault_point("store.before_commit");
     return {};
   }, room_.free_bytes() > epoch.size_bytes() + kFitMarginBytes);
@@ -259,6 +261,38 @@ result<std::vector<Pack>> Engine::read(StreamId stream, Sequence after, std::siz
     auto done = transact(true, [&](bool&) { return apply_gap(*damaged, clock_.wall_ms()); });
     if (!done) return done.error();
   }
+}
+
+result<std::uint32_t> Engine::state_step(const std::string& pipeline, const std::string& step, const std::string& definition) {
+  std::uint32_t id = 0;
+  Error refused;
+  auto done = transact(true, [&](bool&) -> result<void> {
+    auto found = state_.step(pipeline, step, definition);
+    if (!found && found.error().code == ErrorCode::conflict) refused = found.error();
+    else if (!found) return found.error();
+    else id = *found;
+    return {};
+  });
+  if (!done) return done.error();
+  if (id == 0) return refused;
+  return id;
+}
+
+result<bool> Engine::forget_state(const std::string& pipeline, const std::string& step, bool whole, const StateTables::Gone& gone) {
+  bool found = false;
+  auto done = transact(true, [&](bool&) -> result<void> {
+    auto forgotten = state_.forget(pipeline, step, whole, gone);
+    if (!forgotten) return forgotten.error();
+    found = *forgotten;
+    return {};
+  });
+  if (!done) return done.error();
+  return found;
+}
+
+result<void> Engine::state_log(const std::function<result<void>(std::uint64_t, std::string_view)>& visit) {
+  if (lost_) return *lost_;
+  return checked(state_.log(visit));
 }
 
 result<std::optional<std::string>> Engine::fact(const std::string& name) {

@@ -19,6 +19,7 @@
 #include "store/outbox.h"
 #include "store/quarantine.h"
 #include "store/room.h"
+#include "store/state_tables.h"
 
 namespace rivulet::store {
 
@@ -51,6 +52,9 @@ class Engine {
   result<std::uint64_t> drop_quarantined(std::int64_t first_id, std::int64_t last_id);
 
   result<void> flush();
+  result<std::uint32_t> state_step(const std::string& pipeline, const std::string& step, const std::string& definition);
+  result<void> state_log(const std::function<result<void>(std::uint64_t, std::string_view)>& visit);
+  result<bool> forget_state(const std::string& pipeline, const std::string& step, bool whole, const StateTables::Gone& gone);
   void drop_to_limit(const Protected& protect);  // when_full: drop-oldest, and above the limit
   // One bounded piece of work for an idle thread. Answers how long the thread may sleep then.
   std::int64_t background();
@@ -77,6 +81,7 @@ class Engine {
   Room room_;
   Outbox outbox_;
   Quarantine quarantine_;
+  StateTables state_;
   Statement put_position_, erase_position_, get_positions_, put_fact_, erase_fact_, get_fact_;
   std::vector<ForwardChange> riding_;
   std::optional<Error> lost_;

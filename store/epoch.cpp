@@ -9,18 +9,19 @@ constexpr std::size_t kEntryOverhead = 64;  // what a row costs in memory beside
 }
 
 void Epoch::append(StreamId stream, Sequence sequence, std::optional<std::string_view> key,
-                   std::optional<std::string_view> value, Timestamp timestamp_ms) {
+                   std::optional<std::string_view> value, Timestamp timestamp_ms, const std::optional<Window>& window) {
   if (open_.size() <= stream) open_.resize(stream + 1, 0);
   std::size_t& open = open_[stream];  // index + 1 into streams_; 0 = none
-  if (open == 0 || streams_[open - 1].bytes.size() >= kPackBytes) {
+  if (open == 0 || streams_[open - 1].bytes.size() >= kPackBytes || (window && !streams_[open - 1].windows)) {
     RV_CHECK(open == 0 || streams_[open - 1].first + streams_[open - 1].count == sequence, "sequence numbers are contiguous");
-    streams_.push_back(StreamRecords{stream, sequence, 0, 0, {}});
+    streams_.push_back(StreamRecords{stream, sequence, 0, 0, window.has_value(), {}});
     open = streams_.size();
   }
   StreamRecords& records = streams_[open - 1];
   RV_CHECK(records.first + records.count == sequence, "sequence numbers are contiguous");
   const std::size_t before = records.bytes.size();
   append_to_body(records.bytes, key, value, timestamp_ms, records.last_timestamp_ms);
+  if (records.windows) append_window_to_body(records.bytes, window);
   records.last_timestamp_ms = timestamp_ms;
   ++records.count;
   ++records_;
@@ -57,6 +58,12 @@ void Epoch::erase_position(std::string_view source, std::string_view key) {
 void Epoch::quarantine(QuarantineEntry entry) {
   size_bytes_ += entry.reason.size() + (entry.value ? entry.value->size() : 0) + (entry.key ? entry.key->size() : 0) + kEntryOverhead;
   quarantine_.push_back(std::move(entry));
+}
+
+void Epoch::set_state(StateChanges changes) {
+  RV_CHECK(state_.empty(), "an epoch's state is set once");
+  size_bytes_ += changes.size_bytes();
+  state_ = std::move(changes);
 }
 
 }  // namespace rivulet::store

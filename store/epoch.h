@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "agent/base/ids.h"
+#include "agent/base/window.h"
+#include "store/state.h"
 
 namespace rivulet::store {
 
@@ -42,6 +44,7 @@ struct StreamRecords {
   Sequence first = 0;
   std::uint64_t count = 0;
   Timestamp last_timestamp_ms = 0;
+  bool windows = false;  // some may have one
   std::string bytes;
 };
 
@@ -49,18 +52,20 @@ class Epoch {
  public:
   // Adds one record; `sequence` must be the stream's next (check). Null key and null value differ from empty ones.
   void append(StreamId stream, Sequence sequence, std::optional<std::string_view> key,
-              std::optional<std::string_view> value, Timestamp timestamp_ms);
+              std::optional<std::string_view> value, Timestamp timestamp_ms, const std::optional<Window>& window = std::nullopt);
   void set_position(std::string_view source, std::string_view key, std::string_view value);
   void erase_position(std::string_view source, std::string_view key);
   void quarantine(QuarantineEntry entry);
+  void set_state(StateChanges changes);  // once, at the epoch's end
 
-  bool empty() const { return streams_.empty() && positions_.empty() && quarantine_.empty(); }
+  bool empty() const { return streams_.empty() && positions_.empty() && quarantine_.empty() && state_.empty(); }
   std::uint64_t records() const { return records_; }
   std::size_t size_bytes() const { return size_bytes_; }
 
   const std::vector<StreamRecords>& streams() const { return streams_; }
   const std::vector<PositionChange>& positions() const { return positions_; }
   const std::vector<QuarantineEntry>& quarantined() const { return quarantine_; }
+  const StateChanges& state() const { return state_; }
 
  private:
   PositionChange& position(std::string_view source, std::string_view key);
@@ -70,6 +75,7 @@ class Epoch {
   std::vector<PositionChange> positions_;
   std::unordered_map<std::string, std::size_t> position_index_;  // source, NUL, key -> index into positions_
   std::vector<QuarantineEntry> quarantine_;
+  StateChanges state_;
   std::uint64_t records_ = 0;
   std::size_t size_bytes_ = 0;
 };

@@ -10,6 +10,7 @@
 #include "store/database.h"
 #include "store/limits.h"
 #include "store/quarantine.h"
+#include "store/state_tables.h"
 
 namespace rivulet::store {
 namespace {
@@ -126,6 +127,12 @@ result<std::uint64_t> Inspect::outbox_bytes() {
 }
 
 result<std::optional<std::string>> Inspect::fact(const std::string& name) { return one("SELECT value FROM facts WHERE name = ?1", name); }
+
+result<std::vector<StateStep>> Inspect::state() {
+  auto tables = connection_.integer("SELECT count(*) FROM sqlite_schema WHERE name = 'state_steps'");  // absent until this version has opened the file once
+  if (!tables) return tables.error();
+  return *tables == 0 ? std::vector<StateStep>() : list_state(connection_);
+}
 
 result<std::vector<Store::Quarantined>> Inspect::quarantined(std::int64_t after_id, std::size_t limit) {
   return list_quarantine(connection_, after_id, limit);

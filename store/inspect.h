@@ -25,6 +25,7 @@ class Inspect {
   result<StoreStats> stats();
   result<std::uint64_t> outbox_bytes();
   result<std::optional<std::string>> fact(const std::string& name);
+  result<std::vector<StateStep>> state();
   result<std::vector<Store::Quarantined>> quarantined(std::int64_t after_id, std::size_t limit);
 
  private:

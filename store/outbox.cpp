@@ -22,6 +22,7 @@ result<void> Outbox::prepare() {
       {&trimmable_, "SELECT count(*), max(id), sum(size) FROM (SELECT id, length(bytes) AS size FROM packs "
                     "WHERE id BETWEEN ?1 AND ?2 AND last <= ?3 ORDER BY id LIMIT ?4)"},
       {&trim_, "DELETE FROM packs WHERE id BETWEEN ?1 AND ?2"},
+      {&raise_writer_, "UPDATE meta SET value = CAST('2' AS BLOB) WHERE name = 'oldest_writer' AND CAST(CAST(value AS TEXT) AS INTEGER) < 2"},
       {&oldest_, "SELECT last FROM packs WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1"},
       {&head_, "SELECT id, at_ms FROM packs WHERE id BETWEEN ?1 AND ?2 AND gap = 0 ORDER BY id LIMIT 1"}};
   for (const auto& [statement, sql] : statements) {
@@ -123,13 +124,15 @@ result<void> Outbox::put_part(StreamInfo& info, const Row& whole, const std::vec
     return put(info, part);
   }
   std::string body;
+  const bool windows = std::any_of(records.begin(), records.end(), [](const PackRecord& record) { return record.window.has_value(); });
   Timestamp previous_ms = 0;
   for (Sequence at = first; at <= last; ++at) {
     const PackRecord& record = records[at - whole.first];
     append_to_body(body, record.key, record.value, record.timestamp_ms, previous_ms);
+    if (windows) append_window_to_body(body, record.window);
     previous_ms = record.timestamp_ms;
   }
-  part.bytes = codec_.encode(body, last - first + 1, compression_);
+  part.bytes = codec_.encode(body, last - first + 1, compression_, windows);
   return put(info, part);
 }
 
@@ -141,7 +144,9 @@ result<void> Outbox::append(const StreamRecords& records, Timestamp now_ms) {
   const Sequence last = records.first + records.count - 1;
   RV_CHECK(last <= kMaxSequence, "sequence numbers fit into a row id");
   info.last = last;
-  if (auto done = put(info, {records.first, last, false, now_ms, codec_.encode(records.bytes, records.count, compression_)}); !done) return done;
+  if (auto done = put(info, {records.first, last, false, now_ms, codec_.encode(records.bytes, records.count, compression_, records.windows)}); !done) return done;
+  if (records.windows)  // a program that cannot read them would take them for damage
+    if (auto done = raise_writer_.run(); !done) return done;
   return update(info);
 }
 

@@ -77,7 +77,7 @@ class Outbox {
   std::map<StreamId, StreamInfo> streams_;
   std::set<StreamId> trim_due_;
   std::optional<ForwardChange::Gap> damaged_;
-  Statement insert_, remove_, read_, update_, trimmable_, trim_, oldest_, head_;
+  Statement insert_, remove_, read_, update_, trimmable_, trim_, oldest_, raise_writer_, head_;
 };
 
 }  // namespace rivulet::store

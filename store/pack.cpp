@@ -12,7 +12,7 @@
 namespace rivulet::store {
 namespace {
 
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kVersion = 1, kVersionWithWindows = 2;
 constexpr int kZstdLevel = 1;  // sensor JSON shrinks to 0.10 at level 1; higher levels cost more than they save
 constexpr std::size_t kChecksumAt = 2, kSummedFrom = 6;
 constexpr std::uint64_t kLeastRecordBytes = 3;
@@ -26,6 +26,16 @@ std::optional<std::string> nullable(Reader& reader) {
   const std::uint64_t size = reader.varint();
   if (size == 0) return std::nullopt;
   return std::string(reader.bytes(size - 1));
+}
+
+std::optional<Window> read_window(Reader& reader) {
+  const std::uint8_t kind = reader.u8();
+  if (kind == 0) return std::nullopt;
+  Window window;
+  window.session = kind == 2;
+  window.start_ms = reader.zigzag();
+  window.end_ms = reader.zigzag();
+  return window;
 }
 
 }  // namespace
@@ -46,6 +56,13 @@ void append_to_body(std::string& body, std::optional<std::string_view> key, std:
   if (value) body.append(*value);
 }
 
+void append_window_to_body(std::string& body, const std::optional<Window>& window) {
+  put_u8(body, !window ? 0 : window->session ? 2 : 1);
+  if (!window) return;
+  put_zigzag(body, window->start_ms);
+  put_zigzag(body, window->end_ms);
+}
+
 struct PackCodec::Contexts {
   ZSTD_CCtx* compress = nullptr;
   ZSTD_DCtx* decompress = nullptr;
@@ -58,10 +75,10 @@ struct PackCodec::Contexts {
 PackCodec::PackCodec() : contexts_(std::make_unique<Contexts>()) {}
 PackCodec::~PackCodec() = default;
 
-std::string PackCodec::encode(std::string_view body, std::uint64_t count, Compression compression) {
+std::string PackCodec::encode(std::string_view body, std::uint64_t count, Compression compression, bool windows) {
   RV_CHECK(body.size() <= kMaxBodyBytes, "a pack is bounded");
   std::string row;
-  put_u8(row, kVersion);
+  put_u8(row, windows ? kVersionWithWindows : kVersion);
   put_u8(row, kNone);
   put_u32_be(row, 0);
   put_varint(row, count);
@@ -88,15 +105,50 @@ std::string PackCodec::encode(std::string_view body, std::uint64_t count, Compre
 }
 
 result<std::vector<PackRecord>> PackCodec::decode(std::string_view row, std::uint64_t skip) {
+  std::uint64_t count = 0;
+  bool windows = false;
+  auto body = open(row, count, windows);
+  if (!body) return body.error();
+  std::vector<PackRecord> records;
+  records.reserve(count > skip ? count - skip : 0);
+  Reader reader(*body);
+  std::uint64_t timestamp = 0;
+  for (std::uint64_t i = 0; i < count && reader.ok(); ++i) {
+    timestamp += static_cast<std::uint64_t>(reader.zigzag());
+    if (i < skip) {
+      for (int part = 0; part < 2; ++part)
+        if (const std::uint64_t size = reader.varint(); size > 0) reader.bytes(size - 1);
+      if (windows) read_window(reader);
+      continue;
+    }
+    PackRecord record;
+    record.timestamp_ms = static_cast<Timestamp>(timestamp);
+    record.key = nullable(reader);
+    record.value = nullable(reader);
+    if (windows) record.window = read_window(reader);
+    records.push_back(std::move(record));
+  }
+  if (!reader.ok() || !reader.at_end()) return damaged("its records do not add up");
+  return records;
+}
+
+result<std::string> PackCodec::body(std::string_view row) {
+  std::uint64_t count = 0;
+  bool windows = false;
+  return open(row, count, windows);
+}
+
+result<std::string> PackCodec::open(std::string_view row, std::uint64_t& count, bool& windows) {
   Reader header(row);
   const std::uint8_t version = header.u8();
   const std::uint8_t codec = header.u8();
   const std::string_view sum = header.bytes(kSummedFrom - kChecksumAt);
-  if (header.ok() && version == kVersion && pack_checksum(header.rest()) != sum) return damaged("its checksum does not match");
-  const std::uint64_t count = header.varint();
+  if (header.ok() && (version == kVersion || version == kVersionWithWindows) && pack_checksum(header.rest()) != sum) return damaged("its checksum does not match");
+  count = header.varint();
   const std::uint64_t raw_size = header.varint();
   if (!header.ok()) return damaged("its header is cut");
-  if (version != kVersion) return damaged("its version is unknown");
+  windows = version == kVersionWithWindows;
+  if (version != kVersion && !windows) return damaged("its version is unknown");
   if (raw_size > kMaxBodyBytes || count > raw_size / kLeastRecordBytes) return damaged("its sizes are impossible");
 
   std::string raw;
@@ -117,30 +169,10 @@ result<std::vector<PackRecord>> PackCodec::decode(std::string_view row, std::uin
       return damaged("its codec is unknown");
     }
     if (got != raw_size) return damaged("its size is wrong");
-    body = raw;
-  } else if (body.size() != raw_size) {
-    return damaged("its size is wrong");
+    return raw;
   }
-
-  std::vector<PackRecord> records;
-  records.reserve(count > skip ? count - skip : 0);
-  Reader reader(body);
-  std::uint64_t timestamp = 0;
-  for (std::uint64_t i = 0; i < count && reader.ok(); ++i) {
-    timestamp += static_cast<std::uint64_t>(reader.zigzag());
-    if (i < skip) {
-      for (int part = 0; part < 2; ++part)
-        if (const std::uint64_t size = reader.varint(); size > 0) reader.bytes(size - 1);
-      continue;
-    }
-    PackRecord record;
-    record.timestamp_ms = static_cast<Timestamp>(timestamp);
-    record.key = nullable(reader);
-    record.value = nullable(reader);
-    records.push_back(std::move(record));
-  }
-  if (!reader.ok() || !reader.at_end()) return damaged("its records do not add up");
-  return records;
+  if (body.size() != raw_size) return damaged("its size is wrong");
+  return std::string(body);
 }
 
 }  // namespace rivulet::store

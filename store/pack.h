@@ -5,6 +5,7 @@
 // Format: version u8 (1), codec u8, u32 checksum of all that follows (XXH3-64, low half), varint record count, varint raw
 // size, then the body, compressed. Body, raw: for each record zigzag(timestamp - previous timestamp; the first against 0),
 // varint key size + 1 (0 = null), key, varint value size + 1 (0 = null), value.
+// Version 2, of records with windows: after each value a byte (0: no window, 1: window, 2: session), then zigzag(start), zigzag(end).
 // Thread: any (no state but the caller's PackCodec).
 #pragma once
 #include <cstdint>
@@ -24,6 +25,9 @@ namespace rivulet::store {
 void append_to_body(std::string& body, std::optional<std::string_view> key, std::optional<std::string_view> value,
                     Timestamp timestamp_ms, Timestamp previous_ms);
 
+// In a body of version 2, after each record.
+void append_window_to_body(std::string& body, const std::optional<Window>& window);
+
 // Size bound of one pack's raw body when it is decoded; larger is taken for damage. Above the largest record plus a pack.
 inline constexpr std::uint64_t kMaxBodyBytes = 256ULL << 20;
 
@@ -39,13 +43,16 @@ class PackCodec {
   PackCodec& operator=(const PackCodec&) = delete;
 
   // The row's bytes. What does not shrink is stored as it is.
-  std::string encode(std::string_view body, std::uint64_t count, Compression compression);
+  std::string encode(std::string_view body, std::uint64_t count, Compression compression, bool windows = false);
 
   // Records `skip`.. of the row; Error corrupt when the bytes are not a whole pack of ours.
   result<std::vector<PackRecord>> decode(std::string_view row, std::uint64_t skip = 0);
+  // The body alone, raw.
+  result<std::string> body(std::string_view row);
 
  private:
   struct Contexts;
+  result<std::string> open(std::string_view row, std::uint64_t& count, bool& windows);
   std::unique_ptr<Contexts> contexts_;
 };
 

@@ -11,6 +11,7 @@
 
 #include "agent/base/check.h"
 #include "store/engine.h"
+#include "store/state_file.h"
 
 namespace rivulet::store {
 namespace {
@@ -21,6 +22,24 @@ constexpr int kTriesAtTheEnd = 3;  // of an epoch whose commit failed, when the 
 std::int64_t now_us() {
   return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
+
+// Steps and the log through the store thread, rows by a connection of the io thread's.
+class StoreState final : public StateBackend {
+ public:
+  StoreState(Store& store, StateFile file) : store_(store), file_(std::move(file)) {}
+  result<std::uint32_t> step(const std::string& pipeline, const std::string& step, const std::string& definition) override {
+    return store_.state_step(pipeline, step, definition);
+  }
+  result<void> log(const std::function<result<void>(std::uint64_t, std::string_view)>& visit) override { return store_.state_log(visit); }
+  result<std::optional<std::string>> get(std::uint32_t table, std::string_view key) override { return file_.get(table, key); }
+  result<std::vector<std::pair<std::string, std::string>>> rows(std::uint32_t table, std::string_view from, std::string_view to, std::size_t limit) override {
+    return file_.rows(table, from, to, limit);
+  }
+
+ private:
+  Store& store_;
+  StateFile file_;
+};
 
 }  // namespace
 
@@ -244,6 +263,24 @@ result<std::map<std::string, std::string>> Store::positions(const std::string& s
     if (found) impl_->overlay(source, *found);
     return found;
   });
+}
+
+result<std::unique_ptr<StateBackend>> Store::open_state() {
+  auto file = StateFile::open(database_path(impl_->options.directory), impl_->options.vfs);
+  if (!file) return file.error();
+  return std::unique_ptr<StateBackend>(std::make_unique<StoreState>(*this, std::move(*file)));
+}
+
+result<std::uint32_t> Store::state_step(const std::string& pipeline, const std::string& step, const std::string& definition) {
+  return impl_->call<std::uint32_t>([&] { return impl_->engine.state_step(pipeline, step, definition); });
+}
+
+result<bool> Store::forget_state(const std::string& pipeline, const std::string& step, bool whole, const std::function<bool(std::uint32_t, std::string_view)>& gone) {
+  return impl_->call<bool>([&] { return impl_->engine.forget_state(pipeline, step, whole, gone); });
+}
+
+result<void> Store::state_log(const std::function<result<void>(std::uint64_t, std::string_view)>& visit) {
+  return impl_->call<void>([&] { return impl_->engine.state_log(visit); });
 }
 
 result<std::vector<StreamInfo>> Store::streams() {

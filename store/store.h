@@ -53,6 +53,7 @@ struct PackRecord {
   std::optional<std::string> key;
   std::optional<std::string> value;
   Timestamp timestamp_ms = 0;
+  std::optional<Window> window = std::nullopt;
 };
 struct Pack {
   StreamId stream = 0;
@@ -114,6 +115,10 @@ class Store {
   // --- io thread (blocking; start-up and reload only) ---
   result<StreamInfo> stream(const std::string& name, const std::string& topic);  // found, or made durable
   result<std::map<std::string, std::string>> positions(const std::string& source);
+  // The state of stateful steps: reads on a connection of its own, on the io thread; it must go before the Store does.
+  result<std::unique_ptr<StateBackend>> open_state();
+  result<std::uint32_t> state_step(const std::string& pipeline, const std::string& step, const std::string& definition);
+  result<void> state_log(const std::function<result<void>(std::uint64_t number, std::string_view body)>& visit);  // `visit` runs on the store thread
 
   // --- io thread ---
   // Hands the epoch over. Its streams must go on where they ended (check). `done` runs on the store thread when it is durable, or with unknown_fate. A commit that failed
@@ -138,6 +143,8 @@ class Store {
   // --- commands ---
   struct Quarantined : QuarantineEntry { std::int64_t id = 0; Timestamp at_ms = 0; };
   result<std::vector<Quarantined>> quarantined(std::int64_t after_id, std::size_t limit);
+  // With no agent running. What goes of a step's rows by part and key; `whole`: the step itself too. False: there is no such step.
+  result<bool> forget_state(const std::string& pipeline, const std::string& step, bool whole, const std::function<bool(std::uint32_t part, std::string_view key)>& gone);
   result<std::uint64_t> drop_quarantined(std::int64_t first_id, std::int64_t last_id);
 
  private:

@@ -10,6 +10,7 @@ namespace {
 
 // The outbox gets room when Kafka acknowledges, which nobody tells io: while a source waits, it is looked for.
 constexpr std::chrono::milliseconds kLookForRoom{20};
+constexpr std::int64_t kLongestWaitMs = 60'000;  // the wall clock may be set meanwhile
 
 }  // namespace
 
@@ -24,17 +25,22 @@ std::size_t epoch_bytes_for(const config::Agent& agent) {
   return static_cast<std::size_t>(std::clamp<std::uint64_t>(wanted, 256 << 10, 8 << 20));
 }
 
+std::size_t state_bytes_for(const config::Agent& agent) { return static_cast<std::size_t>(std::max<std::uint64_t>(agent.memory_bytes / 2, 1 << 20)); }
+
 result<std::unique_ptr<Agent>> Agent::create(Parts parts) {
   std::unique_ptr<Agent> agent(new Agent(std::move(parts)));
   if (auto opened = agent->open_streams(); !opened) return opened.error();
+  if (auto opened = agent->open_state(); !opened) return opened.error();
   if (auto attached = agent->attach_sources(); !attached) return attached.error();
   return agent;
 }
 
 Agent::Agent(Parts parts)
     : parts_(std::move(parts)),
+      clock_trust_(parts_.config.agent.state, parts_.clock),
       cycle_(parts_.io, parts_.store, {parts_.config.agent.commit_interval_ms, epoch_bytes_for(parts_.config.agent)}, *this),
-      shared_{cycle_, *parts_.topology, *this, parts_.clock, [this] { look_for_room(); }}, room_timer_(parts_.io) {}
+      shared_{cycle_, *parts_.topology, *this, parts_.clock, [this] { look_for_room(); }, [this] { after_record(); }},
+      room_timer_(parts_.io), wall_timer_(parts_.io) {}
 
 Agent::~Agent() = default;
 
@@ -45,6 +51,62 @@ result<void> Agent::open_streams() {
     streams_.push_back({stream->id, stream->last});
   }
   return {};
+}
+
+// Before the first record: the tables are what the last durable epoch left.
+result<void> Agent::open_state() {
+  if (!parts_.topology->stateful()) return {};
+  auto file = parts_.store.open_state();
+  if (!file) return file.error();
+  state_file_ = std::move(*file);
+  state_ = std::make_unique<pipeline::StateStore>(*state_file_, state_bytes_for(parts_.config.agent));
+  return parts_.topology->attach(*state_);
+}
+
+result<void> Agent::on_end(EpochNumber number) {
+  if (state_ == nullptr) return {};
+  parts_.topology->trust_clock(clock_trust_.plausible());
+  parts_.topology->end_epoch(*this);
+  store::StateChanges changes = state_->take_changes();
+  if (state_->failure()) return *state_->failure();
+  if (!changes.empty()) {
+    states_under_way_.emplace_back(number, changes.number);
+    cycle_.filling().set_state(std::move(changes));
+  }
+  keep_time();
+  return {};
+}
+
+// State that was changed counts like an epoch's bytes: it cannot leave the memory before it is durable.
+void Agent::after_record() {
+  if (state_ == nullptr) return;
+  if (state_->wants_end() || parts_.topology->held_bytes() > state_bytes_for(parts_.config.agent) / 2) cycle_.commit_soon();
+}
+
+// The next moment at which silence or a timer means something; looked at again at the end of each epoch.
+void Agent::keep_time() {
+  const auto next_ms = parts_.topology->next_wall_ms();
+  if (!next_ms || stopping_) {
+    wall_timer_.cancel();
+    return;
+  }
+  wall_timer_.expires_after(std::chrono::milliseconds(std::clamp<std::int64_t>(*next_ms - parts_.clock.wall_ms(), 0, kLongestWaitMs)));
+  wall_timer_.async_wait([this, alive = std::weak_ptr(alive_)](boost::system::error_code error) {
+    if (error || alive.expired() || stopping_) return;
+    if (cycle_.can_accept()) {
+      parts_.topology->advance_wall(*this);
+      cycle_.grown();  // the epoch's end comes here again
+    } else {
+      keep_time_later();
+    }
+  });
+}
+
+void Agent::keep_time_later() {
+  wall_timer_.expires_after(kLookForRoom);
+  wall_timer_.async_wait([this, alive = std::weak_ptr(alive_)](boost::system::error_code error) {
+    if (!error && !alive.expired()) keep_time();
+  });
 }
 
 result<void> Agent::attach_sources() {
@@ -63,11 +125,13 @@ result<void> Agent::attach_sources() {
 
 void Agent::start() {
   for (Attached& each : sources_) each.source->start();
+  if (state_ != nullptr) keep_time();
 }
 
 void Agent::stop(std::function<void()> stopped) {
   stopping_ = true;
   room_timer_.cancel();
+  wall_timer_.cancel();
   for (Attached& each : sources_) each.source->stop();
   cycle_.drain(std::move(stopped));
 }
@@ -77,6 +141,7 @@ bool Agent::finished() const {
 }
 
 void Agent::on_durable(EpochNumber up_to) {
+  for (; !states_under_way_.empty() && states_under_way_.front().first <= up_to; states_under_way_.pop_front()) state_->durable(states_under_way_.front().second);
   for (Attached& each : sources_) each.source->on_durable(up_to);
 }
 
@@ -106,7 +171,7 @@ void Agent::look_for_room() {
 void Agent::emit(std::size_t output, const Record& record) {
   OutputStream& stream = streams_[output];
   const auto view = [](const std::optional<std::string>& text) { return text ? std::optional<std::string_view>(*text) : std::nullopt; };
-  cycle_.filling().append(stream.id, ++stream.last, view(record.key), view(record.value), record.timestamp_ms);
+  cycle_.filling().append(stream.id, ++stream.last, view(record.key), view(record.value), record.timestamp_ms, record.window);
 }
 
 void Agent::quarantine(store::QuarantineEntry entry) {

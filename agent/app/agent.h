@@ -9,15 +9,18 @@
 #pragma once
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "agent/app/clock_trust.h"
 #include "agent/app/epoch_cycle.h"
 #include "agent/app/intake.h"
 #include "agent/app/snapshot.h"
 #include "agent/config/config.h"
+#include "agent/pipeline/state/state.h"
 #include "agent/pipeline/topology.h"
 #include "agent/source/source.h"
 #include "store/store.h"
@@ -30,6 +33,9 @@ using SourceMaker = std::function<std::unique_ptr<source::Source>(boost::asio::i
 
 // How large an epoch may grow: an eighth of agent.memory, between 256 KiB and 8 MiB, and little beside the storage limit.
 std::size_t epoch_bytes_for(const config::Agent& agent);
+
+// What of agent.memory the state of stateful steps may take; more of it stays on disk.
+std::size_t state_bytes_for(const config::Agent& agent);
 
 const char* type_name(const config::Source& source);  // "mqtt", "tcp", ...
 
@@ -66,19 +72,28 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   explicit Agent(Parts parts);
   result<void> open_streams();
   result<void> attach_sources();
+  result<void> open_state();
+  result<void> on_end(EpochNumber number) override;
   void on_durable(EpochNumber up_to) override;
   void on_room() override;
   void on_lost(Error error) override;
   void emit(std::size_t output, const Record& record) override;
   void quarantine(store::QuarantineEntry entry) override;
   void look_for_room();
+  void keep_time();
+  void keep_time_later();
+  void after_record();
 
   Parts parts_;
+  std::unique_ptr<store::StateBackend> state_file_;  // these two: only with stateful steps
+  std::unique_ptr<pipeline::StateStore> state_;
+  ClockTrust clock_trust_;
   EpochCycle cycle_;
   AgentIntake::Shared shared_;
   std::vector<OutputStream> streams_;
   std::vector<Attached> sources_;
-  boost::asio::steady_timer room_timer_;
+  boost::asio::steady_timer room_timer_, wall_timer_;
+  std::deque<std::pair<EpochNumber, std::uint64_t>> states_under_way_;  // epochs with state, and the number of its changes
   bool looking_ = false, stopping_ = false;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
   std::size_t first_served_ = 0;  // who is asked first to go on; turns, so that nobody starves

@@ -23,7 +23,9 @@ int command_explain(const std::string& config);
 
 struct ReplayOptions {
   std::string config;
-  std::uint64_t epoch_lines = 1;  // of the input; at least 1
+  std::uint64_t epoch_lines = 1;    // of the input; at least 1
+  bool drops = false;               // also says after which line records were late or dropped
+  std::uint64_t restart_every = 0;  // lines; 0: never
 };
 int command_replay(const ReplayOptions& options);
 
@@ -55,6 +57,13 @@ struct QuarantineOptions {
   std::uint64_t limit = 50;          // list
 };
 int command_quarantine(const QuarantineOptions& options);
+
+struct StateOptions {
+  std::string config = kDefaultConfig;
+  enum class Action { list, drop, reset, reset_time } action = Action::list;
+  std::string pipeline, step;
+};
+int command_state(const StateOptions& options);
 
 struct AdoptOptions {
   std::string config = kDefaultConfig;

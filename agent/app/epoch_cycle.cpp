@@ -65,6 +65,10 @@ void EpochCycle::end() {
   }
   due_ = owed_ = false;
   timer_.cancel();
+  if (auto ended = listener_.on_end(number_); !ended) {
+    lost_ = true;
+    return listener_.on_lost(ended.error());
+  }
   const EpochNumber number = number_++;
   if (filling_.empty()) {
     durable(number);

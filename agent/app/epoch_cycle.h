@@ -26,6 +26,8 @@ class EpochCycle {
   class Listener {
    public:
     virtual ~Listener() = default;
+    // The filling epoch ends: what belongs into it and was held back goes in now. Error: it must not be committed, on_lost() follows.
+    virtual result<void> on_end(EpochNumber number) = 0;
     virtual void on_durable(EpochNumber up_to) = 0;
     virtual void on_room() = 0;             // can_accept() may be true again
     virtual void on_lost(Error error) = 0;  // a commit's fate is unknown: nothing more is committed

@@ -13,6 +13,7 @@ void AgentIntake::accept(const source::Frame& frame) {
   bytes_ += frame.payload.size();
   shared_.topology.arrive(index_, frame.payload, frame.topic, shared_.clock.wall_ms(), shared_.outputs);
   shared_.cycle.grown();
+  shared_.accepted();
 }
 
 // Who asks for the epoch's number waits for it, also when nothing has to be stored.

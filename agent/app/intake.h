@@ -21,6 +21,7 @@ class AgentIntake final : public source::Intake {
     pipeline::Outputs& outputs;
     const Clock& clock;
     std::function<void()> refused;  // a source was told to wait
+    std::function<void()> accepted;  // a record went through
   };
   using Events = std::map<std::string, std::uint64_t, std::less<>>;
   static constexpr std::size_t kMaxEvents = 64;  // different names; more of them are counted as "other"

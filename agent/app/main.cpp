@@ -37,6 +37,28 @@ void add_quarantine(CLI::App& app, QuarantineOptions& options, int& code) {
   }
 }
 
+void add_state(CLI::App& app, StateOptions& options, int& code) {
+  using Action = StateOptions::Action;
+  CLI::App* state = app.add_subcommand("state", "what stateful steps keep: look at it, drop it, let a step begin anew");
+  state->require_subcommand(1);
+  const auto add = [&](const char* name, const char* help, Action action) {
+    CLI::App* command = state->add_subcommand(name, help);
+    add_config(*command, options.config);
+    command->callback([&options, &code, action] {
+      options.action = action;
+      code = command_state(options);
+    });
+    return command;
+  };
+  add("list", "the steps that keep state, and how much", Action::list);
+  for (CLI::App* command : {add("drop", "removes the state of a step that the configuration no longer has (the agent must be stopped)", Action::drop),
+                            add("reset", "removes the state of a step, which begins anew (the agent must be stopped)", Action::reset),
+                            add("reset-time", "takes back a stream time that a wrong clock has set (the agent must be stopped)", Action::reset_time)}) {
+    command->add_option("PIPELINE", options.pipeline, "its pipeline")->required();
+    command->add_option("STEP", options.step, "its name; by default its kind")->required();
+  }
+}
+
 int run(int argc, char** argv) {
   CLI::App app("rivulet: records from local sources through SQLite to Kafka, exactly once", "rivulet");
   app.set_version_flag("--version", "rivulet " RIVULET_VERSION);
@@ -66,6 +88,8 @@ int run(int argc, char** argv) {
   CLI::App* replay = app.add_subcommand("replay", "records from standard input through the pipelines to standard output");
   replay->add_option("CONFIG", replay_options.config, "the configuration file")->required();
   replay->add_option("--epoch", replay_options.epoch_lines, "input lines of an epoch; its results are written when it ends")->capture_default_str()->check(CLI::PositiveNumber);
+  replay->add_flag("--drops", replay_options.drops, "also say after which line records were late or dropped");
+  replay->add_option("--restart-every", replay_options.restart_every, "write the state out and read it back after so many lines, as a restart does")->check(CLI::PositiveNumber);
   replay->callback([&] { code = command_replay(replay_options); });
 
   TopicsOptions topics_options;
@@ -91,6 +115,9 @@ int run(int argc, char** argv) {
 
   QuarantineOptions quarantine_options;
   add_quarantine(app, quarantine_options, code);
+
+  StateOptions state_options;
+  add_state(app, state_options, code);
 
   AdoptOptions adopt_options;
   CLI::App* adopt = app.add_subcommand("adopt", "lets forwarding go on after an alarm about the progress topic (the agent must be stopped)");

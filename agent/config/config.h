@@ -119,6 +119,14 @@ struct SimulateSource {
   std::optional<std::uint64_t> count;  // ends after so many records
 };
 
+// Time of stateful steps. Stream time is the highest timestamp seen, over all keys or for each key.
+struct Time {
+  enum class Scope { stream, key } scope = Scope::stream;
+  std::int64_t idle_ms = 0;    // without input for so long, stream time moves on with the wall clock; 0: never
+  std::int64_t future_ms = 24LL * 3600 * 1000;  // timestamps further ahead of the clock are set aside; 0: never
+  bool operator==(const Time&) const = default;
+};
+
 struct Decode {
   enum class Kind { json, raw } kind = Kind::json;
 };
@@ -135,6 +143,7 @@ struct Source {
   Location key_at;
   std::optional<TimestampFrom> timestamp;  // absent: arrival time
   std::optional<std::string> undecodable;  // a topic; absent: the quarantine table
+  std::optional<Time> time;
   std::string topic_field;                 // the frame's topic becomes this field ("" = off)
 };
 
@@ -155,19 +164,47 @@ struct Rename { std::vector<std::pair<std::string, std::string>> fields; };  // 
 struct Key { Expression expression; };
 struct SetTimestamp { Expression expression; };  // its result is ms since 1970
 struct LogStep { std::string message; std::string level = "info"; };  // message: text, ${field} not substituted
+
+struct WindowSpec {
+  enum class Kind { none, tumbling, hopping, sliding, session } kind = Kind::none;
+  std::int64_t size_ms = 0;     // of a sliding window: the difference; of a session: the gap
+  std::int64_t advance_ms = 0;  // hopping; tumbling: the size
+  std::int64_t grace_ms = 0;
+  Location at;
+};
+enum class EmitWhen { updates, every_change, closed };
+struct Aggregate {
+  WindowSpec window;
+  std::optional<Expression> by;  // absent: the record's key
+  std::vector<Assignment> select;
+  std::optional<Expression> having;
+  EmitWhen emit = EmitWhen::updates;
+  bool emit_given = false;
+  enum class Suppressed { no, until_closed, limit } suppressed = Suppressed::no;  // by the step after it
+  std::optional<std::string> late_topic;
+};
+struct Suppress {
+  bool until_closed = true;
+  std::int64_t limit_ms = 0;  // else
+};
 struct Step {
   std::string kind;  // as written: "where", "set", ...
   Location at;
   std::string path;  // "pipelines.p.steps[0]"
-  std::variant<Where, Select, Set, Drop, Rename, Key, SetTimestamp, LogStep> what;
+  std::string name;  // of a stateful step: its state's; default: its kind
+  std::variant<Where, Select, Set, Drop, Rename, Key, SetTimestamp, LogStep, Aggregate, Suppress> what;
 };
+bool is_stateful(const Step& step);
+
 struct Output {
   std::string topic;
   std::optional<Expression> key;  // absent: the record's key
+  bool windowed_key = false;      // Kafka Streams' windowed key bytes
 };
 struct Pipeline {
   std::string name;
   Location at;
+  std::optional<Time> time;
   std::vector<std::string> from;  // sources or pipelines; all exist, no cycles
   std::vector<Step> steps;
   std::optional<Output> to;

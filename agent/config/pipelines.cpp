@@ -8,6 +8,8 @@ namespace {
 constexpr std::size_t kMaxSteps = 100;
 constexpr std::size_t kMaxExpression = 16 * 1024;
 
+}  // namespace
+
 std::optional<Expression> read_expression(const Value& value) {
   auto text = value.text();
   if (!text) return std::nullopt;
@@ -34,7 +36,9 @@ std::vector<Assignment> read_assignments(const Value& value) {
   return fields;
 }
 
-const std::vector<std::string> kKinds = {"where", "select", "set", "drop", "rename", "key", "timestamp", "log"};
+namespace {
+
+const std::vector<std::string> kKinds = {"where", "select", "set", "drop", "rename", "key", "timestamp", "log", "aggregate", "suppress"};
 
 void read_step_body(const std::string& kind, const Value& value, Step& step) {
   if (kind == "where") {
@@ -58,6 +62,10 @@ void read_step_body(const std::string& kind, const Value& value, Step& step) {
     if (auto expression = read_expression(value)) step.what = Key{std::move(*expression)};
   } else if (kind == "timestamp") {
     if (auto expression = read_expression(value)) step.what = SetTimestamp{std::move(*expression)};
+  } else if (kind == "aggregate") {
+    read_aggregate(value, step);
+  } else if (kind == "suppress") {
+    read_suppress(value, step);
   } else {
     LogStep log;
     if (value.is_map()) {
@@ -103,6 +111,7 @@ Output read_output(const Value& value) {
   Map map(value);
   if (auto topic = map.need("topic", "a Kafka topic")) output.topic = topic->topic().value_or("");
   if (auto key = map.get("key")) output.key = read_expression(*key);
+  if (auto format = map.get("key_format")) output.windowed_key = format->choice({"plain", "windowed"}).value_or("plain") == "windowed";
   map.done();
   return output;
 }
@@ -128,8 +137,10 @@ void read_pipelines(const Value& value, std::vector<Pipeline>& pipelines) {
       } else {
         for (const Value& one : steps->list())
           if (auto step = read_step(one)) pipeline.steps.push_back(std::move(*step));
+        check_stateful(pipeline, *steps);
       }
     }
+    if (auto time = map.get("time")) pipeline.time = read_time(*time);
     if (auto to = map.get("to")) pipeline.to = read_output(*to);
     map.done();
     pipelines.push_back(std::move(pipeline));

@@ -16,6 +16,15 @@ std::optional<Tls> read_tls(const Value& value);
 // "host:port", "[::1]:port"; false: reported.
 bool read_host_port(const Value& value, const std::string& text, std::string& host, std::uint16_t& port, std::uint16_t default_port = 0);
 
+// Stateful steps (stateful.cpp).
+std::optional<Expression> read_expression(const Value& value);
+std::vector<Assignment> read_assignments(const Value& value);
+void read_aggregate(const Value& value, Step& step);
+void read_suppress(const Value& value, Step& step);
+Time read_time(const Value& value);
+// Over one pipeline's steps: names, and what may follow what.
+void check_stateful(Pipeline& pipeline, const Value& at);
+
 // Over the whole: names unique, `from` known, no cycles; pipelines are put into topological order.
 void check_graph(Config& config, Report& report);
 

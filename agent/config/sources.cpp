@@ -135,7 +135,7 @@ std::optional<std::string> read_type(Map& map, const Value& value, Source& sourc
     if (map.get(type)) found.push_back(type);
   if (found.empty()) {
     std::string hint;
-    const std::vector<std::string> settings = {"decode", "key", "timestamp", "undecodable", "topic_field"};
+    const std::vector<std::string> settings = {"decode", "key", "timestamp", "undecodable", "topic_field", "time"};
     for (const std::string& key : map.keys())
       if (hint.empty() && std::find(settings.begin(), settings.end(), key) == settings.end()) hint = suggestion(key, kTypes);
     value.error("has no type, expected exactly one of: mqtt tcp file stdin simulate" + hint);
@@ -185,6 +185,7 @@ void read_sources(const Value& value, std::vector<Source>& sources) {
       source.timestamp = from;
     }
     if (auto topic = map.get("undecodable")) source.undecodable = topic->topic();
+    if (auto time = map.get("time")) source.time = read_time(*time);
     if (auto field = map.get("topic_field")) source.topic_field = field->text().value_or("");
     map.done();
     sources.push_back(std::move(source));

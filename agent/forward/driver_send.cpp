@@ -156,6 +156,7 @@ Failure Driver::send_stream(Sending& sending, const store::StreamInfo& stream, S
       kafka::encode_rv(sending.rv, header, pack.last);
       kafka::encode_rv_gap(sending.rv_gap, {after + 1, pack.last, pack.gap_reason});
       message.key = kafka::gap_key;
+      message.window.reset();
       message.value = std::string_view("");
       message.timestamp_ms = clock_.wall_ms();
       message.rv = sending.rv;
@@ -172,6 +173,7 @@ Failure Driver::send_stream(Sending& sending, const store::StreamInfo& stream, S
       message.key = record.key;
       message.value = record.value;
       message.timestamp_ms = record.timestamp_ms;
+      message.window = options_.headers ? record.window : std::nullopt;
       message.rv = {};
       if (options_.headers) {
         sending.rv.clear();

@@ -113,7 +113,7 @@ int Producer::topic(const std::string& name) {
 Failure Producer::produce(const Message& message, std::int64_t timeout_ms) {
   if (message.topic < 0) return failure_of(RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION);
   if (++impl_->since_poll >= 256) poll();
-  std::array<rd_kafka_vu_t, 9> vus;
+  std::array<rd_kafka_vu_t, 11> vus;
   std::size_t count = 0;
   const auto add = [&](rd_kafka_vtype_t type) -> rd_kafka_vu_t& {
     vus[count].vtype = type;
@@ -126,7 +126,7 @@ Failure Producer::produce(const Message& message, std::int64_t timeout_ms) {
   };
   const auto header = [&](std::string_view name, std::string_view bytes) {
     auto& to = add(RD_KAFKA_VTYPE_HEADER).u.header;
-    to.name = name.data();  // both names are literals
+    to.name = name.data();  // all names are literals
     to.val = bytes.data();
     to.size = static_cast<ssize_t>(bytes.size());
   };
@@ -139,6 +139,13 @@ Failure Producer::produce(const Message& message, std::int64_t timeout_ms) {
   if (message.timestamp_ms > 0) add(RD_KAFKA_VTYPE_TIMESTAMP).u.i64 = message.timestamp_ms;
   if (!message.rv.empty()) header(rv_header_name, message.rv);
   if (!message.rv_gap.empty()) header(rv_gap_header_name, message.rv_gap);
+  std::string start, end;
+  if (message.window) {
+    start = std::to_string(message.window->start_ms);
+    end = std::to_string(message.window->end_ms);
+    header("window.start", start);
+    header("window.end", end);
+  }
 
   const auto deadline = now_ms() + timeout_ms;
   for (;;) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "agent/base/ids.h"
+#include "agent/base/window.h"
 #include "agent/base/result.h"
 #include "agent/kafka/connection.h"
 #include "agent/kafka/failure.h"
@@ -56,6 +57,7 @@ struct Message {
   std::optional<std::string_view> key, value;
   Timestamp timestamp_ms = 0;          // 0 or less: librdkafka's own clock
   std::string_view rv, rv_gap;         // headers; empty: absent
+  std::optional<Window> window;        // headers window.start and window.end, in decimal
   std::uint32_t index = 0;
 };
 

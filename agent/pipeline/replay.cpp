@@ -3,25 +3,30 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <charconv>
 #include <istream>
+#include <memory>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include "agent/base/check.h"
 #include "agent/codec/json.h"
+#include "agent/pipeline/state/memory.h"
+#include "agent/pipeline/state/state.h"
 
 namespace rivulet::pipeline {
 namespace {
 
 class Printer final : public Outputs {
  public:
-  Printer(const Topology& topology, std::ostream& out) : topology_(topology), out_(out) {}
+  Printer(const std::vector<Output>& outputs, std::ostream& out) : outputs_(outputs), out_(out) {}
   std::uint64_t after = 0;
 
   void emit(std::size_t output, const Record& record) override {
     line_ = "{\"topic\":";
-    codec::append_json_string(line_, topology_.outputs()[output].topic);
+    codec::append_json_string(line_, outputs_[output].topic);
     line_ += ",\"key\":";
     if (record.key) codec::append_json_string(line_, *record.key);
     else line_ += "null";
@@ -29,15 +34,18 @@ class Printer final : public Outputs {
     if (!record.value) line_ += "null";
     else if (auto kind = json_.parse(*record.value); kind && *kind != codec::JsonKind::empty) line_ += json_.token();
     else codec::append_json_string(line_, *record.value);
-    line_ += fmt::format(",\"ts\":{},\"after\":{}}}\n", record.timestamp_ms, after);
+    line_ += fmt::format(",\"ts\":{}", record.timestamp_ms);
+    if (record.window) line_ += fmt::format(",\"window\":{{\"start\":{},\"end\":{}}}", record.window->start_ms, record.window->end_ms);
+    line_ += fmt::format(",\"after\":{}}}\n", after);
     out_ << line_;
   }
+  void dropped(std::uint64_t count) { out_ << fmt::format("{{\"drop\":{{\"n\":{}}},\"after\":{}}}\n", count, after); }
   void quarantine(store::QuarantineEntry entry) override {
     spdlog::warn("replay: input {}: quarantined by {}: {}: {}", after, entry.pipeline.empty() ? "source " + entry.source : "pipeline " + entry.pipeline, entry.step, entry.reason);
   }
 
  private:
-  const Topology& topology_;
+  const std::vector<Output> outputs_;
   std::ostream& out_;
   std::string line_;
   codec::JsonDocument json_;
@@ -63,6 +71,7 @@ result<void> one_line(const config::Config& config, Topology& topology, ManualCl
     std::int64_t ms = 0;
     if (!whole_number(advance, ms) || ms < 0) return Error{ErrorCode::invalid, "advance: expected milliseconds"};
     clock.advance(ms);
+    topology.advance_wall(printer);
     return {};
   }
   std::string name_buffer, key_buffer, value_buffer;
@@ -81,21 +90,89 @@ result<void> one_line(const config::Config& config, Topology& topology, ManualCl
   return {};
 }
 
+class Replay {
+ public:
+  Replay(const config::Config& config, Topology& topology, ManualClock& clock, std::ostream& out, const ReplayOptions& options)
+      : config_(config), clock_(clock), out_(out), options_(options), topology_(&topology), printer_(topology.outputs(), out) {}
+
+  result<void> run(std::istream& in) {
+    if (auto attached = attach(); !attached) return attached;
+    std::string line;
+    for (std::uint64_t number = 1; std::getline(in, line); ++number) {
+      if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+      if (auto done = one_line(config_, *topology_, clock_, line, printer_); !done) return Error{ErrorCode::invalid, fmt::format("line {}: {}", number, done.error().message)};
+      const std::uint64_t lines = printer_.after + 1;
+      const bool restarts = options_.restart_every != 0 && lines % options_.restart_every == 0;
+      if (restarts || lines % options_.epoch_lines == 0) end_epoch();
+      tell_drops();
+      if (lines % options_.epoch_lines == 0) out_.flush();  // who reads along sees epoch by epoch
+      if (restarts)
+        if (auto done = restart(); !done) return done;
+      ++printer_.after;
+    }
+    printer_.after -= printer_.after == 0 ? 0 : 1;
+    end_epoch();
+    tell_drops();
+    const Counts& now = topology_->counts();
+    out_ << fmt::format("{{\"summary\":{{\"in\":{},\"out\":{},\"late\":{},\"dropped\":{},\"undecodable\":{}}}}}\n", now.in + before_.in, now.out + before_.out,
+                        now.late + before_.late, now.dropped + before_.dropped, now.undecodable + before_.undecodable);
+    out_.flush();
+    return {};
+  }
+
+ private:
+  result<void> attach() {
+    state_ = std::make_unique<StateStore>(memory_, options_.state_bytes);
+    return topology_->attach(*state_);
+  }
+
+  void end_epoch() {
+    topology_->end_epoch(printer_);
+    const store::StateChanges changes = state_->take_changes();
+    if (changes.empty()) return;
+    memory_.commit(changes);
+    state_->durable(changes.number);
+  }
+
+  void tell_drops() {
+    const std::uint64_t all = topology_->counts().late + topology_->counts().dropped;
+    if (options_.drops && all > told_) printer_.dropped(all - told_);
+    told_ = all;
+  }
+
+  result<void> restart() {
+    const Counts& counts = topology_->counts();
+    before_.in += counts.in;
+    before_.out += counts.out;
+    before_.late += counts.late;
+    before_.dropped += counts.dropped;
+    before_.undecodable += counts.undecodable;
+    told_ = 0;
+    std::vector<config::Problem> problems;
+    again_ = Topology::build(config_, clock_, problems);
+    if (again_ == nullptr) return Error{ErrorCode::invalid, "the configuration could not be compiled a second time"};
+    topology_ = again_.get();
+    return attach();
+  }
+
+  const config::Config& config_;
+  ManualClock& clock_;
+  std::ostream& out_;
+  const ReplayOptions options_;
+  StateMemory memory_;
+  std::unique_ptr<StateStore> state_;
+  std::unique_ptr<Topology> again_;  // after a restart
+  Topology* topology_;
+  Printer printer_;
+  Counts before_;  // of the topologies before a restart
+  std::uint64_t told_ = 0;
+};
+
 }  // namespace
 
 result<void> replay(const config::Config& config, Topology& topology, ManualClock& clock, std::istream& in, std::ostream& out, const ReplayOptions& options) {
   RV_CHECK(options.epoch_lines > 0, "an epoch of a replay has at least one line");
-  Printer printer(topology, out);
-  std::string line;
-  for (std::uint64_t number = 1; std::getline(in, line); ++number) {
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    if (auto done = one_line(config, topology, clock, line, printer); !done) return Error{ErrorCode::invalid, fmt::format("line {}: {}", number, done.error().message)};
-    if (++printer.after % options.epoch_lines == 0) out.flush();  // who reads along sees epoch by epoch
-  }
-  const Counts& counts = topology.counts();
-  out << fmt::format("{{\"summary\":{{\"in\":{},\"out\":{},\"late\":{},\"dropped\":{},\"undecodable\":{}}}}}\n", counts.in, counts.out, counts.late, counts.dropped, counts.undecodable);
-  out.flush();
-  return {};
+  return Replay(config, topology, clock, out, options).run(in);
 }
 
 }  // namespace rivulet::pipeline

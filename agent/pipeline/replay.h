@@ -12,10 +12,13 @@
 namespace rivulet::pipeline {
 
 struct ReplayOptions {
-  std::uint64_t epoch_lines = 1;  // an epoch ends, and its output is flushed, after so many input lines (blank ones do not count); at least 1
+  std::uint64_t epoch_lines = 1;    // an epoch ends, and its output is flushed, after so many lines of input (blank ones do not count); at least 1
+  bool drops = false;               // also {"drop":{"n":k},"after":i} for records that were late or dropped
+  std::uint64_t restart_every = 0;  // lines; the state is written out and read back by a new topology, as by a restart; 0: never
+  std::size_t state_bytes = 1 << 30;  // of memory for state; beyond it goes to a file in memory
 };
 
-// `clock` must be the one that the topology was built with; {"advance":ms} moves it.
+// `topology` must be new, `clock` the one that it was built with; {"advance":ms} moves it.
 result<void> replay(const config::Config& config, Topology& topology, ManualClock& clock, std::istream& in, std::ostream& out, const ReplayOptions& options = {});
 
 }  // namespace rivulet::pipeline

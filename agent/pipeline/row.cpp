@@ -33,12 +33,20 @@ void Arena::reset() {
   used_ = 0;
 }
 
+void Arena::release(const Mark& mark) {
+  if (mark.chunks == 0) return reset();
+  chunks_.resize(mark.chunks);
+  used_ = mark.used;
+  size_ = mark.size;
+}
+
 FieldName::FieldName(std::string text) : name(std::move(text)) { codec::append_json_string(quoted, name); }
 
 void Row::clear() {
   key.reset();
   bytes.reset();
   timestamp_ms = 0;
+  window.reset();
   changed = false;
   fields.clear();
   if (fields.capacity() > kKeptFields) fields = std::vector<Field>();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/base/ids.h"
+#include "agent/record/record.h"
 
 namespace rivulet::pipeline {
 
@@ -18,6 +19,12 @@ class Arena {
  public:
   std::string_view keep(std::string_view text);
   void reset();
+  // What is kept after mark() goes with release(), for results that come by the thousand from one record.
+  struct Mark {
+    std::size_t chunks, used, size;
+  };
+  Mark mark() const { return {chunks_.size(), used_, size_}; }
+  void release(const Mark& mark);
 
  private:
   static constexpr std::size_t kChunkBytes = 16 * 1024;
@@ -44,6 +51,7 @@ struct Row {
   std::optional<std::string_view> key;
   std::optional<std::string_view> bytes;  // as they came; none = null value
   Timestamp timestamp_ms = 0;
+  std::optional<Window> window;  // of a windowed result, on its way through the steps after it
   bool changed = false;
   std::vector<Field> fields;
 

@@ -158,25 +158,4 @@ StepResult Steps::output_key(const Row& row, std::optional<std::string_view>& ke
   return StepResult::passed;
 }
 
-std::string describe(const config::Step& step) {
-  const auto assignments = [](const std::vector<config::Assignment>& fields) {
-    std::string text;
-    for (const config::Assignment& field : fields) text += (text.empty() ? "" : ", ") + field.field + " = " + field.expression.sql;
-    return text;
-  };
-  std::string text = step.kind + " ";
-  if (const auto* where = std::get_if<config::Where>(&step.what)) text += where->condition.sql;
-  if (const auto* key = std::get_if<config::Key>(&step.what)) text += key->expression.sql;
-  if (const auto* timestamp = std::get_if<config::SetTimestamp>(&step.what)) text += timestamp->expression.sql;
-  if (const auto* set = std::get_if<config::Set>(&step.what)) text += assignments(set->fields);
-  if (const auto* select = std::get_if<config::Select>(&step.what)) text += assignments(select->fields);
-  if (const auto* drop = std::get_if<config::Drop>(&step.what))
-    for (const std::string& field : drop->fields) text += field + " ";
-  if (const auto* rename = std::get_if<config::Rename>(&step.what))
-    for (const auto& [from, to] : rename->fields) text += from + " to " + to + " ";
-  if (const auto* log = std::get_if<config::LogStep>(&step.what)) text += log->message;
-  while (!text.empty() && text.back() == ' ') text.pop_back();
-  return text;
-}
-
 }  // namespace rivulet::pipeline

@@ -29,6 +29,7 @@ class Steps {
   // Reports each problem with its place; what is compiled is meaningful only without any.
   void compile(const std::vector<config::Step>& steps, const std::optional<config::Output>& to, std::vector<config::Problem>& problems);
   StepResult run(Row& row, StepFailure& failure);
+  bool empty() const { return stages_.empty() && key_ == nullptr; }
   // The output's own key, if it has one, else the row's. Called after run() passed. A view that lives as the row's.
   StepResult output_key(const Row& row, std::optional<std::string_view>& key, StepFailure& failure);
 

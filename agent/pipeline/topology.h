@@ -2,11 +2,13 @@
 //
 // A frame goes through decode, the source's key and timestamp, and every pipeline that reads from it, synchronously and
 // deterministically: the same input and Clock give the same output in the same order.
-// Thread: io. Lifetime: the Config is copied; Clock and Outputs outlive the calls. Bounds: nothing is kept between records
-// (stateful steps will keep state in the store). Errors: configuration problems at build() only; a record that fails at run
+// Stateful steps get their tables by attach(); end_epoch() brings what they hold into them. Without any, none of it is needed.
+// Thread: io. Lifetime: the Config is copied; Clock and Outputs outlive the calls, the StateStore the Topology. Bounds: nothing is
+// kept between records but in the StateStore. Errors: configuration problems at build() only; a record that fails at run
 // time goes to Outputs::quarantine and never stops others.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,13 +17,14 @@
 #include "agent/base/result.h"
 #include "agent/config/config.h"
 #include "agent/record/record.h"
+#include "agent/pipeline/state/state.h"
 #include "store/epoch.h"
 
 namespace rivulet::pipeline {
 
 // One place where records leave: a pipeline's `to`, or a source's `undecodable` topic.
 struct Output {
-  std::string stream;  // the stream's name in the store: "<pipeline>" or "<source>/undecodable"
+  std::string stream;  // the stream's name in the store: "<pipeline>", "<source>/undecodable" or "<pipeline>/<step>/late"
   std::string topic;
 };
 
@@ -50,6 +53,18 @@ class Topology {
   // A record that is already decoded (replay): key, value and timestamp are given; the source's own `key:` and
   // `timestamp:` are not applied.
   void inject(std::size_t source, Record record, Outputs& outputs);
+
+  bool stateful() const;
+  // Once, before the first record, when stateful(). Error: state was written under another definition of a step.
+  result<void> attach(StateStore& state);
+  std::size_t held_bytes() const;  // about what end_epoch() would bring into the tables
+  // Results that wait for the epoch's end go out, and everything is in the tables afterwards.
+  void end_epoch(Outputs& outputs);
+  // Wall clock: when advance_wall() is wanted next, none: nobody waits.
+  std::optional<Timestamp> next_wall_ms() const;
+  void advance_wall(Outputs& outputs);
+  // Whether the clock may be trusted to tell that a record comes from the future; at first it may not.
+  void trust_clock(bool yes);
 
   const Counts& counts() const;
   const Counts& pipeline_counts(std::size_t pipeline) const;  // index into Config::pipelines

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "agent/base/ids.h"
+#include "agent/base/window.h"
 
 namespace rivulet {
 
@@ -13,6 +14,7 @@ struct Record {
   std::optional<std::string> key;    // absent = null key
   std::optional<std::string> value;  // absent = null (a tombstone); bytes as they came as long as no step changed them
   Timestamp timestamp_ms = 0;
+  std::optional<Window> window;
 };
 
 }  // namespace rivulet

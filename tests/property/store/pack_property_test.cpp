@@ -42,14 +42,18 @@ Timestamp random_time(std::mt19937_64& random) {
 struct Made {
   std::vector<PackRecord> records;
   std::string body;
+  bool windows = false;
 };
 
 Made make(std::mt19937_64& random) {
   Made made;
   Timestamp previous_ms = 0;
+  made.windows = random() % 2 == 0;
   for (std::uint64_t n = random() % 50 + 1; n > 0; --n) {
     PackRecord record{random_bytes(random), random_bytes(random), random_time(random)};
+    if (made.windows && random() % 3 != 0) record.window = Window{random_time(random), random_time(random), random() % 2 == 0};
     append_to_body(made.body, record.key, record.value, record.timestamp_ms, previous_ms);
+    if (made.windows) append_window_to_body(made.body, record.window);
     previous_ms = record.timestamp_ms;
     made.records.push_back(std::move(record));
   }
@@ -60,7 +64,7 @@ bool same(const std::vector<PackRecord>& found, const std::vector<PackRecord>& e
   if (found.size() != expected.size() - skip) return false;
   for (std::size_t i = 0; i < found.size(); ++i) {
     const PackRecord& other = expected[i + skip];
-    if (found[i].key != other.key || found[i].value != other.value || found[i].timestamp_ms != other.timestamp_ms) return false;
+    if (found[i].key != other.key || found[i].value != other.value || found[i].timestamp_ms != other.timestamp_ms || found[i].window != other.window) return false;
   }
   return true;
 }
@@ -83,7 +87,7 @@ TEST_CASE("what goes into a pack comes out of it, whatever the bytes, the times 
     std::mt19937_64 random(seed);
     const Made made = make(random);
     const Compression compression = std::array{Compression::none, Compression::lz4, Compression::zstd}[seed % 3];
-    const std::string row = codec.encode(made.body, made.records.size(), compression);
+    const std::string row = codec.encode(made.body, made.records.size(), compression, made.windows);
     CHECK(row.size() <= made.body.size() + 32);
     const std::size_t skip = random() % made.records.size();
     const auto found = codec.decode(row, skip);
@@ -99,7 +103,7 @@ TEST_CASE("one flipped bit anywhere in a pack is noticed") {
     std::mt19937_64 random(seed);
     const Made made = make(random);
     const Compression compression = std::array{Compression::none, Compression::lz4, Compression::zstd}[seed % 3];
-    const std::string row = codec.encode(made.body, made.records.size(), compression);
+    const std::string row = codec.encode(made.body, made.records.size(), compression, made.windows);
     int missed = 0;
     for (int i = 0; i < 40; ++i) {
       std::string bad = row;
@@ -121,7 +125,7 @@ TEST_CASE("whatever bytes are decoded, with a right checksum too, the answer is 
     std::mt19937_64 random(seed);
     const Made made = make(random);
     const Compression compression = std::array{Compression::none, Compression::lz4, Compression::zstd}[seed % 3];
-    const std::string row = codec.encode(made.body, made.records.size(), compression);
+    const std::string row = codec.encode(made.body, made.records.size(), compression, made.windows);
     for (int i = 0; i < 60; ++i) {
       std::string bad = row;
       for (std::uint64_t n = random() % 4 + 1; n > 0; --n) {

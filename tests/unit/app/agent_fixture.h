@@ -56,11 +56,13 @@ class Folder {
   std::string path_;
 };
 
-inline config::Config config_of(const std::string& state, const std::string& more = "") {
+inline const char* const kPositive = "pipelines:\n  p: {from: [a, b], steps: [{where: \"n > 0\"}], to: out}\n";
+
+inline config::Config config_of(const std::string& state, const std::string& more = "", const std::string& pipelines = kPositive) {
   config::Loaded loaded = config::load_text(
       "agent: {id: test, state: " + state + ", commit_interval: 20ms, memory: 4MiB, storage: {max: 64MiB}}\n" + more +
-          "sources:\n  a: {stdin: {}}\n  b: {stdin: {}}\n"
-          "pipelines:\n  p: {from: [a, b], steps: [{where: \"n > 0\"}], to: out}\n",
+          "sources:\n  a: {stdin: {}}\n  b: {stdin: {}}\n" +
+          pipelines,
       "test.yaml");
   for (const auto& problem : loaded.problems)
     if (!problem.warning) FAIL(problem.text());
@@ -75,7 +77,7 @@ inline std::unique_ptr<pipeline::Topology> topology_of(const config::Config& con
 }
 
 struct AgentFixture {
-  explicit AgentFixture(const std::string& state, std::int64_t commit_interval_ms = 20) : config(config_of(state)) {
+  explicit AgentFixture(const std::string& state, std::int64_t commit_interval_ms = 20, const std::string& pipelines = kPositive) : config(config_of(state, "", pipelines)) {
     config.agent.commit_interval_ms = commit_interval_ms;
     store::Options options;
     options.directory = config.agent.state;

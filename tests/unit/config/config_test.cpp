@@ -232,3 +232,72 @@ TEST_CASE("a chain of thousands of pipelines is put in order") {
   CHECK(loaded.config.pipelines.front().name == "p5999");
   CHECK(loaded.config.pipelines.back().name == "p0");
 }
+
+namespace {
+
+std::string problems_of_step(const std::string& step, const std::string& more = "") {
+  return all(load_text("kafka: {brokers: [k:9092]}\nsources:\n  s: {stdin: {}}\npipelines:\n  p: {from: s, " + more + "to: t, steps: [" + step + "]}\n", "a.yaml"));
+}
+
+}  // namespace
+
+TEST_CASE("a window that cannot be is one clear error") {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"{grace: 5s}", "window: has no size, expected one of tumbling: 10s"},
+      {"{tumbling: 0ms}", "window.tumbling: '0ms' is out of range, expected 1ms"},
+      {"{tumbling: 10s, grace: -5s}", "window.grace: '-5s' is not a duration"},
+      {"{tumbling: 10s, session: 5s}", "window.session: is a second kind of window"},
+      {"{hopping: {size: 10s, advance: 0s}}", "window.hopping.advance: '0s' is out of range"},
+      {"{hopping: {size: 10s, advance: 11s}}", "window.hopping.advance: is longer than the size"},
+      {"{hopping: {size: 10s}}", "window.hopping: 'advance' is missing"},
+      {"{tumblin: 10s}", "did you mean 'tumbling'?"},
+      {"5s", "window: expected a map such as {tumbling: 10s, grace: 5s}"}};
+  for (const auto& [window, expected] : cases) {
+    INFO(window);
+    const std::string found = problems_of_step("{aggregate: {window: " + window + ", select: {n: count(*)}}}");
+    CHECK_THAT(found, ContainsSubstring(expected));
+  }
+}
+
+TEST_CASE("an aggregate and what stands beside it are checked against each other") {
+  const std::string tumbling = "window: {tumbling: 1s}, ", select = "select: {n: count(*)}";
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"{aggregate: {" + tumbling + "}}", "'select' is missing"},
+      {"{aggregate: {" + select + ", emit: closed}}", "emit: closed needs a window that can close"},
+      {"{aggregate: {" + select + ", late: drop}}", "late: without a window no record is late"},
+      {"{aggregate: {" + tumbling + select + ", emit: sometimes}}", "emit: 'sometimes'"},
+      {"{aggregate: {" + tumbling + select + "}}, {aggregate: {" + tumbling + select + "}}", "is one of 2 aggregate steps here, expected a name"},
+      {"{aggregate: {name: x, " + tumbling + select + "}}, {aggregate: {name: x, " + tumbling + select + "}}", "'x' is the name of another step"},
+      {"{suppress: {limit: 1s}}", "expected directly after an aggregate step"},
+      {"{aggregate: {" + tumbling + select + ", emit: closed}}, {suppress: {limit: 1s}}", "emits a closed window once"},
+      {"{aggregate: {" + select + "}}, {suppress: {until: closed}}", "until: closed needs an aggregate with a window"},
+      {"{aggregate: {" + tumbling + select + "}}, {suppress: {}}", "expected either until: closed or limit: 10s"}};
+  for (const auto& [steps, expected] : cases) {
+    INFO(steps);
+    CHECK_THAT(problems_of_step(steps), ContainsSubstring(expected));
+  }
+  CHECK_THAT(problems_of_step("{where: a}", "time: {scope: world, idle: 0s}, "), ContainsSubstring("time.scope: 'world'"));
+}
+
+TEST_CASE("an aggregate is read with every value, and a step's name is its kind unless it has one") {
+  const Loaded loaded = load_text(
+      "kafka: {brokers: [k:9092]}\nsources:\n  s: {stdin: {}, time: {scope: key, idle: 30s, future: never}}\npipelines:\n  p:\n    from: s\n    steps:\n"
+      "      - aggregate: {window: {hopping: {size: 10s, advance: 5s}, grace: 1s}, by: a, select: {n: count(*)}, having: n > 1, emit: every-change, late: {topic: tardy}}\n"
+      "      - suppress: {name: calm, limit: 2s}\n    to: {topic: t, key_format: windowed}\n", "a.yaml");
+  REQUIRE(loaded.ok());
+  const Pipeline& pipeline = loaded.config.pipelines[0];
+  const auto& aggregate = std::get<Aggregate>(pipeline.steps[0].what);
+  CHECK(aggregate.window.kind == WindowSpec::Kind::hopping);
+  CHECK(aggregate.window.size_ms == 10'000);
+  CHECK(aggregate.window.advance_ms == 5'000);
+  CHECK(aggregate.window.grace_ms == 1'000);
+  CHECK(aggregate.by->sql == "a");
+  CHECK(aggregate.having->sql == "n > 1");
+  CHECK(aggregate.emit == EmitWhen::every_change);
+  CHECK(aggregate.late_topic == "tardy");
+  CHECK(pipeline.steps[0].name == "aggregate");
+  CHECK(pipeline.steps[1].name == "calm");
+  CHECK(std::get<Suppress>(pipeline.steps[1].what).limit_ms == 2'000);
+  CHECK(pipeline.to->windowed_key);
+  CHECK(loaded.config.sources[0].time == Time{Time::Scope::key, 30'000, 0});
+}

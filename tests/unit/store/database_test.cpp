@@ -34,7 +34,7 @@ std::string database(const Folder& folder) { return folder.path + "/rivulet.db";
 TEST_CASE("a file that only a newer format may write is refused and stays as it is") {
   Folder folder;
   open(folder).reset();
-  edit(database(folder), "UPDATE meta SET value = x'32' WHERE name IN ('format', 'oldest_writer')");
+  edit(database(folder), "UPDATE meta SET value = x'33' WHERE name IN ('format', 'oldest_writer')");
   const std::string before = content(database(folder));
   const auto refused = try_open(folder.path);
   REQUIRE(refused.has_error());
@@ -43,10 +43,20 @@ TEST_CASE("a file that only a newer format may write is refused and stays as it 
   CHECK(content(database(folder)) == before);
 }
 
+TEST_CASE("a store from before there was state gets its tables when it is opened") {
+  Folder folder;
+  open(folder).reset();
+  edit(database(folder), "DROP TABLE state; DROP TABLE state_log; DROP TABLE state_steps; UPDATE meta SET value = x'31' WHERE name = 'format'");
+  auto store = open(folder);
+  auto state = store->open_state();
+  REQUIRE(state);
+  CHECK((*state)->step("p", "aggregate", "as it is").has_value());
+}
+
 TEST_CASE("a newer format that this one may still write is opened") {
   Folder folder;
   open(folder).reset();
-  edit(database(folder), "UPDATE meta SET value = x'32' WHERE name = 'format'");
+  edit(database(folder), "UPDATE meta SET value = x'33' WHERE name = 'format'");
   CHECK(try_open(folder.path).has_value());
 }
 

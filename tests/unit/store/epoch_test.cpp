@@ -1,5 +1,6 @@
 #include "store/epoch.h"
 
+#include "store/sqlite.h"
 #include "tests/unit/store/store_fixture.h"
 
 using namespace rivulet;
@@ -72,4 +73,30 @@ TEST_CASE("null, empty and binary keys and values stay what they are, and so do 
   CHECK(records[2].key == binary);
   CHECK(records[2].value == binary);
   CHECK(store->positions("file").value().at(binary) == binary);
+}
+
+TEST_CASE("a record's window is stored with it, also where only some have one, and older programs are kept from reading it") {
+  Folder folder;
+  auto store = open(folder);
+  const StreamId stream = store->stream("p", "t").value().id;
+  Epoch epoch;
+  epoch.append(stream, 1, "k", "plain", 5);
+  CHECK(commit(*store, std::move(epoch)));
+  epoch = {};
+  epoch.append(stream, 2, "k", "plain too", 5);
+  epoch.append(stream, 3, "k", "windowed", 6, Window{10, 20, false});
+  epoch.append(stream, 4, "k", std::nullopt, 7, Window{10, 15, true});
+  epoch.append(stream, 5, "k", "plain again", 8);
+  REQUIRE(commit(*store, std::move(epoch)));
+  std::vector<std::optional<Window>> windows;
+  const auto packs = store->read(stream, 1, SIZE_MAX);
+  REQUIRE(packs);
+  for (const Pack& pack : *packs)
+    for (const PackRecord& record : pack.records) windows.push_back(record.window);
+  CHECK(windows == std::vector<std::optional<Window>>{std::nullopt, Window{10, 20, false}, Window{10, 15, true}, std::nullopt});
+  store.reset();
+  auto connection = Connection::open(folder.path + "/rivulet.db", Connection::Mode::read_only, "");
+  REQUIRE(connection);
+  CHECK(connection->integer("SELECT CAST(CAST(value AS TEXT) AS INTEGER) FROM meta WHERE name = 'oldest_writer'").value() == 2);
+  CHECK(try_open(folder.path).has_value());
 }

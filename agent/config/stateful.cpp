@@ -1,0 +1,160 @@
+// Stateful steps and their time: windows, aggregates, suppress.
+#include <algorithm>
+#include <map>
+
+#include "agent/config/sections.h"
+
+namespace rivulet::config {
+namespace {
+
+constexpr std::int64_t kDayMs = 86'400'000, kMaxMs = 3650 * kDayMs;
+
+std::int64_t duration_or_zero(const Value& value, std::int64_t least_ms) { return value.duration(least_ms, kMaxMs).value_or(0); }
+
+void read_hopping(const Value& value, WindowSpec& window) {
+  if (!value.is_map()) return value.error("expected a map with size and advance, such as {size: 10s, advance: 5s}");
+  Map map(value);
+  const auto size = map.need("size", "how long a window is, such as 10s");
+  const auto advance = map.need("advance", "how far apart windows begin, such as 5s");
+  if (size) window.size_ms = duration_or_zero(*size, 1);
+  if (advance) window.advance_ms = duration_or_zero(*advance, 1);
+  if (window.size_ms > 0 && window.advance_ms > window.size_ms) advance->error("is longer than the size, expected at most the size (records in between would be in no window)");
+  map.done();
+}
+
+WindowSpec read_window(const Value& value) {
+  using Kind = WindowSpec::Kind;
+  WindowSpec window;
+  window.at = value.at();
+  if (!value.is_map()) {
+    value.error("expected a map such as {tumbling: 10s, grace: 5s}");
+    return window;
+  }
+  Map map(value);
+  static const std::vector<std::pair<const char*, Kind>> kinds = {{"tumbling", Kind::tumbling}, {"hopping", Kind::hopping}, {"sliding", Kind::sliding}, {"session", Kind::session}};
+  for (const auto& [name, kind] : kinds) {
+    const auto size = map.get(name);
+    if (!size) continue;
+    if (window.kind != Kind::none) {
+      size->error("is a second kind of window, expected one");
+      continue;
+    }
+    window.kind = kind;
+    if (kind == Kind::hopping) read_hopping(*size, window);
+    else window.size_ms = duration_or_zero(*size, kind == Kind::sliding ? 0 : 1);
+    if (kind == Kind::tumbling) window.advance_ms = window.size_ms;
+  }
+  if (auto grace = map.get("grace")) window.grace_ms = duration_or_zero(*grace, 0);
+  if (window.kind == Kind::none) value.error("has no size, expected one of tumbling: 10s, hopping: {size: 10s, advance: 5s}, sliding: 10s, session: 30s");
+  map.done();
+  return window;
+}
+
+void read_late(const Value& value, Aggregate& aggregate) {
+  if (value.is_map()) {
+    Map map(value);
+    if (auto topic = map.need("topic", "where late records go")) aggregate.late_topic = topic->topic();
+    return map.done();
+  }
+  static_cast<void>(value.choice({"drop"}));
+}
+
+std::string read_name(Map& map) {
+  const auto name = map.get("name");
+  return name ? name->name().value_or("") : std::string();
+}
+
+}  // namespace
+
+bool is_stateful(const Step& step) { return std::holds_alternative<Aggregate>(step.what) || std::holds_alternative<Suppress>(step.what); }
+
+void read_aggregate(const Value& value, Step& step) {
+  Aggregate aggregate;
+  if (!value.is_map()) {
+    value.error("expected a map such as {window: {tumbling: 10s}, select: {n: count(*)}}");
+    step.what = std::move(aggregate);
+    return;
+  }
+  Map map(value);
+  step.name = read_name(map);
+  if (auto window = map.get("window")) aggregate.window = read_window(*window);
+  if (auto by = map.get("by")) aggregate.by = read_expression(*by);
+  if (auto select = map.need("select", "the fields of the result, such as {mean: avg(temperature), n: count(*)}")) aggregate.select = read_assignments(*select);
+  if (auto having = map.get("having")) aggregate.having = read_expression(*having);
+  if (auto emit = map.get("emit")) {
+    const std::string when = emit->choice({"updates", "every-change", "closed"}).value_or("updates");
+    aggregate.emit = when == "closed" ? EmitWhen::closed : when == "updates" ? EmitWhen::updates : EmitWhen::every_change;
+    aggregate.emit_given = true;
+    if (aggregate.emit == EmitWhen::closed && !map.has("window")) emit->error("closed needs a window that can close; expected updates or every-change, or a window");
+  }
+  if (auto late = map.get("late")) {
+    read_late(*late, aggregate);
+    if (!map.has("window")) late->error("without a window no record is late; expected a window, or no 'late'");
+  }
+  map.done();
+  step.what = std::move(aggregate);
+}
+
+void read_suppress(const Value& value, Step& step) {
+  Suppress suppress;
+  if (!value.is_map()) {
+    value.error("expected {until: closed} or {limit: 10s}");
+    step.what = suppress;
+    return;
+  }
+  Map map(value);
+  step.name = read_name(map);
+  const auto until = map.get("until");
+  const auto limit = map.get("limit");
+  if (until) static_cast<void>(until->choice({"closed"}));
+  if (limit) suppress.limit_ms = duration_or_zero(*limit, 0);
+  suppress.until_closed = until.has_value();
+  if (until.has_value() == limit.has_value()) value.error("expected either until: closed or limit: 10s");
+  map.done();
+  step.what = suppress;
+}
+
+Time read_time(const Value& value) {
+  Time time;
+  if (!value.is_map()) {
+    value.error("expected a map such as {scope: stream, idle: 30s}");
+    return time;
+  }
+  const auto or_never = [](const Value& text, std::int64_t least_ms) -> std::int64_t {
+    if (text.is_scalar() && text.node().Scalar() == "never") return 0;
+    return duration_or_zero(text, least_ms);
+  };
+  Map map(value);
+  if (auto scope = map.get("scope")) time.scope = scope->choice({"stream", "key"}).value_or("stream") == "key" ? Time::Scope::key : Time::Scope::stream;
+  if (auto idle = map.get("idle")) time.idle_ms = or_never(*idle, 1);
+  if (auto future = map.get("future")) time.future_ms = or_never(*future, 1000);
+  map.done();
+  return time;
+}
+
+void check_stateful(Pipeline& pipeline, const Value& at) {
+  std::map<std::string, std::size_t> kinds, names;
+  for (const Step& step : pipeline.steps)
+    if (is_stateful(step)) ++kinds[step.kind];
+  for (Step& step : pipeline.steps) {
+    if (!is_stateful(step)) continue;
+    if (step.name.empty() && kinds[step.kind] > 1) {
+      at.report().error(step.at, step.path, "is one of " + std::to_string(kinds[step.kind]) + " " + step.kind + " steps here, expected a name: their state is kept by it");
+      continue;
+    }
+    if (step.name.empty()) step.name = step.kind;
+    if (++names[step.name] == 2) at.report().error(step.at, step.path + ".name", "'" + step.name + "' is the name of another step of this pipeline, expected another one");
+  }
+  for (std::size_t i = 0; i < pipeline.steps.size(); ++i) {
+    const auto* suppress = std::get_if<Suppress>(&pipeline.steps[i].what);
+    if (suppress == nullptr) continue;
+    auto* before = i == 0 ? nullptr : std::get_if<Aggregate>(&pipeline.steps[i - 1].what);
+    const auto error = [&](const std::string& message) { at.report().error(pipeline.steps[i].at, pipeline.steps[i].path, message); };
+    if (before == nullptr) error("expected directly after an aggregate step (steps that change its results go after suppress)");
+    else if (before->emit == EmitWhen::closed) error("the aggregate before it emits a closed window once, so there is nothing to hold back; expected no suppress, or emit: updates");
+    else if (suppress->until_closed && before->window.kind == WindowSpec::Kind::none) error("until: closed needs an aggregate with a window; expected limit: 10s, or a window");
+    else before->suppressed = suppress->until_closed ? Aggregate::Suppressed::until_closed : Aggregate::Suppressed::limit;
+  }
+}
+
+}  // namespace rivulet::config

@@ -1,0 +1,53 @@
+// Steps in words.
+#include <fmt/format.h>
+
+#include "agent/pipeline/steps.h"
+
+namespace rivulet::pipeline {
+namespace {
+
+std::string duration(std::int64_t ms) {
+  if (ms % 60'000 == 0 && ms > 0) return fmt::format("{}m", ms / 60'000);
+  if (ms % 1000 == 0) return fmt::format("{}s", ms / 1000);
+  return fmt::format("{}ms", ms);
+}
+
+std::string describe(const config::Aggregate& aggregate) {
+  static constexpr const char* kinds[] = {"without a window", "tumbling", "hopping", "sliding", "session"};
+  static constexpr const char* emits[] = {"updates, once an epoch", "every change", "each window once, when it is closed"};
+  const config::WindowSpec& window = aggregate.window;
+  std::string text = kinds[static_cast<int>(window.kind)];
+  if (window.kind != config::WindowSpec::Kind::none) text += " " + duration(window.size_ms);
+  if (window.kind == config::WindowSpec::Kind::hopping) text += " every " + duration(window.advance_ms);
+  if (window.kind != config::WindowSpec::Kind::none) text += ", grace " + duration(window.grace_ms);
+  text += fmt::format(", by {}, emits {}", aggregate.by ? aggregate.by->sql : "the key", emits[static_cast<int>(aggregate.emit)]);
+  if (aggregate.having) text += ", having " + aggregate.having->sql;
+  return text + ": ";
+}
+
+}  // namespace
+
+std::string describe(const config::Step& step) {
+  const auto assignments = [](const std::vector<config::Assignment>& fields) {
+    std::string text;
+    for (const config::Assignment& field : fields) text += (text.empty() ? "" : ", ") + field.field + " = " + field.expression.sql;
+    return text;
+  };
+  std::string text = step.kind + " ";
+  if (const auto* where = std::get_if<config::Where>(&step.what)) text += where->condition.sql;
+  if (const auto* key = std::get_if<config::Key>(&step.what)) text += key->expression.sql;
+  if (const auto* timestamp = std::get_if<config::SetTimestamp>(&step.what)) text += timestamp->expression.sql;
+  if (const auto* set = std::get_if<config::Set>(&step.what)) text += assignments(set->fields);
+  if (const auto* select = std::get_if<config::Select>(&step.what)) text += assignments(select->fields);
+  if (const auto* drop = std::get_if<config::Drop>(&step.what))
+    for (const std::string& field : drop->fields) text += field + " ";
+  if (const auto* rename = std::get_if<config::Rename>(&step.what))
+    for (const auto& [from, to] : rename->fields) text += from + " to " + to + " ";
+  if (const auto* log = std::get_if<config::LogStep>(&step.what)) text += log->message;
+  if (const auto* aggregate = std::get_if<config::Aggregate>(&step.what)) text += describe(*aggregate) + assignments(aggregate->select);
+  if (const auto* suppress = std::get_if<config::Suppress>(&step.what)) text += suppress->until_closed ? "until closed" : "for " + duration(suppress->limit_ms) + " after the first change";
+  while (!text.empty() && text.back() == ' ') text.pop_back();
+  return text;
+}
+
+}  // namespace rivulet::pipeline

@@ -1,0 +1,69 @@
+#include <algorithm>
+
+#include "agent/base/check.h"
+#include "agent/pipeline/stateful/aggregating.h"
+#include "agent/pipeline/stateful/operator.h"
+#include "agent/pipeline/stateful/suppress.h"
+
+namespace rivulet::pipeline {
+namespace {
+
+std::unique_ptr<Operator> make_aggregate(const OperatorParts& parts) {
+  using Kind = config::WindowSpec::Kind;
+  switch (std::get<config::Aggregate>(parts.step.what).window.kind) {
+    case Kind::none: return make_unwindowed(parts);
+    case Kind::tumbling:
+    case Kind::hopping: return make_time_windows(parts);
+    case Kind::sliding: return make_sliding_windows(parts);
+    case Kind::session: return make_session_windows(parts);
+  }
+  return nullptr;
+}
+
+// Times that a pipeline's records bring with them, each once.
+void collect_times(const config::Config& config, const config::Pipeline& pipeline, std::vector<config::Time>& times) {
+  for (const std::string& from : pipeline.from) {
+    std::optional<config::Time> time;
+    for (const config::Source& source : config.sources)
+      if (source.name == from) time = source.time.value_or(config::Time{});
+    for (const config::Pipeline& other : config.pipelines)
+      if (other.name == from) {
+        if (other.time) time = other.time;
+        else collect_times(config, other, times);
+      }
+    if (time && std::find(times.begin(), times.end(), *time) == times.end()) times.push_back(*time);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Operator> make_operator(const OperatorParts& parts) {
+  if (std::holds_alternative<config::Aggregate>(parts.step.what)) return make_aggregate(parts);
+  if (std::holds_alternative<config::Suppress>(parts.step.what)) return make_suppress_limit(parts);
+  RV_CHECK(false, "every stateful step has an operator");
+  return nullptr;
+}
+
+std::string other_input(const config::Step&) { return {}; }
+
+bool part_of_the_step_before(const config::Step& step) {
+  const auto* suppress = std::get_if<config::Suppress>(&step.what);
+  return suppress != nullptr && suppress->until_closed;
+}
+
+std::optional<std::string> late_topic(const config::Step& step) {
+  const auto* aggregate = std::get_if<config::Aggregate>(&step.what);
+  return aggregate == nullptr ? std::nullopt : aggregate->late_topic;
+}
+
+config::Time time_of(const config::Config& config, const config::Pipeline& pipeline, std::vector<config::Problem>& problems) {
+  if (pipeline.time) return *pipeline.time;
+  std::vector<config::Time> times;
+  collect_times(config, pipeline, times);
+  const bool stateful = std::any_of(pipeline.steps.begin(), pipeline.steps.end(), config::is_stateful);
+  if (times.size() > 1 && stateful)
+    problems.push_back({pipeline.at, "pipelines." + pipeline.name, "reads from sources with different 'time' settings; give this pipeline its own 'time'", false});
+  return times.empty() ? config::Time{} : times.front();
+}
+
+}  // namespace rivulet::pipeline

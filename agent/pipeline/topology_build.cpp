@@ -1,0 +1,74 @@
+// A configuration into decoders, segments and who reads from whom.
+#include <map>
+
+#include "agent/pipeline/topology_impl.h"
+
+namespace rivulet::pipeline {
+
+void Topology::Impl::build(std::vector<config::Problem>& problems) {
+  std::map<std::string, std::vector<Reader>*> readers_of;
+  sources.resize(config.sources.size());
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    const config::Source& source = config.sources[i];
+    readers_of[source.name] = &sources[i].readers;
+    sources[i].topic_field = FieldName(source.topic_field);
+    if (source.undecodable) {
+      sources[i].undecodable_output = outputs.size();
+      outputs.push_back({source.name + "/undecodable", *source.undecodable});
+    }
+    if (source.key.empty()) continue;
+    sources[i].key = std::make_unique<Group>(evaluator);
+    auto added = sources[i].key->add(ItemKind::text, source.key);
+    if (added) added = sources[i].key->prepare();
+    if (!added) problems.push_back({source.key_at, "sources." + source.name + ".key", added.error().message, false});
+  }
+  pipelines.resize(config.pipelines.size());
+  for (std::size_t i = 0; i < pipelines.size(); ++i) {
+    const config::Pipeline& pipeline = config.pipelines[i];
+    readers_of[pipeline.name] = &pipelines[i].readers;
+    for (const std::string& from : pipeline.from)
+      if (const auto it = readers_of.find(from); it != readers_of.end()) it->second->push_back({i, 0, 0});
+    build_segments(i, problems);
+    for (std::size_t s = 0; s < pipelines[i].segments.size(); ++s)
+      if (const auto it = readers_of.find(pipelines[i].segments[s].other_input); it != readers_of.end()) it->second->push_back({i, s, 1});
+    if (!pipeline.to) continue;
+    pipelines[i].output = outputs.size();
+    outputs.push_back({pipeline.name, pipeline.to->topic});
+  }
+  for (PipelineNode& node : pipelines)
+    for (Segment& segment : node.segments) segment.reads_fields = segment.stateful != nullptr || !segment.steps->empty() || !node.readers.empty();
+}
+
+void Topology::Impl::build_segments(std::size_t number, std::vector<config::Problem>& problems) {
+  const config::Pipeline& pipeline = config.pipelines[number];
+  std::vector<Segment>& segments = pipelines[number].segments;
+  const config::Time time = time_of(config, pipeline, problems);
+  std::vector<config::Step> stateless;
+  const auto close = [&](const std::optional<config::Output>& to) {
+    segments.emplace_back();
+    segments.back().steps = std::make_unique<Steps>(evaluator, arena, pipeline.name);
+    segments.back().steps->compile(stateless, to, problems);
+    stateless.clear();
+  };
+  for (const config::Step& step : pipeline.steps) {
+    if (!config::is_stateful(step)) {
+      stateless.push_back(step);
+      continue;
+    }
+    if (part_of_the_step_before(step)) continue;
+    close(std::nullopt);
+    Segment& segment = segments.back();
+    segment.step = step.name;
+    segment.time = time;
+    segment.other_input = other_input(step);
+    segment.stateful = make_operator({evaluator, clock, config, pipeline, step, time, problems});
+    stateful.push_back(segment.stateful.get());
+    if (const auto topic = late_topic(step)) {
+      segment.late_output = outputs.size();
+      outputs.push_back({pipeline.name + "/" + step.name + "/late", *topic});
+    }
+  }
+  close(pipeline.to);
+}
+
+}  // namespace rivulet::pipeline

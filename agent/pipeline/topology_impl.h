@@ -1,0 +1,101 @@
+// What a Topology is made of; included by its three .cpp files only.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/codec/json.h"
+#include "agent/pipeline/stateful/operator.h"
+#include "agent/pipeline/steps.h"
+#include "agent/pipeline/topology.h"
+
+namespace rivulet::pipeline {
+
+inline constexpr std::size_t kNoOutput = SIZE_MAX;
+inline constexpr std::size_t kKeptBytes = 64 * 1024;  // of each reused buffer
+inline constexpr std::size_t kQuarantinedBytes = 64 * 1024;
+
+// A quarantined value is for a person; a giant one is cut, and the reason says so.
+std::string cut_for_quarantine(std::string_view text, std::string& reason);
+// Into a reused record.
+void assign(std::optional<std::string>& to, const std::optional<std::string_view>& from);
+
+struct Topology::Impl {
+  struct Reader {
+    std::size_t pipeline, segment, input;  // input 0: through the segment's steps; else the stateful step's other one
+  };
+  struct SourceNode {
+    std::unique_ptr<Group> key;
+    FieldName topic_field;
+    std::size_t undecodable_output = kNoOutput;
+    std::vector<Reader> readers;
+  };
+  // A pipeline is a chain of these: stateless steps, then a stateful one, or at the end none.
+  struct Segment {
+    std::unique_ptr<Steps> steps;
+    std::unique_ptr<Operator> stateful;
+    std::string step;  // its name
+    std::string other_input;
+    config::Time time;
+    std::size_t late_output = kNoOutput;
+    bool reads_fields = false;  // what comes after a result of the step before
+    Row row;                    // reused; a segment never runs inside itself
+    codec::JsonDocument json;   // of that result
+  };
+  struct PipelineNode {
+    std::vector<Segment> segments;
+    std::size_t output = kNoOutput;
+    std::vector<Reader> readers;
+    Counts counts;
+  };
+  class Results;
+
+  config::Config config;
+  const Clock& clock;
+  Evaluator evaluator;
+  Arena arena;
+  codec::JsonDocument json;
+  std::string topic_token, buffer;
+  std::vector<Output> outputs;
+  std::vector<SourceNode> sources;
+  std::vector<PipelineNode> pipelines;
+  std::vector<Operator*> stateful;  // all of them, in topological order
+  Counts counts;
+  const FieldName value_field{"value"};
+  Row arrived;    // reused
+  Record record;  // reused for what is emitted
+  std::size_t source_now = kNoOutput;  // whose record is under way; none: a timer, an epoch's end
+  std::optional<Timestamp> trusted_ms;  // the wall clock when it was last read
+  bool clock_trusted = false;
+
+  // What the records go through at first (topology_intake.cpp), how it is put together (topology_build.cpp), the rest (topology.cpp).
+  Impl(const config::Config& wanted, const Clock& time) : config(wanted), clock(time), evaluator(time) {}
+
+  void build(std::vector<config::Problem>& problems);
+  void build_segments(std::size_t number, std::vector<config::Problem>& problems);
+  // Bytes into fields. Nothing: decoded. An error: why not.
+  result<bool> decode(std::size_t source, std::string_view payload, Row& row);
+  void undecodable(std::size_t source, std::string_view payload, Timestamp arrival_ms, std::string reason, Outputs& to);
+  void quarantine(const config::Pipeline* pipeline, StepFailure failure, const Row& row, Outputs& to);
+  void tell(const std::vector<Reader>& readers, const Row& row, Outputs& to);
+  // The segment's row through its steps, and on.
+  void run(std::size_t number, std::size_t at, Outputs& to);
+  void fail(std::size_t number, StepFailure failure, const Row& row, Outputs& to);
+  void process(std::size_t number, std::size_t at, std::size_t input, const Row& row, Outputs& to);
+  template <class Body>
+  void each_stateful(Outputs& to, const Body& body);  // in topological order
+
+  // Whether the record lies too far ahead of a clock that can be trusted.
+  bool from_the_future(const Segment& segment, Timestamp timestamp_ms);
+  StepResult emit(PipelineNode& node, Segment& last, StepFailure& failure, Outputs& to);
+  // Every call begins and ends with this: no view outlives its frame.
+  void forget();
+  void arrive(std::size_t source, std::string_view payload, std::string_view topic, Timestamp arrival_ms, Outputs& to);
+  bool decoded(std::size_t source, std::string_view payload, Timestamp arrival_ms, Outputs& to);
+  bool timed(std::size_t source, std::string_view payload, Timestamp arrival_ms, Outputs& to);
+  bool keyed(std::size_t source, std::string_view topic, Outputs& to);
+  void inject(std::size_t source, const Record& given, Outputs& to);
+};
+
+}  // namespace rivulet::pipeline

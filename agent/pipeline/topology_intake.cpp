@@ -1,0 +1,101 @@
+// From a source's frame to the record that the pipelines get.
+#include "agent/pipeline/event_time.h"
+#include "agent/pipeline/topology_impl.h"
+
+namespace rivulet::pipeline {
+
+void Topology::Impl::arrive(std::size_t source, std::string_view payload, std::string_view topic, Timestamp arrival_ms, Outputs& to) {
+  forget();
+  ++counts.in;
+  source_now = source;
+  arrived.timestamp_ms = arrival_ms;
+  if (decoded(source, payload, arrival_ms, to) && timed(source, payload, arrival_ms, to) && keyed(source, topic, to))
+    tell(sources[source].readers, arrived, to);
+  forget();
+}
+
+void Topology::Impl::inject(std::size_t source, const Record& given, Outputs& to) {
+  forget();
+  ++counts.in;
+  source_now = source;
+  arrived.timestamp_ms = given.timestamp_ms;
+  if (given.key) arrived.key = *given.key;
+  if (given.timestamp_ms < 0) ++counts.dropped;
+  else if (!given.value || decoded(source, *given.value, given.timestamp_ms, to))
+    tell(sources[source].readers, arrived, to);
+  forget();
+}
+
+result<bool> Topology::Impl::decode(std::size_t source, std::string_view payload, Row& row) {
+  row.bytes = payload;
+  if (config.sources[source].decode.kind == config::Decode::Kind::raw) {
+    row.fields.push_back({value_field.name, value_field.quoted, payload, true});
+    return true;
+  }
+  auto kind = json.parse(payload);
+  if (!kind) return kind.error();
+  if (*kind == codec::JsonKind::empty) return false;
+  if (*kind == codec::JsonKind::other) row.fields.push_back({value_field.name, value_field.quoted, json.token(), false});
+  for (const codec::JsonField& field : json.fields()) row.fields.push_back({field.name, field.quoted, field.token, false});
+  return true;
+}
+
+bool Topology::Impl::decoded(std::size_t source, std::string_view payload, Timestamp arrival_ms, Outputs& to) {
+  auto done = decode(source, payload, arrived);
+  if (done && *done) return true;
+  if (!done) undecodable(source, payload, arrival_ms, done.error().message, to);
+  else ++counts.dropped;  // an empty line is no record
+  return false;
+}
+
+void Topology::Impl::undecodable(std::size_t source, std::string_view payload, Timestamp arrival_ms, std::string reason, Outputs& to) {
+  ++counts.undecodable;
+  if (const std::size_t output = sources[source].undecodable_output; output != kNoOutput) {
+    record.key.reset();
+    record.window.reset();
+    assign(record.value, payload);
+    record.timestamp_ms = arrival_ms;
+    return to.emit(output, record);
+  }
+  store::QuarantineEntry entry;
+  entry.source = config.sources[source].name;
+  entry.step = "decode";
+  entry.value = cut_for_quarantine(payload, reason);
+  entry.reason = std::move(reason);
+  entry.timestamp_ms = arrival_ms;
+  to.quarantine(std::move(entry));
+}
+
+bool Topology::Impl::timed(std::size_t source, std::string_view payload, Timestamp arrival_ms, Outputs& to) {
+  if (const auto& from = config.sources[source].timestamp) {
+    const Field* field = arrived.find(from->field);
+    auto time = field == nullptr ? result<Timestamp>(Error{ErrorCode::invalid, "there is no such field"}) : event_time(field->token, from->unit);
+    if (!time) {
+      undecodable(source, payload, arrival_ms, "timestamp field '" + from->field + "': " + time.error().message, to);
+      return false;
+    }
+    arrived.timestamp_ms = *time;
+  }
+  if (arrived.timestamp_ms >= 0) return true;
+  ++counts.dropped;  // as Kafka Streams does
+  return false;
+}
+
+bool Topology::Impl::keyed(std::size_t source, std::string_view topic, Outputs& to) {
+  SourceNode& node = sources[source];
+  if (!node.topic_field.name.empty()) {
+    topic_token.clear();
+    codec::append_json_string(topic_token, topic);
+    arrived.set(node.topic_field, topic_token);
+  }
+  if (node.key == nullptr) return true;
+  const Outcome outcome = node.key->run(arrived);
+  if (outcome.kind == Outcome::Kind::failed) {
+    quarantine(nullptr, {"key", outcome.reason}, arrived, to);
+    return false;
+  }
+  if (const auto& key = node.key->results()[0]; !key.null) arrived.key = arena.keep(key.text);
+  return true;
+}
+
+}  // namespace rivulet::pipeline

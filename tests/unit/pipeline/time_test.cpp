@@ -1,0 +1,78 @@
+// Stream time: its scope, silence, the future.
+#include "agent/pipeline/state/memory.h"
+#include "agent/pipeline/state/state.h"
+#include "agent/pipeline/stateful/windowed_key.h"
+#include "tests/unit/pipeline/replay_cases.h"
+
+using namespace rivulet;
+using namespace rivulet::test;
+using Lines = std::vector<std::string>;
+
+namespace {
+
+const std::string kClosed = "{aggregate: {window: {tumbling: 10ms}, select: {n: count(*)}, emit: closed}}";
+
+struct Collected final : pipeline::Outputs {
+  std::size_t records = 0;
+  std::vector<store::QuarantineEntry> quarantined;
+  void emit(std::size_t, const Record&) override { ++records; }
+  void quarantine(store::QuarantineEntry entry) override { quarantined.push_back(std::move(entry)); }
+};
+
+}  // namespace
+
+TEST_CASE("with scope key a fast clock makes no other key late") {
+  const std::vector<Line> lines = {at(5, "slow"), at(900, "fast"), at(7, "slow"), at(10, "slow"), at(910, "fast")};
+  CHECK(short_replay(kClosed, lines) == Lines{"1: slow 1 @5 [0,10]", "4: fast 1 @900 [900,910]", "late 2, dropped 0"});
+  CHECK(short_replay(kClosed, lines, {}, "time: {scope: key}, ") == Lines{"3: slow 2 @7 [0,10]", "4: fast 1 @900 [900,910]", "late 0, dropped 0"});
+}
+
+TEST_CASE("silence closes windows by the wall clock, from the last record on") {
+  CHECK(short_replay(kClosed, {at(5, "k"), advance(19), advance(1)}, {}, "time: {idle: 20ms}, ") == Lines{"2: k 1 @5 [0,10]", "late 0, dropped 0"});
+  CHECK(short_replay(kClosed, {at(5, "k"), advance(2), advance(3), at(6, "k")}, {}, "time: {idle: 2ms}, ") == Lines{"2: k 1 @5 [0,10]", "late 1, dropped 0"});
+  CHECK(short_replay(kClosed, {at(5, "k"), advance(1000000)}) == Lines{"late 0, dropped 0"});
+}
+
+TEST_CASE("with scope key each key falls silent for itself") {
+  CHECK(short_replay(kClosed, {at(5, "a"), advance(15), at(5, "b"), advance(15)}, {}, "time: {scope: key, idle: 20ms}, ") == Lines{"3: a 1 @5 [0,10]", "late 0, dropped 0"});
+}
+
+TEST_CASE("stream time is the same after a restart") {
+  pipeline::ReplayOptions options;
+  options.restart_every = 1;
+  CHECK(short_replay(kClosed, {at(5, "k"), at(30, "j"), at(7, "k"), at(40, "j")}, options) == Lines{"1: k 1 @5 [0,10]", "3: j 1 @30 [30,40]", "late 1, dropped 0"});
+}
+
+TEST_CASE("a record from beyond the bound is set aside once the clock is trusted, and closes nobody's windows") {
+  const config::Loaded loaded = config::load_text("sources:\n  a: {stdin: {}, time: {future: 1h}}\npipelines:\n  p: {from: a, steps: [" + kClosed + "], to: out}\n", "case.yaml");
+  ManualClock clock(1'700'000'000'000);
+  std::vector<config::Problem> problems;
+  const auto topology = pipeline::Topology::build(loaded.config, clock, problems);
+  REQUIRE(topology != nullptr);
+  pipeline::StateMemory memory;
+  pipeline::StateStore state(memory, 1 << 20);
+  REQUIRE(topology->attach(state));
+  Collected out;
+  const auto send = [&](Timestamp timestamp_ms) { topology->inject(0, {"k", "{}", timestamp_ms, {}}, out); };
+  send(clock.wall_ms());
+  topology->trust_clock(true);
+  send(clock.wall_ms() + 3'600'001);
+  CHECK(out.records == 0);
+  REQUIRE(out.quarantined.size() == 1);
+  CHECK_THAT(out.quarantined[0].reason, ContainsSubstring("3600001 ms ahead of the clock"));
+  CHECK(out.quarantined[0].step == "aggregate");
+  send(clock.wall_ms() + 3'600'000);
+  CHECK(out.quarantined.size() == 1);
+  CHECK(out.records == 1);
+  topology->trust_clock(false);
+  send(clock.wall_ms() + 999'999'999);
+  CHECK(out.records == 2);
+}
+
+TEST_CASE("windowed keys are Kafka Streams' bytes: key and start, of a session key, end and start") {
+  std::string key = "k", session = "k";
+  pipeline::append_window(key, {258, 300, false});
+  pipeline::append_window(session, {258, 300, true});
+  CHECK(key == std::string("k\0\0\0\0\0\0\1\2", 9));
+  CHECK(session == std::string("k\0\0\0\0\0\0\1\x2c\0\0\0\0\0\0\1\2", 17));
+}
