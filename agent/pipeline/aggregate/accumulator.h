@@ -24,9 +24,12 @@ class Part {
   virtual std::size_t size_bytes() const = 0;
 };
 
+using Parts = std::unique_ptr<std::unique_ptr<Part>[]>;  // made with the first part that is needed
+
 struct Slot {
   std::uint64_t* words;
-  std::unique_ptr<Part>* part;
+  Parts* parts;
+  std::size_t part, part_count;
 };
 struct ConstSlot {
   const std::uint64_t* words;
@@ -51,8 +54,13 @@ constexpr std::size_t words_of() {
 
 template <class T>
 T& part_of(const Slot& slot) {
-  if (*slot.part == nullptr) *slot.part = std::make_unique<T>();
-  return static_cast<T&>(**slot.part);
+  if (*slot.parts == nullptr) *slot.parts = std::make_unique<std::unique_ptr<Part>[]>(slot.part_count);
+  std::unique_ptr<Part>& part = (*slot.parts)[slot.part];
+  if (part == nullptr) part = std::make_unique<T>();
+  return static_cast<T&>(*part);
+}
+inline void drop_part(const Slot& slot) {
+  if (*slot.parts != nullptr) (*slot.parts)[slot.part].reset();
 }
 template <class T>
 const T* part_of(const ConstSlot& slot) {

@@ -77,13 +77,12 @@ result<void> Aggregates::take(const Row& row) {
 
 void Aggregates::prepare(AggState& state) const {
   if (plan_->words > AggState::kInlineWords && state.words_ == nullptr) state.words_ = std::make_unique<std::uint64_t[]>(plan_->words);
-  if (plan_->parts > 0 && state.parts_ == nullptr) state.parts_ = std::make_unique<std::unique_ptr<Part>[]>(plan_->parts);
 }
 
 Slot Aggregates::slot(AggState& state, std::size_t index) const {
   const SlotPlan& slot = plan_->slots[index];
   std::uint64_t* words = state.words_ != nullptr ? state.words_.get() : state.inline_;
-  return {words + slot.words_at, slot.part_at == kNone ? nullptr : &state.parts_[slot.part_at]};
+  return {words + slot.words_at, &state.parts_, slot.part_at, plan_->parts};
 }
 
 ConstSlot Aggregates::slot(const AggState& state, std::size_t index) const {

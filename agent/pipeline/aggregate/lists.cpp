@@ -57,15 +57,9 @@ class List final : public Accumulator {
   bool subtractable() const override { return !set_; }
 
   std::uint64_t add(const Slot& slot, const Value& value, const Moment& at) const override {
-    auto& list = part_of<ListPart>(slot);
-    const std::uint64_t hash = hash_of(value.token);
-    if (list.elements.empty() || list.elements.back().arrival <= at.arrival) {
-      if (set_ && list.contains(hash, value.token)) return 0;
-      return list.push(at.arrival, hash, value.token) ? 0 : 1;
-    }
     ListPart one;
-    one.push(at.arrival, hash, value.token);
-    return join(list, one);
+    one.push(at.arrival, hash_of(value.token), value.token);
+    return join(part_of<ListPart>(slot), one);
   }
   // One element with the same JSON goes, the first by arrival. What found no place before is not there to take its place.
   void subtract(const Slot& slot, const Value& value) const override {
@@ -130,17 +124,24 @@ class List final : public Accumulator {
     const std::string_view identity = identity_of(token, buffer);
     return XXH3_64bits(identity.data(), identity.size());
   }
+  std::uint64_t put(ListPart& into, const ListPart& from, std::size_t at) const {
+    if (set_ && into.contains(from.elements[at].hash, from.token(at))) return 0;
+    return into.push(from.elements[at].arrival, from.elements[at].hash, from.token(at)) ? 0 : 1;
+  }
   // Both by arrival. Answers how many found no place.
   std::uint64_t join(ListPart& into, const ListPart& other) const {
-    ListPart joined;
-    joined.cutoff = std::min(into.cutoff, other.cutoff);
+    const std::uint64_t cutoff = std::min(into.cutoff, other.cutoff);
     std::uint64_t left_out = 0;
+    if (into.elements.empty() || other.elements.empty() || into.elements.back().arrival <= other.elements.front().arrival) {  // the rule
+      into.cutoff = cutoff;
+      for (std::size_t i = 0; i < other.elements.size(); ++i) left_out += put(into, other, i);
+      return left_out;
+    }
+    ListPart joined;
+    joined.cutoff = cutoff;
     for (std::size_t i = 0, j = 0; i < into.elements.size() || j < other.elements.size();) {
       const bool left = j == other.elements.size() || (i < into.elements.size() && into.elements[i].arrival <= other.elements[j].arrival);
-      const ListPart& from = left ? into : other;
-      const std::size_t at = left ? i++ : j++;
-      if (set_ && joined.contains(from.elements[at].hash, from.token(at))) continue;
-      if (!joined.push(from.elements[at].arrival, from.elements[at].hash, from.token(at))) ++left_out;
+      left_out += left ? put(joined, into, i++) : put(joined, other, j++);
     }
     into = std::move(joined);
     return left_out;

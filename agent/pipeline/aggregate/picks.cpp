@@ -76,7 +76,7 @@ class Extreme final : public Accumulator {
       if (!plainer && (highest_ ? order <= 0 : order >= 0)) return;
     }
     put(slot.words, ExtremeWords{number.real ? ExtremeWords::real : ExtremeWords::integer, number.bits()});
-    slot.part->reset();
+    drop_part(slot);
   }
   void offer_text(const Slot& slot, std::string_view text) const {
     const auto held = get<ExtremeWords>(slot.words);
@@ -147,7 +147,7 @@ class Position final : public Accumulator {
     if (token.size() <= sizeof held.token.bytes) {
       held.token.length = static_cast<std::uint8_t>(token.size());
       std::copy(token.begin(), token.end(), held.token.bytes);
-      slot.part->reset();
+      drop_part(slot);
     } else {
       held.token.length = ShortToken::kInPart;
       part_of<TextPart>(slot).text = token;

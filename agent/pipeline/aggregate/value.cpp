@@ -32,10 +32,13 @@ bool parse_number(std::string_view text, Number& number) {
   return true;
 }
 
-std::string_view without_space(std::string_view text) {
+// As SQLite takes it: spaces around and a plus before.
+std::string_view number_in(std::string_view text) {
   static constexpr const char* space = " \t\n\v\f\r";
   const std::size_t begin = text.find_first_not_of(space);
-  return begin == std::string_view::npos ? std::string_view() : text.substr(begin, text.find_last_not_of(space) - begin + 1);
+  if (begin == std::string_view::npos) return {};
+  text = text.substr(begin, text.find_last_not_of(space) - begin + 1);
+  return text.size() > 1 && text[0] == '+' && text[1] != '-' ? text.substr(1) : text;
 }
 
 Error refused(std::string_view token, const char* expected) {
@@ -107,7 +110,7 @@ result<void> read_value(const Field* field, unsigned needs, Value& value, ValueB
     if (value.is_text) {
       value.text = field->text ? codec::as_utf8(token, buffers.text) : codec::json_text(token, buffers.text);
       if ((needs & kOrder) != 0 && value.text.size() > kMaxKeptBytes) return refused(token, "longer than the 64 KiB that an aggregate keeps of a value");
-      if ((needs & kNumber) != 0 && !parse_number(without_space(value.text), value.number)) return refused(token, "text, expected a number");
+      if ((needs & kNumber) != 0 && !parse_number(number_in(value.text), value.number)) return refused(token, "text, expected a number");
     } else if (first == 't' || first == 'f') {
       value.number = Number::of(static_cast<std::int64_t>(first == 't' ? 1 : 0));
     } else {

@@ -149,6 +149,9 @@ TEST_CASE("a small state takes no memory of its own, and a large step no more th
   CHECK(small.aggregates->size_bytes(small.state) == sizeof(AggState));
   CHECK(sizeof(AggState) <= 80);
   CHECK(small.bytes().size() < 32);
+  AggregateFixture extremes(Fields{{"a", "min(x)"}, {"b", "max(x)"}, {"c", "last(x)"}});
+  extremes.values({"1.5", "2"});
+  CHECK(extremes.aggregates->size_bytes(extremes.state) == sizeof(AggState));
   AggregateFixture large(Fields{{"a", "avg(x)"}, {"b", "avg(y)"}, {"c", "stddev(x)"}, {"d", "delta(x)"}});
   CHECK(large.whole() == R"({"a":null,"b":null,"c":null,"d":null,"window_start":10000,"window_end":20000})");
   REQUIRE(large.add(R"({"x":1,"y":2})"));

@@ -1,5 +1,7 @@
 // What each aggregate function means, with hostile values.
+#include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 
 #include "tests/unit/pipeline/aggregate_fixture.h"
@@ -46,7 +48,24 @@ TEST_CASE("true counts as 1, text that is a number as the number") {
   CHECK(result_of("sum(x)", {"true", "false", "true"}) == "2");
   CHECK(result_of("avg(x)", {"true", "false"}) == "0.5");
   CHECK(result_of("sum(x)", {"\"12\"", "\" 3.5 \""}) == "15.5");
+  CHECK(result_of("sum(x)", {"\"+12\"", "\"-1e1\""}) == "2.0");
   CHECK(result_of("max(x)", {"false", "true"}) == "1");
+}
+
+TEST_CASE("text that came without JSON is text, and a number where it reads as one") {
+  AggregateFixture raw(Fields{{"s", "sum(value)"}, {"m", "max(value)"}, {"f", "first(value)"}, {"l", "collect(value)"}});
+  raw.windowed = false;
+  for (const std::string_view text : {"12", "7.5"}) {
+    Row row;
+    row.bytes = text;
+    row.fields.push_back({"value", "\"value\"", text, true});
+    REQUIRE(raw.aggregates->take(row));
+    raw.aggregates->add(raw.state, ++raw.arrival);
+  }
+  CHECK(raw.whole() == R"({"s":19.5,"m":"7.5","f":"12","l":["12","7.5"]})");
+  Row row;
+  row.fields.push_back({"value", "\"value\"", "", true});
+  CHECK_FALSE(raw.aggregates->take(row));
 }
 
 TEST_CASE("what cannot be summed fails at its record with its reason, and changes nothing") {
