@@ -51,7 +51,8 @@ class Moments final : public Accumulator {
       held.squares = Number::of_bits(true, from.u64_be()).floating;
     }
     put(slot.words, held);
-    return held.count >> 62 == 0 && std::isfinite(held.mean) && std::isfinite(held.squares) && held.squares >= 0;
+    const double most = 5 * kMaxSquared * kMaxSquared * static_cast<double>(held.count);  // of values apart by twice the greatest, and rounding
+    return held.count >> 62 == 0 && std::fabs(held.mean) <= 1.01 * kMaxSquared && held.squares >= 0 && held.squares <= most;
   }
   void append(const ConstSlot& slot, Ask ask, double, const Window*, std::string& to) const override {
     const auto held = get<MomentWords>(slot.words);

@@ -47,7 +47,7 @@ Error refused(std::string_view token, const char* expected) {
 
 result<void> fits(const Number& number, std::string_view token, unsigned needs) {
   const double magnitude = std::fabs(number.as_double());
-  if (!(magnitude <= kMaxNumber)) return refused(token, "beyond what is summed without overflow, 1e290");
+  if (!(magnitude <= kMaxNumber)) return refused(token, "beyond what is summed without overflow, 1e280");
   if ((needs & kSquare) != 0 && !(magnitude <= kMaxSquared)) return refused(token, "beyond what is squared and summed without overflow, 1e140");
   return {};
 }

@@ -14,7 +14,7 @@
 namespace rivulet::pipeline::aggregate {
 
 // Sums of 1e18 such numbers stay finite, so that a sum never has to fail: the number does, at its record.
-inline constexpr double kMaxNumber = 1e290;
+inline constexpr double kMaxNumber = 1e280;
 inline constexpr double kMaxSquared = 1e140;  // the same for sums of squares
 
 struct Number {

