@@ -7,12 +7,8 @@
 namespace rivulet::pipeline {
 namespace {
 
-enum class Kind { word, quoted, text, number, operation, open, close, comma };
-struct Token {
-  Kind kind;
-  std::string text;  // words: as written; quoted: without quotes
-  std::string upper;
-};
+using Token = SqlToken;
+using Kind = SqlToken::Kind;
 
 bool word_start(unsigned char c) { return std::isalpha(c) != 0 || c == '_' || c >= 0x80; }
 bool word_part(unsigned char c) { return word_start(c) || std::isdigit(c) != 0 || c == '$'; }
@@ -24,6 +20,7 @@ result<std::vector<Token>> tokens_of(std::string_view sql) {
   std::vector<Token> tokens;
   for (std::size_t i = 0; i < sql.size();) {
     const auto c = static_cast<unsigned char>(sql[i]);
+    const std::size_t known = tokens.size(), begin = i;
     if (std::isspace(c) != 0) {
       ++i;
     } else if (sql.substr(i, 2) == "--" || sql.substr(i, 2) == "/*") {
@@ -70,6 +67,9 @@ result<std::vector<Token>> tokens_of(std::string_view sql) {
       tokens.push_back({c == '(' ? Kind::open : c == ')' ? Kind::close : c == ',' ? Kind::comma : Kind::operation, text, ""});
       i += text.size();
     }
+    if (tokens.size() == known) continue;
+    tokens.back().begin = begin;
+    tokens.back().end = i;
   }
   return tokens;
 }
@@ -124,6 +124,8 @@ result<void> ask_for_brackets(const Token* first, const Token* last) {
 }
 
 }  // namespace
+
+result<std::vector<SqlToken>> sql_tokens(std::string_view expression) { return tokens_of(expression); }
 
 result<SqlText> SqlText::analyse(std::string_view expression) {
   auto tokens = tokens_of(expression);

@@ -23,4 +23,12 @@ struct SqlText {
   static result<SqlText> analyse(std::string_view expression);
 };
 
+struct SqlToken {
+  enum class Kind { word, quoted, text, number, operation, open, close, comma } kind;
+  std::string text;   // words: as written; quoted: without quotes
+  std::string upper;  // of words
+  std::size_t begin = 0, end = 0;  // in the expression
+};
+result<std::vector<SqlToken>> sql_tokens(std::string_view expression);
+
 }  // namespace rivulet::pipeline
