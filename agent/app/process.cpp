@@ -1,10 +1,12 @@
 #include "agent/app/process.h"
 
 #include <malloc.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstring>
 
 namespace rivulet::app {
 
@@ -31,6 +33,20 @@ void keep_memory_small() {
   ::mallopt(M_TRIM_THRESHOLD, 512 << 10);
   ::mallopt(M_TOP_PAD, 64 << 10);
 #endif
+}
+
+void forget_start_up_code() {
+  std::FILE* maps = std::fopen("/proc/self/maps", "re");
+  if (maps == nullptr) return;
+  char line[1024];
+  while (std::fgets(line, sizeof line, maps) != nullptr) {
+    unsigned long begin = 0, end = 0, inode = 0;
+    char rights[5] = {};
+    if (std::sscanf(line, "%lx-%lx %4s %*x %*s %lu", &begin, &end, rights, &inode) != 4 || inode == 0) continue;
+    // Code only: it was never written, so what is dropped here is read again from the file. Data may hold relocations.
+    if (std::strcmp(rights, "r-xp") == 0) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  }
+  std::fclose(maps);
 }
 
 }  // namespace rivulet::app

@@ -21,9 +21,9 @@ constexpr milliseconds kLinger{100};       // for acknowledgements on their way 
 constexpr milliseconds kHouse{10'000};
 constexpr milliseconds kWatchForEnd{50};
 
-// The forwarder holds about two transactions in memory: they have to fit into half of agent.memory.
+// Of a transaction only the places of its records are kept here, 8 bytes each, and written to the store when it is PREPARED.
 std::uint64_t transaction_bytes(const config::Config& config) {
-  return std::min<std::uint64_t>(config.kafka->transaction_max_bytes, std::max<std::uint64_t>(config.agent.memory_bytes / 4, 1 << 20));
+  return std::min<std::uint64_t>(config.kafka->transaction_max_bytes, std::max<std::uint64_t>(config.agent.memory_bytes, 1 << 20));
 }
 
 std::unique_ptr<forward::Uplink> kafka_uplink(const config::Config& config) {
@@ -31,7 +31,7 @@ std::unique_ptr<forward::Uplink> kafka_uplink(const config::Config& config) {
   options.connection = connection_of(*config.kafka, "rivulet-" + config.agent.id);
   options.agent_id = config.agent.id;
   options.transaction_timeout_ms = config.kafka->transaction_timeout_ms;
-  options.transaction_max_bytes = transaction_bytes(config);
+  options.queue_bytes = std::max<std::size_t>(config.agent.memory_bytes / 4, 1 << 20);
   return forward::make_kafka_uplink(std::move(options));
 }
 
@@ -111,6 +111,7 @@ int Service::run() {
                config_.pipelines.size(), config_.agent.state);
   notify_.ready();
   keep_house();
+  forget_start_up_code();
   io_.run();
   status_.reset();
   if (forwarder_) forwarder_->stop();

@@ -13,13 +13,14 @@ namespace {
 
 constexpr std::size_t slice_bytes = 64 * 1024;      // read from the store at once
 constexpr std::uint64_t record_overhead_bytes = 400;  // librdkafka's own of one queued record with a header (2.0.2)
-constexpr std::int64_t queue_wait_ms = 1'000;
+constexpr std::int64_t queue_wait_ms = 1'000;  // a transaction grows while the broker takes it, so long at most
 
 }  // namespace
 
 struct Driver::Sending {
   std::uint32_t max_records = 0;
   std::uint64_t bytes = 0;
+  std::int64_t until_ms = 0;  // then a queue that is full ends it
   bool full = false;
   std::optional<Rows> failed_row;
   std::string rv, rv_gap;  // reused for every record
@@ -90,6 +91,7 @@ Event Driver::send(const Action& action) {
 
   Sending sending;
   sending.max_records = action.max_records;
+  sending.until_ms = clock_.steady_ms() + queue_wait_ms;
   std::vector<Sequence> after;
   for (const auto* stream : ready) after.push_back(stream->acknowledged);
   bool any = true;
@@ -189,7 +191,8 @@ Failure Driver::send_stream(Sending& sending, const store::StreamInfo& stream, S
   return {};
 }
 
-// Sets `full` instead of sending when the transaction has no room for it; the first record always has.
+// Sets `full` instead of sending when the transaction has no room for it; the first record always has. A transaction may be
+// larger than the producer's queue: it then goes on as fast as the broker takes it, until sending.until_ms.
 Failure Driver::send_record(Sending& sending, kafka::Message& message, const Rows& row) {
   const auto size = record_overhead_bytes + message.rv.size() + message.rv_gap.size() + (message.key ? message.key->size() : 0) +
                     (message.value ? message.value->size() : 0);
@@ -198,10 +201,14 @@ Failure Driver::send_record(Sending& sending, kafka::Message& message, const Row
     sending.full = true;
     return {};
   }
-  sending.bytes += size;
   message.index = records;
-  auto failure = uplink_.send(message, queue_wait_ms);
+  auto failure = uplink_.send(message, records == 0 ? queue_wait_ms : std::max<std::int64_t>(sending.until_ms - clock_.steady_ms(), 0));
+  if (failure.kind == FailureKind::pending && records > 0) {
+    sending.full = true;
+    return {};
+  }
   if (failure) sending.failed_row = row;
+  sending.bytes += size;
   return failure;
 }
 

@@ -130,7 +130,10 @@ Forwarder::Forwarder(Options options, store::Store& store, std::unique_ptr<Uplin
 Forwarder::~Forwarder() { stop(); }
 
 void Forwarder::start() {
-  if (!impl_->thread.joinable()) impl_->thread = std::thread([this] { impl_->run(); });
+  if (!impl_->thread.joinable()) impl_->thread = std::thread([this] {
+      ::pthread_setname_np(::pthread_self(), "forward");
+      impl_->run();
+    });
 }
 
 void Forwarder::wake() {

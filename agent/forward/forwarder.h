@@ -3,7 +3,7 @@
 // It runs the pure state machine of protocol.h against an Uplink (kafka/) and the Store, and never gives up: a dead link, a
 // missing topic or a fenced producer are states, not ends. Threads: start()/stop() on io; status() on any; the rest on its
 // own. stop() returns within `stop_within_ms`, also with a dead link; a transaction under way is then left to Resolve.
-// Bounds: memory about two transactions of Options::transaction_max_bytes; one transaction at a time.
+// Bounds: the uplink's queue, and 8 bytes for each record of a transaction; one transaction at a time.
 #pragma once
 #include <atomic>
 #include <cstdint>

@@ -19,7 +19,7 @@ class KafkaUplink final : public Uplink {
     kafka::ProducerOptions producer;
     if (transactional) producer.transactional_id = "rivulet-" + options_.agent_id;
     producer.transaction_timeout_ms = options_.transaction_timeout_ms;
-    producer.buffer_bytes = static_cast<std::size_t>(2 * options_.transaction_max_bytes);
+    producer.buffer_bytes = options_.queue_bytes;
     if (refused_) {  // see make_handle() in kafka/conf.cpp
       if (const auto trial = kafka::Admin::create(options_.connection); !trial) return {FailureKind::settings, 0, trial.error().message};
     }

@@ -13,7 +13,7 @@ struct KafkaUplinkOptions {
   kafka::Connection connection;
   std::string agent_id;                         // the transactional id is rivulet-<agent id>
   std::int64_t transaction_timeout_ms = 60'000;
-  std::uint64_t transaction_max_bytes = 32ULL << 20;  // librdkafka's queue holds two of them at most
+  std::size_t queue_bytes = 4 << 20;  // what waits in librdkafka, with its overhead; a transaction may be larger
 };
 
 std::unique_ptr<Uplink> make_kafka_uplink(KafkaUplinkOptions options);

@@ -12,6 +12,7 @@
 namespace rivulet::kafka {
 namespace {
 
+constexpr std::size_t record_bytes = 640;  // of a queued record of 200 bytes, with librdkafka's own: bounds how many may wait
 constexpr std::int16_t api_end_txn = 26;  // Kafka protocol, "EndTxn"
 
 int clamp_ms(std::int64_t ms) { return static_cast<int>(std::clamp<std::int64_t>(ms, 0, 600'000)); }
@@ -71,9 +72,9 @@ result<std::unique_ptr<Producer>> Producer::create(const Connection& connection,
   conf->prefer("compression.codec", "zstd");
   conf->prefer("compression.level", "1");  // 3.7 instead of 4.6 us a record and 0.6 MiB less than the default level
   conf->prefer("message.max.bytes", "1048576");
-  const auto kbytes = std::max<std::size_t>(options.buffer_bytes / 1024, 1024);
+  const auto kbytes = std::max<std::size_t>(options.buffer_bytes / 1024, 2048);  // one record of message.max.bytes always fits
   conf->require("queue.buffering.max.kbytes", std::to_string(std::min<std::size_t>(kbytes, 2'097'151)));
-  conf->require("queue.buffering.max.messages", std::to_string(std::min<std::size_t>(kbytes * 1024 / 128 + 1000, 10'000'000)));
+  conf->require("queue.buffering.max.messages", std::to_string(std::min<std::size_t>(kbytes * 1024 / record_bytes + 500, 10'000'000)));
   rd_kafka_conf_set_dr_msg_cb(conf->get(), Impl::on_delivery);
   conf->intercept(Impl::on_new, impl.get());
   auto handle = make_handle(RD_KAFKA_PRODUCER, std::move(*conf));
