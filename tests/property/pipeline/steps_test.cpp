@@ -131,7 +131,7 @@ TEST_CASE("steps that share a statement give what they give one by one") {
       INFO(payload);
       Seen a, b;
       if (random.one_in(10)) {
-        const Record record{random.one_in(2) ? std::optional<std::string>("k") : std::nullopt, random.one_in(2) ? std::optional(payload) : std::nullopt, 5};
+        const Record record{random.one_in(2) ? std::optional<std::string>("k") : std::nullopt, random.one_in(2) ? std::optional(payload) : std::nullopt, 5, {}};
         together.topology->inject(0, record, a);
         apart.topology->inject(0, record, b);
       } else {
