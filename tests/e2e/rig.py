@@ -239,7 +239,7 @@ class MqttPublisher(threading.Thread):
             arguments["callback_api_version"] = paho.CallbackAPIVersion.VERSION1
         self.client = paho.Client(**arguments)
         self.client.max_queued_messages_set(0)
-        self.client.max_inflight_messages_set(50)
+        self.client.max_inflight_messages_set(15)  # above mosquitto's 20 it closes the connection, again at each resend
         self.client.reconnect_delay_set(1, 1)
         self.port, self.rate, self.qos, self.name_, self.count, self.ending = port, rate, qos, name, 0, threading.Event()
         self.delivered = 0

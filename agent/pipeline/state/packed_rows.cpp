@@ -89,7 +89,7 @@ PackedRows::Position PackedRows::put(Position at, std::string_view wanted, std::
     char* row = leaf.bytes.data() + leaf.rows[at.row];
     Head head = read(row);
     if (head.value_bytes == value.size()) {
-      std::memcpy(row + kHeadBytes + head.key_bytes, value.data(), value.size());
+      std::copy(value.begin(), value.end(), row + kHeadBytes + head.key_bytes);  // an empty value may have no address
       return at;
     }
     const std::string key(wanted);  // it may be a view of this very row
