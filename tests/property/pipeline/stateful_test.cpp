@@ -103,7 +103,7 @@ std::uint64_t first_seed() {
   return given == nullptr ? 1 : std::strtoull(given, nullptr, 10);
 }
 
-const std::uint64_t kCases = std::getenv("RIVULET_SEED") == nullptr ? 400 : 1;
+const std::uint64_t kCases = std::getenv("RIVULET_SEED") == nullptr ? 150 : 1;
 
 // Silence counts from the start of the process on, so with `idle` a restart may show.
 std::vector<ReplayOptions> cuts(Random& random, const Case& made) {
