@@ -47,14 +47,13 @@ def padded(side, key, value, ts):
 
 class KafkaStreamStream:
     """Pads only at a record that is as new as stream time, after a look at the oldest pending one with the bound of the trigger's side;
-    what is out of order is padded at once; stores expire by their own time and retention, puts by segments of a minute at least."""
+    what is out of order is padded at once; stores expire by their own time and retention, puts by segments of a minute at least (RocksDB's; stores in memory differ in both)."""
 
     def __init__(self, op, kafka):
         self.before, self.after, self.grace = op["before"], op["after"], op["grace"]
         self.pads = {"inner": "", "left": "a", "outer": "ab"}[op["join"]]
         self.retention = self.before + self.after + self.grace
         self.segment = max(self.retention // 2, 60_000)
-        self.in_memory = op.get("store") == "in_memory"
         self.time = -1
         self.oldest = 2 ** 63
         self.stored = {"a": [], "b": []}
@@ -85,8 +84,7 @@ class KafkaStreamStream:
                 self.oldest = min(self.oldest, ts)
                 self.pending.setdefault((ts, side == "a", key_bytes(key)), []).append((side, key, value))
         self.newest[side] = max(self.newest[side], ts)
-        gone = ts <= self.newest[side] - self.retention if self.in_memory else ts // self.segment < (self.newest[side] - self.retention) // self.segment
-        if gone:
+        if ts // self.segment < (self.newest[side] - self.retention) // self.segment:
             dropped = 1
         else:
             self.stored[side].append((ts, index, key, value))
@@ -96,14 +94,15 @@ class KafkaStreamStream:
         if self.oldest + after + self.grace >= self.time:
             return []
         emitted, self.oldest, waiting = [], 2 ** 63, set()
-        for at in sorted(self.pending):
-            self.oldest = at[0]
+        for at, one in [(at, one) for at in sorted(self.pending) for one in self.pending[at]]:
+            self.oldest = at[0]  # that of the record that ends the search: an older one may be waiting
             if len(waiting) == 2:
                 break
             if at[0] + (self.after if at[1] else self.before) + self.grace >= self.time:
                 waiting.add(at[1])
                 continue
-            emitted += [padded(*one, at[0]) for one in self.pending.pop(at)]
+            self.pending.pop(at, None)
+            emitted.append(padded(*one, at[0]))
         return emitted
 
 
