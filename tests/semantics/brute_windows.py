@@ -33,6 +33,8 @@ class Input:
 
 def problems(case, result):
     given = Input(case)
+    if given.kind == "session" and any(output["ts"] != output["window_end"] for output in result["outputs"]):
+        return ["a session's timestamp is not its end"]
     if given.kind == "session" and any(record["ts"] < record["time"] - given.grace for record in given.records):
         return _finals_are_last_revisions(case, given, result)  # what merges depends on the order of arrival: no definition without it
     truth = {"session": _sessions, "sliding": _sliding}.get(given.kind, _fixed)(case, given)

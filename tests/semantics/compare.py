@@ -15,7 +15,7 @@ def judge(case, oracle, rivulet):
 def _judge(case, oracle, rivulet):
     if "config_error" in rivulet:
         return [f"rivulet refuses it: {rivulet['config_error']}"]
-    wrong = [f"{name}: {rivulet[name]}" for name in ("failed", "strayed") if name in rivulet]
+    wrong = [f"failed: {rivulet['failed']}"] if "failed" in rivulet else []
     possible = differences.possible(case)
     crashed = "error" in oracle or "build_error" in oracle
     if not possible:

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The oracle: case files through the real Kafka Streams. By hand: oracle.py OUT_DIR CASE_FILE.jsonl... (see README.md for the formats).
+"""The oracle: case files through the real Kafka Streams. By hand: oracle.py OUT_DIR CASE_FILE.jsonl... (see README.md for the formats);
+without arguments it is only built.
 
 It is built by Maven once for each state of its sources, into ~/.cache/rivulet (XDG_CACHE_HOME); after that neither Maven nor a network is
 needed. One JVM runs all files, two at a time.
@@ -50,10 +51,12 @@ def build():
     return os.path.join(built, "target")
 
 
-def run(out, files, store=None, threads=2):
-    """Writes a file of the same name into `out` for each case file."""
+def run(out, files, store=None, threads=2, retention_ms=TEN_YEARS_MS):
+    """Writes a file of the same name into `out` for each case file. Without a retention windows have Kafka Streams' default, size and grace."""
     target = build()
-    command = ["java", "-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dretention={TEN_YEARS_MS}", f"-Dthreads={threads}"]
+    command = ["java", "-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dthreads={threads}"]
+    if retention_ms is not None:
+        command.append(f"-Dretention={retention_ms}")
     if store:
         command.append(f"-Dstore={store}")
     command += ["-cp", os.path.join(target, "classes") + ":" + os.path.join(target, "lib", "*"), "rivulet.oracle.Main", out, *files]
@@ -64,11 +67,16 @@ def run(out, files, store=None, threads=2):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", help="folder for the results")
-    parser.add_argument("files", nargs="+", help="case files, one JSON case a line")
+    parser.add_argument("out", nargs="?", help="folder for the results")
+    parser.add_argument("files", nargs="*", help="case files, one JSON case a line")
     parser.add_argument("--store", choices=["rocksdb", "in_memory"], help="instead of the cases' own")
     given = parser.parse_args()
-    run(given.out, given.files, given.store)
+    if given.out is None:
+        build()
+    elif not given.files:
+        parser.error("which case files?")
+    else:
+        run(given.out, given.files, given.store)
 
 
 if __name__ == "__main__":

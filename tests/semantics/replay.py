@@ -11,39 +11,38 @@ BATCH = 40  # starting takes 10 ms and more; a batch that rivulet refuses is run
 TIMEOUT_S = 120
 
 
-def run(rivulet, cases, options=()):
+def run(rivulet, cases, options=(), changes="every-change"):
     """A result for each case, in order: what rivulet gives, or {"name", "config_error"}."""
     batches = [cases[first:first + BATCH] for first in range(0, len(cases), BATCH)]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        return [result for results in pool.map(lambda batch: _batch(rivulet, batch, list(options)), batches) for result in results]
+        return [result for results in pool.map(lambda batch: _batch(rivulet, batch, list(options), changes), batches) for result in results]
 
 
-def _batch(rivulet, cases, options):
+def _batch(rivulet, cases, options, changes):
     results, translated = {}, []
     for number, case in enumerate(cases):
         try:
-            translated.append((number, Translated(case, number)))
+            translated.append((number, Translated(case, number, changes)))
         except Refused as refused:
             results[number] = {"name": case["name"], "config_error": str(refused)}
     lines, error, failed = _replay(rivulet, [one for _, one in translated], options)
     if error and len(cases) > 1:
-        return [result for case in cases for result in _batch(rivulet, [case], options)]
+        return [result for case in cases for result in _batch(rivulet, [case], options, changes)]
     if error:
         return [{"name": cases[0]["name"], "config_error": error}]
     first = 0
     for number, one in translated:
         end = first + len(one.lines)
-        mine = [dict(line, after=line["after"] - first) for line in lines if "summary" not in line and first <= line["after"] < end]
-        result = one.result([line for line in mine if "topic" in line], [{"after_input": line["after"], "n": line["drop"]["n"]} for line in mine if "drop" in line])
-        strayed = [line["topic"] for line in mine if "topic" in line and line["topic"] != one.name]
-        if strayed:
-            result["strayed"] = strayed  # a record of this case came out of another case's pipeline
+        # By topic: what an epoch holds back may come after another case's line, and what strays into one is a difference by its `after`.
+        rows = [dict(line, after=line["after"] - first) for line in lines if line.get("topic") == one.name]
+        drops = [{"after_input": line["after"] - first, "n": line["drop"]["n"]} for line in lines if "drop" in line and first <= line["after"] < end]
+        result = one.result(rows, drops)
         if failed:
             result["failed"] = failed
         results[number] = result
         first = end
     if failed and len(cases) > 1:  # whose records were they?
-        return [result for case in cases for result in _batch(rivulet, [case], options)]
+        return [result for case in cases for result in _batch(rivulet, [case], options, changes)]
     return [results[number] for number in range(len(cases))]
 
 

@@ -15,10 +15,10 @@ class Refused(Exception):
 
 
 class Translated:
-    """One case: `sources` and `pipelines` of the configuration, `lines` of input."""
+    """One case: `sources` and `pipelines` of the configuration, `lines` of input. `changes`: the emit of aggregates that do not wait for the end."""
 
-    def __init__(self, case, number):
-        self.case, self.op, self.name = case, case["op"], f"c{number}"
+    def __init__(self, case, number, changes="every-change"):
+        self.case, self.op, self.name, self.changes = case, case["op"], f"c{number}", changes
         if self.op.get("on_invalid_ts") == "fail" and any(record["ts"] < 0 for record in case["inputs"]):
             raise Refused("on_invalid_ts: a record with a negative timestamp is dropped and counted, never an error")
         kind = self.op["kind"]
@@ -56,7 +56,7 @@ class Translated:
     def _aggregate(self, **more):
         function = self.op["agg"]
         what = "*" if function == "count" else self.whole if function in ("first", "last", "collect") else self.number
-        return {"aggregate": {"name": "agg", "select": {"r": f"{function}({what})"}, "emit": "every-change", **more}}
+        return {"aggregate": {"name": "agg", "select": {"r": f"{function}({what})"}, "emit": self.changes, **more}}
 
     def _agg(self):
         self._pipeline("main", "a", [self._aggregate()])
@@ -69,7 +69,7 @@ class Translated:
         kind = given["type"]
         length = given[{"sliding": "diff", "session": "gap"}.get(kind, "size")]
         size = {"size": ms(length), "advance": ms(given["advance"])} if kind == "hopping" else ms(length)
-        emit = {"update": "every-change", "close": "closed", "suppress": "every-change"}[self.op["emit"]]
+        emit = "closed" if self.op["emit"] == "close" else self.changes
         steps = [self._aggregate(window={kind: size, "grace": ms(self.op["grace"] + broken_grace_ms)}, emit=emit)]
         self._pipeline("main", "a", steps + ([{"suppress": {"until": "closed"}}] if self.op["emit"] == "suppress" else []))
 
