@@ -83,7 +83,7 @@ class Maker:
                 op["grace"] = self.random.randint(0, op["versioned"]["history"])
                 self.lengths.append(op["grace"])
             return op
-        op = {"kind": "table_table_join", "join": last}
+        op = {"kind": "table_table_join", "join": last, "materialize": pick((True, False))}
         if last == "versioned":
             op["join"] = pick(("inner", "left", "outer"))
             sides = pick((("left",), ("right",), ("left", "right")))
