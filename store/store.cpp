@@ -62,15 +62,16 @@ struct Store::Impl {
   std::deque<std::function<void()>> calls;
   bool ending = false;
   StoreStats stats;
+  std::set<StreamId> held;  // hold()
   std::function<void()> outbox_grew;
 
   std::atomic<std::size_t> epochs_waiting{0};
   std::atomic<std::uint64_t> in_flight_bytes{0}, used_bytes{0}, outbox_max_bytes{0};
-  std::atomic<bool> disk_full{false};
+  std::atomic<bool> disk_full{false}, held_full{false};
   std::thread thread;
 
-  Impl(Options wanted, const Clock& clock, DirectoryLock held, Opened opened)
-      : options(std::move(wanted)), lock(std::move(held)), identity(std::move(opened.identity)),
+  Impl(Options wanted, const Clock& clock, DirectoryLock taken, Opened opened)
+      : options(std::move(wanted)), lock(std::move(taken)), identity(std::move(opened.identity)),
         engine(options, clock, std::move(opened.connection)) {}
 
   void publish(const Guard&) {
@@ -78,6 +79,11 @@ struct Store::Impl {
     stats.disk_full = disk_full;
     used_bytes = stats.used_bytes;
     outbox_max_bytes = stats.outbox_max_bytes;
+    stats.held_bytes = 0;
+    for (const StreamId stream : held)
+      if (const StreamInfo* info = engine.outbox().find(stream)) stats.held_bytes += info->bytes;
+    stats.held_full = options.when_full == WhenFull::refuse && stats.held_bytes > stats.outbox_max_bytes / 2;
+    held_full = stats.held_full;
   }
 
   void run() {
@@ -246,6 +252,25 @@ bool Store::has_room() const {
   // Drop-oldest brings it below the limit after each commit; only what it may not drop keeps it above.
   if (impl_->options.when_full == WhenFull::drop_oldest) return impl_->used_bytes <= impl_->outbox_max_bytes;
   return impl_->used_bytes + impl_->in_flight_bytes < impl_->outbox_max_bytes;
+}
+
+bool Store::has_room_for(StreamId stream) const {
+  if (!impl_->held_full) return true;
+  const std::lock_guard guard(impl_->mutex);
+  return impl_->held.count(stream) == 0;
+}
+
+void Store::hold(const std::set<StreamId>& streams) {
+  {
+    const std::lock_guard guard(impl_->mutex);
+    if (impl_->ending) return;
+    impl_->calls.emplace_back([this, streams] {
+      const Impl::Guard published(impl_->mutex);
+      impl_->held = streams;
+      impl_->publish(published);
+    });
+  }
+  impl_->wake.notify_one();
 }
 
 StoreStats Store::stats() const {

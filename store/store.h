@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -100,6 +101,8 @@ struct StoreStats {
   std::uint64_t quarantine_records = 0;
   std::uint64_t quarantine_dropped = 0;
   std::uint64_t dropped_records = 0;  // by drop-oldest
+  std::uint64_t held_bytes = 0;       // of outbox_bytes: what hold() named
+  bool held_full = false;             // they fill their half of outbox_max_bytes: has_room_for() refuses them
   bool disk_full = false;             // last commit failed for want of room and is being retried
 };
 
@@ -125,6 +128,9 @@ class Store {
   // with its fate known (disk full, busy) is retried unchanged until it succeeds; stats().disk_full says so meanwhile.
   void commit(Epoch epoch, std::function<void(result<void>)> done);
   bool has_room() const;      // any thread: outbox below its limit and the disk takes writes
+  // Any thread. False: nobody takes the stream's records (hold()), and such streams together fill half of the outbox limit; the other
+  // half is for those that go on. Always true with drop-oldest, which drops of them first.
+  bool has_room_for(StreamId stream) const;
   StoreStats stats() const;   // any thread; a copy, cheap
 
   // --- forward thread (blocking, carried out on the store thread in order) ---
@@ -137,6 +143,8 @@ class Store {
   // What is being sent or is PREPARED, up to these sequence numbers: drop-oldest leaves it alone. Replaces the last call's.
   // Until the first call of this process nothing is dropped while the fact "prepared" exists.
   void protect(const std::vector<ForwardChange::Acknowledged>& sending);
+  // Streams whose topic takes nothing. Replaces the last call's. Any thread; does not wait.
+  void hold(const std::set<StreamId>& streams);
   // Called on the store thread after a commit added to the outbox; must only wake the forwarder. Set before the first commit.
   void on_outbox(std::function<void()> wake);
 

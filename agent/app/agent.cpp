@@ -39,7 +39,7 @@ Agent::Agent(Parts parts)
     : parts_(std::move(parts)),
       clock_trust_(parts_.config.agent.state, parts_.clock),
       cycle_(parts_.io, parts_.store, {parts_.config.agent.commit_interval_ms, epoch_bytes_for(parts_.config.agent)}, *this),
-      shared_{cycle_, *parts_.topology, *this, parts_.clock, [this] { look_for_room(); }, [this] { after_record(); }},
+      shared_{cycle_, parts_.store, *parts_.topology, *this, parts_.clock, [this] { look_for_room(); }, [this] { after_record(); }},
       room_timer_(parts_.io), wall_timer_(parts_.io) {}
 
 Agent::~Agent() = default;
@@ -114,8 +114,10 @@ result<void> Agent::attach_sources() {
     const config::Source& source = parts_.config.sources[i];
     auto positions = parts_.store.positions(source.name);
     if (!positions) return positions.error();
+    std::vector<StreamId> streams;
+    for (const std::size_t output : parts_.topology->outputs_of(i)) streams.push_back(streams_[output].id);
     Attached attached;
-    attached.intake = std::make_unique<AgentIntake>(shared_, i, source.name, std::move(*positions));
+    attached.intake = std::make_unique<AgentIntake>(shared_, i, source.name, std::move(*positions), std::move(streams));
     attached.source = parts_.make_source(parts_.io, source, parts_.config.agent.id, *attached.intake);
     RV_CHECK(attached.source != nullptr, "every configured source can be made");
     sources_.push_back(std::move(attached));
@@ -150,7 +152,7 @@ void Agent::on_room() {
   first_served_ = (first_served_ + 1) % sources_.size();
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     Attached& each = sources_[(first_served_ + i) % sources_.size()];
-    if (each.intake->take_waiting()) each.source->on_room();
+    if (each.intake->waiting() && each.intake->has_room() && each.intake->take_waiting()) each.source->on_room();
   }
 }
 

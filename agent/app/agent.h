@@ -4,7 +4,8 @@
 // Exactly once rests on three things here: a record, its sequence number and its source's position share an epoch; a source
 // hears on_durable() only after that epoch's commit; sequence numbers go on where the store's streams ended.
 // Thread: io. Lifetime: store, clock and io outlive it. Bounds: two epochs (see epoch_cycle.h); at the bound, at a full
-// outbox and on a full disk sources are refused, and asked to go on as soon as there is room.
+// outbox and on a full disk sources are refused, and asked to go on as soon as there is room. When streams whose topic takes nothing fill
+// half of the outbox, the sources that lead to them are refused, and only they.
 // Errors: Parts::on_lost is called once when a commit's fate is unknown; the process has to end then.
 #pragma once
 #include <boost/asio/io_context.hpp>

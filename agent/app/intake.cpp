@@ -1,9 +1,16 @@
 #include "agent/app/intake.h"
 
+#include <algorithm>
+
 namespace rivulet::app {
 
+bool AgentIntake::has_room() const {
+  return shared_.cycle.can_accept() &&
+         std::all_of(streams_.begin(), streams_.end(), [this](StreamId stream) { return shared_.store.has_room_for(stream); });
+}
+
 bool AgentIntake::can_accept() const {
-  if (shared_.cycle.can_accept()) return true;
+  if (has_room()) return true;
   if (!std::exchange(waiting_, true)) shared_.refused();
   return false;
 }

@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "agent/app/epoch_cycle.h"
 #include "agent/pipeline/topology.h"
@@ -17,6 +18,7 @@ class AgentIntake final : public source::Intake {
  public:
   struct Shared {  // the same for every source of an agent
     EpochCycle& cycle;
+    store::Store& store;
     pipeline::Topology& topology;
     pipeline::Outputs& outputs;
     const Clock& clock;
@@ -26,8 +28,8 @@ class AgentIntake final : public source::Intake {
   using Events = std::map<std::string, std::uint64_t, std::less<>>;
   static constexpr std::size_t kMaxEvents = 64;  // different names; more of them are counted as "other"
 
-  AgentIntake(const Shared& shared, std::size_t index, std::string name, std::map<std::string, std::string> positions)
-      : shared_(shared), index_(index), name_(std::move(name)), positions_(std::move(positions)) {}
+  AgentIntake(const Shared& shared, std::size_t index, std::string name, std::map<std::string, std::string> positions, std::vector<StreamId> streams)
+      : shared_(shared), index_(index), name_(std::move(name)), positions_(std::move(positions)), streams_(std::move(streams)) {}
 
   bool can_accept() const override;
   void accept(const source::Frame& frame) override;
@@ -39,6 +41,7 @@ class AgentIntake final : public source::Intake {
   void count(std::string_view what, std::uint64_t by) override;
   const Clock& clock() const override { return shared_.clock; }
 
+  bool has_room() const;  // for one more of its records, whatever becomes of it
   bool waiting() const { return waiting_; }
   bool take_waiting() { return std::exchange(waiting_, false); }
   std::uint64_t records() const { return records_; }
@@ -50,6 +53,7 @@ class AgentIntake final : public source::Intake {
   const std::size_t index_;
   const std::string name_;
   const std::map<std::string, std::string> positions_;
+  const std::vector<StreamId> streams_;  // that its records may lead to
   std::uint64_t records_ = 0, bytes_ = 0;
   Events events_;
   mutable bool waiting_ = false;

@@ -79,6 +79,8 @@ void store(Page& page, const Snapshot& now) {
   page.single("rivulet_store_outbox_records", "gauge", "Records that wait for Kafka.", s.outbox_records);
   page.single("rivulet_store_outbox_bytes", "gauge", "Their size as stored.", s.outbox_bytes);
   page.single("rivulet_store_used_bytes", "gauge", "Pages in use, held against rivulet_store_limit_bytes.", s.used_bytes);
+  page.single("rivulet_store_held_bytes", "gauge", "Of the outbox: records for topics that take nothing.", s.held_bytes);
+  page.single("rivulet_store_held_full", "gauge", "1 while these fill half of the store and their sources wait.", s.held_full ? 1 : 0);
   page.single("rivulet_store_limit_bytes", "gauge", "Above it storage.when_full applies.", s.outbox_max_bytes);
   page.single("rivulet_store_file_bytes", "gauge", "Size of the database file.", s.file_bytes);
   page.single("rivulet_store_wal_bytes", "gauge", "Size of its write-ahead log.", s.wal_bytes);

@@ -203,6 +203,11 @@ void Service::keep_house() {
     spdlog::warn("no room in {} for more records: sources wait until Kafka has taken some (or raise agent.storage.max)", config_.agent.state);
   if (!had_room_ && room) spdlog::info("there is room in {} again", config_.agent.state);
   had_room_ = room;
+  const bool held_full = store_->stats().held_full;
+  if (held_full && !held_was_full_)
+    spdlog::warn("records for topics that take nothing fill half of the store in {}: their sources wait, the others go on (`rivulet status` names the topics)", config_.agent.state);
+  if (!held_full && held_was_full_) spdlog::info("records for topics that take nothing fill less than half of the store again");
+  held_was_full_ = held_full;
   report_suppressed_lines();
   if (notify_.on()) {
     const Snapshot now = look();

@@ -82,7 +82,7 @@ class Service {
   // finishing: every source is at its end, the epoch commits; draining: the outbox empties; stopping: somebody asked.
   enum class Phase { running, finishing, draining, stopping } phase_ = Phase::running;
   bool abandoned_ = false;
-  bool had_room_ = true;
+  bool had_room_ = true, held_was_full_ = false;
 };
 
 }  // namespace rivulet::app

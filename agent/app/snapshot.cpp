@@ -38,7 +38,7 @@ void json_store(JsonText& json, const store::StoreStats& stats) {
   json.field("file_bytes", stats.file_bytes).field("wal_bytes", stats.wal_bytes);
   json.field("commits", stats.commits).field("commit_failures", stats.commit_failures).field("last_commit_us", stats.last_commit_us);
   json.field("quarantine_records", stats.quarantine_records).field("quarantine_dropped", stats.quarantine_dropped);
-  json.field("dropped_records", stats.dropped_records).field("disk_full", stats.disk_full).end_object();
+  json.field("dropped_records", stats.dropped_records).field("held_bytes", stats.held_bytes).field("held_full", stats.held_full).field("disk_full", stats.disk_full).end_object();
 }
 
 }  // namespace
@@ -60,6 +60,13 @@ std::vector<std::string> health_problems(const Snapshot& now) {
   const bool waits = std::any_of(now.sources.begin(), now.sources.end(), [](const SourceSnapshot& source) { return source.waiting; });
   if (waits && now.store.outbox_max_bytes > 0 && now.store.used_bytes >= now.store.outbox_max_bytes)
     problems.push_back("the store is at its limit: sources wait, and nothing more is acknowledged until Kafka takes records or agent.storage.max is raised");
+  if (now.store.held_full) {
+    std::string topics;
+    if (now.forward)
+      for (const auto& held : now.forward->held) topics += (topics.empty() ? "" : ", ") + held.topic;
+    problems.push_back("records for topics that take nothing fill half of the store, their sources wait and the others go on: make or allow the topics" +
+                       (topics.empty() ? "" : " " + topics));
+  }
   if (now.committing_for_ms >= kSlowCommitMs)
     problems.push_back(fmt::format("a commit takes {} s by now: is the disk of agent.state all right?", now.committing_for_ms / 1000));
   if (now.forward && !now.forward->alarm.empty()) problems.push_back("forwarding is stopped: " + now.forward->alarm);

@@ -150,7 +150,7 @@ std::vector<Driver::HeldStream> Driver::held() const {
   std::vector<HeldStream> list;
   for (const auto& [topic, hold] : const_cast<Driver*>(this)->protocol_.holds().all()) {
     for (const auto& stream : streams_) {
-      if (stream.topic == topic && stream.acknowledged < stream.last) list.push_back({stream.name, topic, hold.reason});
+      if (stream.topic == topic && stream.acknowledged < stream.last) list.push_back({stream.id, stream.name, topic, hold.reason});
     }
   }
   return list;

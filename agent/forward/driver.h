@@ -46,7 +46,7 @@ class Driver {
   Protocol& protocol() { return protocol_; }
   std::uint64_t forwarded_records() const { return forwarded_records_; }
   std::int64_t last_settled_ms() const { return last_settled_ms_; }
-  struct HeldStream { std::string stream, topic, reason; };
+  struct HeldStream { StreamId id; std::string stream, topic, reason; };
   std::vector<HeldStream> held() const;
 
  private:

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "agent/base/fault_point.h"
@@ -46,13 +47,15 @@ Link link_of(State state) {
 }  // namespace
 
 struct Forwarder::Impl {
-  Impl(Options o, store::Store& store, std::unique_ptr<Uplink> u, const Clock& c)
-      : outbox(store), uplink(std::move(u)), clock(c), driver(driver_options(o, c), outbox, *uplink, c), options(std::move(o)) {}
+  Impl(Options o, store::Store& s, std::unique_ptr<Uplink> u, const Clock& c)
+      : store(s), outbox(s), uplink(std::move(u)), clock(c), driver(driver_options(o, c), outbox, *uplink, c), options(std::move(o)) {}
 
+  store::Store& store;
   StoreOutbox outbox;
   std::unique_ptr<Uplink> uplink;
   const Clock& clock;
   Driver driver;  // forward thread only
+  std::set<StreamId> held;  // as the store knows it; forward thread only
   Options options;
 
   std::thread thread;
@@ -73,7 +76,12 @@ void Forwarder::Impl::publish() {
   now.phase = name_of(protocol.state());
   now.alarm = protocol.alarm();
   now.last_error = protocol.last_error();
-  for (auto& held : driver.held()) now.held.push_back({std::move(held.stream), std::move(held.topic), std::move(held.reason)});
+  std::set<StreamId> ids;
+  for (auto& each : driver.held()) {
+    ids.insert(each.id);
+    now.held.push_back({std::move(each.stream), std::move(each.topic), std::move(each.reason)});
+  }
+  if (ids != held) store.hold(held = std::move(ids));
   now.forwarded_records = driver.forwarded_records();
   now.transactions = protocol.transactions();
   now.recoveries = protocol.recoveries();

@@ -47,6 +47,8 @@ class Topology {
   ~Topology();
 
   const std::vector<Output>& outputs() const;
+  // The outputs that records of source number `source` may lead to, by whatever way.
+  std::vector<std::size_t> outputs_of(std::size_t source) const;
 
   // A frame of source number `source` (index into Config::sources) that arrived at `arrival_ms`.
   void arrive(std::size_t source, std::string_view payload, std::string_view topic, Timestamp arrival_ms, Outputs& outputs);

@@ -71,4 +71,25 @@ void Topology::Impl::build_segments(std::size_t number, std::vector<config::Prob
   close(pipeline.to);
 }
 
+std::vector<std::size_t> Topology::Impl::outputs_of(std::size_t source) const {
+  std::vector<std::size_t> found;
+  const auto add = [&](std::size_t output) {
+    if (output != kNoOutput) found.push_back(output);
+  };
+  add(sources[source].undecodable_output);
+  std::vector<bool> seen(pipelines.size(), false);
+  std::vector<Reader> next = sources[source].readers;
+  while (!next.empty()) {
+    const std::size_t number = next.back().pipeline;
+    next.pop_back();
+    if (seen[number]) continue;
+    seen[number] = true;
+    const PipelineNode& node = pipelines[number];
+    for (const Segment& segment : node.segments) add(segment.late_output);
+    add(node.output);
+    next.insert(next.end(), node.readers.begin(), node.readers.end());
+  }
+  return found;
+}
+
 }  // namespace rivulet::pipeline

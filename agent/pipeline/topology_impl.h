@@ -74,6 +74,7 @@ struct Topology::Impl {
 
   void build(std::vector<config::Problem>& problems);
   void build_segments(std::size_t number, std::vector<config::Problem>& problems);
+  std::vector<std::size_t> outputs_of(std::size_t source) const;
   // Bytes into fields. Nothing: decoded. An error: why not.
   result<bool> decode(std::size_t source, std::string_view payload, Row& row);
   void undecodable(std::size_t source, std::string_view payload, Timestamp arrival_ms, std::string reason, Outputs& to);

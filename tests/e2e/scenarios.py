@@ -88,6 +88,32 @@ def a_missing_topic_holds_its_stream_alone(program):
         stage.expect_exactly("t-missing", range(500))
 
 
+def a_held_stream_fills_half_of_the_store_and_stops_its_own_source_only(program):
+    """The other source goes on; the waiting one reads on when its topic is there, and nothing is lost."""
+    with Stage(program) as stage:
+        sources = "".join(f"  {name}: {{file: {{path: {stage.folder}/{name}.log}}, decode: json, key: k}}\n" for name in ("good", "bad"))
+        stage.configure(sources, "  fine: {from: good, to: t-good}\n", agent=", storage: {max: 16MiB}")
+        stage.make_topics()
+        stage.configure(sources, "  fine: {from: good, to: t-good}\n  held: {from: bad, to: t-missing}\n", agent=", storage: {max: 16MiB}")
+        stage.agent.start()
+        total = 8_000
+        with open(stage.path("bad.log"), "a") as file:
+            file.writelines(json.dumps({"n": n, "k": f"k{n % 5}", "pad": os.urandom(1000).hex()}) + "\n" for n in range(total))
+        status = {}
+
+        def half_is_full():
+            status.update(stage.agent.status() or {})
+            return status and status["store"]["held_full"] and [each["name"] for each in status["sources"] if each["waiting"]] == ["bad"]
+        wait_for("the held stream to fill its half and its source to wait", half_is_full, 60)
+        assert any("t-missing" in problem for problem in status["problems"]), status["problems"]
+        stage.lines("good.log", range(500))
+        stage.wait_forwarded_only(500)
+        stage.expect_exactly("t-good", range(500))
+        stage.make_topics()
+        stage.wait_forwarded(500 + total, 150)
+        stage.expect_exactly("t-missing", range(total))
+
+
 def a_record_that_kafka_refuses_is_quarantined(program):
     """It leaves a gap record; every other record is there once; the operator finds it by `rivulet quarantine`."""
     with Stage(program) as stage:

@@ -103,24 +103,26 @@ TEST_CASE("a source that fills the epoch is refused and asked to go on when ther
   CHECK(fixture.b().room == 0);  // it was never refused
 }
 
+// 20 KB of noise, so that the packs do not shrink.
+std::string noise(std::uint64_t& state) {
+  std::string text = R"({"n":1,"text":")";
+  for (int i = 0; i < 20'000; ++i) {
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    text += static_cast<char>('!' + 2 + state % 55);
+  }
+  text.erase(std::remove(text.begin() + 15, text.end(), '\\'), text.end());
+  return text + R"("})";
+}
+
 TEST_CASE("at a full outbox sources are refused, and what is stored stays") {
   Folder folder;
   AgentFixture fixture(folder.path(), 5);
-  std::uint64_t state = 88172645463325252ULL;  // noise, so that the packs do not shrink
-  const auto noise = [&] {
-    std::string text = R"({"n":1,"text":")";
-    for (int i = 0; i < 20'000; ++i) {
-      state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-      text += static_cast<char>('!' + 2 + state % 55);
-    }
-    text.erase(std::remove(text.begin() + 15, text.end(), '\\'), text.end());
-    return text + R"("})";
-  };
+  std::uint64_t state = 88172645463325252ULL;
   std::size_t sent = 0;
   EpochNumber last = 0;
   const auto full = [&] {
     while (fixture.a().intake.can_accept() && sent < 10'000) {
-      last = fixture.a().send(noise());
+      last = fixture.a().send(noise(state));
       ++sent;
     }
     return !fixture.store->has_room() && fixture.a().durable_up_to() >= last;
@@ -135,6 +137,41 @@ TEST_CASE("at a full outbox sources are refused, and what is stored stays") {
   REQUIRE(fixture.store->change(change));
   REQUIRE(fixture.until([&] { return fixture.b().room > 0; }));
   CHECK(fixture.b().intake.can_accept());
+}
+
+TEST_CASE("streams that nobody takes may fill half of the outbox, then the sources that lead to them are refused and only they") {
+  Folder folder;
+  AgentFixture fixture(folder.path(), 5, "pipelines:\n  first: {from: a}\n  second: {from: first, to: missing}\n  good: {from: b, to: good}\n");
+  const auto streams = fixture.store->streams();
+  REQUIRE(streams);
+  REQUIRE(streams->size() == 2);
+  const StreamId bad = (*streams)[0].topic == "missing" ? (*streams)[0].id : (*streams)[1].id;
+  std::uint64_t state = 88172645463325252ULL;
+  fixture.store->hold({bad});
+  std::size_t sent = 0;
+  EpochNumber last = 0;
+  const auto send_while_taken = [&] {
+    while (fixture.a().intake.can_accept() && sent < 10'000) {
+      last = fixture.a().send(noise(state));
+      ++sent;
+    }
+    return !fixture.store->has_room_for(bad) && fixture.a().durable_up_to() >= last;
+  };
+  REQUIRE(fixture.until(send_while_taken));
+  const store::StoreStats stats = fixture.store->stats();
+  CHECK(stats.held_full);
+  CHECK(stats.held_bytes > stats.outbox_max_bytes / 2);
+  CHECK(stats.held_bytes < stats.outbox_max_bytes / 2 + stats.outbox_max_bytes / 8);
+  CHECK_FALSE(fixture.a().intake.can_accept());
+  const int asked = fixture.a().room;
+  REQUIRE(fixture.b().intake.can_accept());
+  const EpochNumber other = fixture.b().send(R"({"n":1})");
+  REQUIRE(fixture.until([&] { return fixture.b().durable_up_to() >= other; }));
+  CHECK(fixture.a().room == asked);
+  fixture.store->hold({});  // the topic was made
+  REQUIRE(fixture.until([&] { return fixture.a().room > asked; }));
+  CHECK(fixture.a().intake.can_accept());
+  CHECK(fixture.stored().size() == sent + 1);
 }
 
 TEST_CASE("stop commits what was accepted and acknowledges it") {
