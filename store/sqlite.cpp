@@ -35,6 +35,8 @@ Error sqlite_error(sqlite3* db, const std::string& doing) {
   }
 }
 
+void start_sqlite() { sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); }
+
 Statement::Statement(Statement&& other) noexcept
     : db_(other.db_), statement_(std::exchange(other.statement_, nullptr)) {}
 Statement& Statement::operator=(Statement&& other) noexcept {

@@ -6,6 +6,7 @@
 #include "agent/app/commands.h"
 #include "agent/app/logging.h"
 #include "agent/app/process.h"
+#include "store/sqlite.h"
 
 namespace {
 
@@ -144,6 +145,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   keep_memory_small();
+  rivulet::store::start_sqlite();
   set_up_logging(LogTo::standard_error, "warning");  // `run` sets its own
   try {
     return run(argc, argv);

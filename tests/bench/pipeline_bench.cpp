@@ -11,6 +11,7 @@
 
 #include "agent/codec/json.h"
 #include "agent/pipeline/topology.h"
+#include "store/sqlite.h"
 
 using namespace rivulet;
 
@@ -65,6 +66,7 @@ bool measure(const char* name, const std::string& source, const std::string& ste
 }  // namespace
 
 int main(int argc, char** argv) {
+  store::start_sqlite();
   const std::uint64_t records = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 300'000;
   std::vector<std::string> frames;
   std::uint64_t bytes = 0;
