@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cstring>
 #include <unordered_set>
 
 namespace rivulet::codec {
@@ -31,30 +33,48 @@ constexpr std::array<bool, 256> kPlain = [] {
   return plain;
 }();
 
+// The first byte from `at` on that is not plain. Eight at a time as one number: in `marked` the lowest high bit that is set
+// belongs to the first such byte (the test for a zero byte of Bit Twiddling Hacks, and its likes).
+const char* skip_plain(const char* at, const char* end) {
+  if constexpr (std::endian::native == std::endian::little) {
+    constexpr std::uint64_t ones = 0x0101010101010101, highs = 0x8080808080808080;
+    for (; end - at >= 8; at += 8) {
+      std::uint64_t eight = 0;
+      std::memcpy(&eight, at, 8);
+      const std::uint64_t quote = eight ^ ones * '"', backslash = eight ^ ones * '\\';
+      const std::uint64_t marked = (((eight - ones * 0x20) | (quote - ones) | (backslash - ones)) & ~eight) & highs;
+      if (marked != 0) return at + std::countr_zero(marked) / 8;
+    }
+  }
+  while (at != end && kPlain[static_cast<unsigned char>(*at)]) ++at;
+  return at;
+}
+
 // The grammar, without recursion for its own sake: nested values go through value(), bounded by kMaxDepth.
 class Scanner {
  public:
-  explicit Scanner(std::string_view text) : text_(text) {}
+  explicit Scanner(std::string_view text) : begin_(text.data()), at_(begin_), end_(begin_ + text.size()) {}
 
   void skip_space() {
-    while (at_ < text_.size() && is_space(text_[at_])) ++at_;
+    if (at_ == end_ || *at_ > ' ') return;
+    while (at_ != end_ && is_space(*at_)) ++at_;
   }
-  bool at_end() const { return at_ == text_.size(); }
-  char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
-  std::size_t at() const { return at_; }
+  bool at_end() const { return at_ == end_; }
+  char peek() const { return at_ != end_ ? *at_ : '\0'; }
+  const char* at() const { return at_; }
   bool take(char c) {
-    if (peek() != c || at_end()) return false;
+    if (at_ == end_ || *at_ != c) return false;
     ++at_;
     return true;
   }
-  std::string_view slice(std::size_t from) const { return text_.substr(from, at_ - from); }
+  std::string_view slice(const char* from) const { return {from, static_cast<std::size_t>(at_ - from)}; }
 
   bool string(bool& escaped) {
     if (!take('"')) return fail("expected a string");
     escaped = false;
     for (;;) {
-      while (at_ < text_.size() && kPlain[static_cast<unsigned char>(text_[at_])]) ++at_;
-      if (at_ == text_.size()) return fail("a string without its end");
+      at_ = skip_plain(at_, end_);
+      if (at_ == end_) return fail("a string without its end");
       if (take('"')) return true;
       if (!take('\\')) return fail("a control character in a string");
       escaped = true;
@@ -78,7 +98,7 @@ class Scanner {
     }
   }
 
-  Error error() const { return {ErrorCode::invalid, fmt::format("no JSON: {} at byte {}", what_, at_)}; }
+  Error error() const { return {ErrorCode::invalid, fmt::format("no JSON: {} at byte {}", what_, at_ - begin_)}; }
   bool fail(const char* what) {
     what_ = what;
     return false;
@@ -91,11 +111,11 @@ class Scanner {
     ++at_;
     if (c != 'u') return std::string_view("\"\\/bfnrt").find(c) != std::string_view::npos || fail("an unknown escape in a string");
     for (int i = 0; i < 4; ++i, ++at_)
-      if (at_end() || hex_value(text_[at_]) < 0) return fail("\\u without four hexadecimal digits");
+      if (at_end() || hex_value(*at_) < 0) return fail("\\u without four hexadecimal digits");
     return true;
   }
   bool word(std::string_view expected) {
-    if (text_.substr(at_, expected.size()) != expected) return fail("expected a value");
+    if (std::string_view(at_, static_cast<std::size_t>(end_ - at_)).substr(0, expected.size()) != expected) return fail("expected a value");
     at_ += expected.size();
     return true;
   }
@@ -136,8 +156,9 @@ class Scanner {
     }
   }
 
-  std::string_view text_;
-  std::size_t at_ = 0;
+  const char* const begin_;
+  const char* at_;
+  const char* const end_;
   const char* what_ = "";
 };
 
@@ -190,12 +211,18 @@ void unescape(std::string_view inside, std::string& to) {
   }
 }
 
-// The first name that stands twice, or none. Few fields: compared in pairs, which beats hashing.
+// Few fields: only those are compared whose length and ends fall together with another's, which beats hashing.
 bool repeated(const std::vector<JsonField>& fields) {
   if (fields.size() <= 24) {
-    for (std::size_t i = 1; i < fields.size(); ++i)
-      for (std::size_t j = 0; j < i; ++j)
-        if (fields[i].name == fields[j].name) return true;
+    std::uint64_t seen = 0;
+    for (std::size_t i = 0; i < fields.size(); ++i) {
+      const std::string_view name = fields[i].name;
+      const std::uint64_t mark = std::uint64_t{1} << (name.empty() ? 0 : (name.size() + 7 * static_cast<unsigned char>(name.front()) + 31 * static_cast<unsigned char>(name.back())) % 64);
+      if ((seen & mark) != 0)
+        for (std::size_t j = 0; j < i; ++j)
+          if (fields[j].name == name) return true;
+      seen |= mark;
+    }
     return false;
   }
   std::unordered_set<std::string_view> seen;
@@ -215,7 +242,7 @@ result<JsonKind> JsonDocument::parse(std::string_view text) {
   scanner.skip_space();
   if (scanner.at_end()) return JsonKind::empty;
   if (text.substr(0, 3) == "\xEF\xBB\xBF") return Error{ErrorCode::invalid, "no JSON: it begins with a byte order mark, which RFC 8259 section 8.1 forbids"};
-  const std::size_t begin = scanner.at();
+  const char* const begin = scanner.at();
   if (scanner.peek() != '{') {
     if (!scanner.value(1)) return scanner.error();
     token_ = scanner.slice(begin);
@@ -231,7 +258,7 @@ result<JsonKind> JsonDocument::parse(std::string_view text) {
   bool more = !scanner.take('}');
   while (more) {
     scanner.skip_space();
-    const std::size_t name_begin = scanner.at();
+    const char* const name_begin = scanner.at();
     bool escaped = false;
     if (!scanner.string(escaped)) return scanner.error();
     const std::string_view quoted = scanner.slice(name_begin);
@@ -248,7 +275,7 @@ result<JsonKind> JsonDocument::parse(std::string_view text) {
       return scanner.error();
     }
     scanner.skip_space();
-    const std::size_t value_begin = scanner.at();
+    const char* const value_begin = scanner.at();
     if (!scanner.value(2)) return scanner.error();
     if (fields_.size() == kMaxFields) return Error{ErrorCode::invalid, fmt::format("more than {} fields", kMaxFields)};
     fields_.push_back({name, quoted, scanner.slice(value_begin)});

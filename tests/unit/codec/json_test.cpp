@@ -39,6 +39,34 @@ TEST_CASE("what RFC 8259 does not allow is refused") {
   for (const std::string_view text : {"{}", "[]", " 1 ", "-0", "0.0e-10", "\"\\u00e9\\\\\"", "true", "null", "[[[]]]", "{\"\":{}}", "[{},[],\"\",0]"}) CHECK(good(text));
 }
 
+TEST_CASE("what ends a string or may not be in it is seen at every place, beside every other byte") {
+  codec::JsonDocument json;
+  for (std::size_t length = 0; length < 40; ++length)
+    for (std::size_t place = 0; place <= length; ++place)
+      for (const char* filling : {"a", "\xC2\x80", "\xC3\xBF"}) {
+        std::string before, after;
+        for (std::size_t i = 0; i < place; ++i) before += filling;
+        for (std::size_t i = place; i < length; ++i) after += filling;
+        REQUIRE(json.parse("[\"" + before + "\\\"" + after + "\"]"));
+        REQUIRE(json.parse("[\"" + before + " !~\x7f" + after + "\"]"));
+        REQUIRE_FALSE(json.parse("[\"" + before + "\"" + after + "\"]"));
+        REQUIRE_FALSE(json.parse("[\"" + before + "\x1f" + after + "\"]"));
+        REQUIRE_FALSE(json.parse("[\"" + before + std::string(1, '\0') + after + "\"]"));
+        REQUIRE_FALSE(json.parse("[\"" + before + after));
+      }
+}
+
+TEST_CASE("a name that stands twice is refused wherever it stands, and others that look alike are not") {
+  codec::JsonDocument json;
+  for (int fields = 2; fields < 40; ++fields) {
+    std::string text = "{";
+    for (int i = 0; i < fields; ++i) text += "\"a" + std::to_string(i) + "z\":1,";
+    CHECK(json.parse(text + "\"\":1}"));
+    for (int i = 0; i < fields; ++i) CHECK_FALSE(json.parse(text + "\"a" + std::to_string(i) + "z\":2}"));
+    CHECK_FALSE(json.parse(text + "\"\":1,\"\":1}"));
+  }
+}
+
 TEST_CASE("depth and width bombs are refused without harm") {
   CHECK(good(std::string(100, '[') + std::string(100, ']')));
   CHECK_FALSE(good(std::string(1'000'000, '[')));
