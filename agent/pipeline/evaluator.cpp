@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "agent/base/check.h"
+#include "agent/codec/json.h"
 #include "agent/pipeline/sql_text.h"
 #include "agent/pipeline/values.h"
 
@@ -92,7 +93,7 @@ result<void> Group::add(ItemKind kind, const std::string& sql) {
       if (name != field && same_name(name, field.c_str())) return differ_in_case(field, name);
     if (const std::string* other = clashes(field)) return differ_in_case(*other, field);
   }
-  Item item{kind, sql, text->boolean, text->bare_field};
+  Item item{kind, sql, text->boolean, text->bare_field, fields};
   // A bare word that SQLite did not take for a column (CURRENT_TIMESTAMP) is no field.
   if (std::find(fields.begin(), fields.end(), item.bare_field) == fields.end()) item.bare_field.clear();
   items_.push_back(std::move(item));
@@ -104,25 +105,34 @@ result<void> Group::add(ItemKind kind, const std::string& sql) {
 // CASE WHEN item(?1, 0, (a)) THEN 0 WHEN item(?1, 1, (b)) THEN 0 ELSE 1 END: CASE is documented to evaluate in order and no more than
 // it needs (AND is not).
 result<void> Group::prepare() {
-  RV_CHECK(statement_ == nullptr && !items_.empty(), "a group is prepared once, with items");
+  RV_CHECK(results_.empty() && !items_.empty(), "a group is prepared once, with items");
   std::string chain = "CASE";
-  for (std::size_t i = 0; i < items_.size(); ++i) chain += " WHEN " + std::string(kItem) + "(?1, " + std::to_string(i) + ", (" + items_[i].sql + "\n)) THEN 0";
-  auto statement = compile(chain + " ELSE 1 END", "", fields_);
-  if (!statement) return statement.error();
-  statement_ = *statement;
-  sqlite3_bind_pointer(statement_, 1, this, kPointer, nullptr);  // stays over resets
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    if (items_[i].bare()) continue;
+    chain_.push_back(i);
+    chain += " WHEN " + std::string(kItem) + "(?1, " + std::to_string(i) + ", (" + items_[i].sql + "\n)) THEN 0";
+    for (const std::string& field : items_[i].fields)
+      if (std::find(bound_.begin(), bound_.end(), field) == bound_.end()) bound_.push_back(field);
+  }
+  if (!chain_.empty()) {
+    auto statement = compile(chain + " ELSE 1 END", "", bound_);
+    if (!statement) return statement.error();
+    statement_ = *statement;
+    sqlite3_bind_pointer(statement_, 1, this, kPointer, nullptr);  // stays over resets
+  }
   results_.resize(items_.size());
   spans_.resize(items_.size());
-  buffers_.resize(fields_.size());
+  buffers_.resize(bound_.size());
   return {};
 }
 
 bool Group::bind(const Row& row, Outcome& outcome) {
-  for (std::size_t i = 0; i < fields_.size(); ++i) {
-    const Field* field = row.find(fields_[i]);
+  for (std::size_t i = 0; i < bound_.size(); ++i) {
+    const Field* field = row.find(bound_[i]);
     if (bind_field(statement_, static_cast<int>(i) + 2, field, buffers_[i]) == SQLITE_OK) continue;
     outcome.kind = Outcome::Kind::failed;
-    outcome.reason = "the field '" + fields_[i] + "' cannot be used: " + sqlite3_errmsg(sandbox_.db());
+    outcome.item = chain_.front();
+    outcome.reason = "the field '" + bound_[i] + "' cannot be used: " + sqlite3_errmsg(sandbox_.db());
     return false;
   }
   return true;
@@ -145,14 +155,27 @@ result<void> Group::take(std::size_t index, sqlite3_value* value, bool& pass) {
   }
   result.null = sqlite3_value_type(value) == SQLITE_NULL;
   const std::size_t start = text_.size();
-  const Field* field = item.bare_field.empty() ? nullptr : row_->find(item.bare_field);
-  const bool as_text = item.kind == ItemKind::text;
-  rivulet::result<void> appended;
-  // A bare field copies its token; as a key, its text.
-  if (field != nullptr && (as_text ? field->text || field->token.front() != '"' : !field->text)) text_ += field->token;
-  else appended = as_text ? append_text(text_, value, item.boolean) : append_json(text_, value, item.boolean);
+  rivulet::result<void> appended = item.kind == ItemKind::text ? append_text(text_, value, item.boolean) : append_json(text_, value, item.boolean);
   spans_[index] = {start, text_.size() - start};
   return appended;
+}
+
+// The token as it stands; as a key, its text.
+void Group::copy_field(std::size_t index, const Field* field) {
+  const bool as_text = items_[index].kind == ItemKind::text;
+  const std::size_t start = text_.size();
+  results_[index].null = field == nullptr || (!field->text && field->token.front() == 'n');
+  if (field == nullptr) {
+    if (!as_text) text_ += "null";
+  } else if (as_text) {
+    std::string buffer;
+    text_ += field->text ? field->token : codec::json_text(field->token, buffer);
+  } else if (field->text) {
+    codec::append_json_string(text_, field->token);
+  } else {
+    text_ += field->token;
+  }
+  spans_[index] = {start, text_.size() - start};
 }
 
 void Group::on_item(sqlite3_context* context, int, sqlite3_value** values) {
@@ -161,25 +184,30 @@ void Group::on_item(sqlite3_context* context, int, sqlite3_value** values) {
   if (group == nullptr || index >= group->items_.size()) return sqlite3_result_error(context, "not for use in expressions", -1);
   bool pass = false;
   if (auto taken = group->take(index, values[2], pass); !taken) return sqlite3_result_error(context, taken.error().message.c_str(), -1);
-  if (pass) group->completed_ = index + 1;
+  if (pass) ++group->completed_;
   else group->stopped_ = true;
   sqlite3_result_int(context, pass ? 0 : 1);
 }
 
 Outcome Group::run(const Row& row) {
-  RV_CHECK(statement_ != nullptr, "a group is prepared before it runs");
-  row_ = &row;
-  completed_ = 0;
-  stopped_ = false;
+  RV_CHECK(!results_.empty(), "a group is prepared before it runs");
   if (text_.capacity() > kKeptBytes) text_ = std::string();
   text_.clear();
-  sandbox_.begin();
   Outcome outcome;
-  if (bind(row, outcome)) outcome = finish(sqlite3_step(statement_));
-  sqlite3_reset(statement_);
-  for (std::string& buffer : buffers_)
-    if (buffer.capacity() > kKeptBytes) buffer = std::string();
-  row_ = nullptr;
+  if (statement_ != nullptr) {
+    completed_ = 0;
+    stopped_ = false;
+    sandbox_.begin();
+    if (bind(row, outcome)) outcome = finish(sqlite3_step(statement_));
+    sqlite3_reset(statement_);
+    for (std::string& buffer : buffers_)
+      if (buffer.capacity() > kKeptBytes) buffer = std::string();
+  }
+  if (outcome.kind != Outcome::Kind::passed) return outcome;
+  for (std::size_t i = 0; i < items_.size(); ++i)
+    if (items_[i].bare()) copy_field(i, row.find(items_[i].bare_field));
+  for (std::size_t i = 0; i < items_.size(); ++i)
+    if (items_[i].kind == ItemKind::json || items_[i].kind == ItemKind::text) results_[i].text = std::string_view(text_).substr(spans_[i].first, spans_[i].second);
   return outcome;
 }
 
@@ -187,14 +215,11 @@ Outcome Group::finish(int code) {
   Outcome outcome;
   if (code != SQLITE_ROW) {
     outcome.kind = Outcome::Kind::failed;
-    outcome.item = std::min(completed_, items_.size() - 1);
+    outcome.item = chain_[std::min(completed_, chain_.size() - 1)];
     outcome.reason = code == SQLITE_INTERRUPT ? "it takes too long" : sqlite3_errmsg(sandbox_.db());
   } else if (stopped_) {
     outcome.kind = Outcome::Kind::stopped;
-    outcome.item = completed_;
-  } else {
-    for (std::size_t i = 0; i < items_.size(); ++i)
-      if (items_[i].kind == ItemKind::json || items_[i].kind == ItemKind::text) results_[i].text = std::string_view(text_).substr(spans_[i].first, spans_[i].second);
+    outcome.item = chain_[completed_];
   }
   return outcome;
 }

@@ -1,7 +1,7 @@
 // Evaluator: SQL expressions over a row's fields, by SQLite. Several expressions make one prepared statement (Group).
 //
 // A Group is a chain: conditions and values in order, each evaluated only if everything before it was passed, with one
-// bind-step-reset a record. All its expressions see the row as it was when the group began. Which fields are used is learned
+// bind-step-reset a record; bare fields are no work for SQLite and follow when the chain has passed. All its expressions see the row as it was when the group began. Which fields are used is learned
 // from SQLite's own "no such column", so that only these are bound. What an expression may do: sandbox.h.
 // Thread: io. Lifetime: a Group within its Evaluator.
 #pragma once
@@ -69,25 +69,28 @@ class Group {
     ItemKind kind;
     std::string sql;
     bool boolean = false;
-    std::string bare_field;
+    std::string bare_field;  // nothing but this field: copied without SQLite
+    std::vector<std::string> fields;
+    bool bare() const { return !bare_field.empty() && (kind == ItemKind::json || kind == ItemKind::text); }
   };
   static void on_item(sqlite3_context* context, int count, sqlite3_value** values);
   result<void> take(std::size_t index, sqlite3_value* value, bool& pass);
+  void copy_field(std::size_t index, const Field* field);
   result<sqlite3_stmt*> compile(const std::string& begin, const std::string& end, std::vector<std::string>& fields) const;
   bool bind(const Row& row, Outcome& outcome);
   Outcome finish(int code);
 
   Sandbox& sandbox_;
   std::vector<Item> items_;
-  std::vector<std::string> fields_;
-  sqlite3_stmt* statement_ = nullptr;
+  std::vector<std::string> fields_, bound_;  // all; those that the statement reads
+  std::vector<std::size_t> chain_;           // indices of the items in the statement
+  sqlite3_stmt* statement_ = nullptr;        // none: every item is a bare field
   std::vector<Result> results_;
   std::vector<std::pair<std::size_t, std::size_t>> spans_;  // of each result in text_
   std::string text_;
   std::vector<std::string> buffers_;  // bound values that are not views of the row
-  std::size_t completed_ = 0;
+  std::size_t completed_ = 0;  // of chain_
   bool stopped_ = false;
-  const Row* row_ = nullptr;
 };
 
 }  // namespace rivulet::pipeline

@@ -112,6 +112,36 @@ TEST_CASE("a step that fails sends its record to quarantine with pipeline and st
   CHECK(f.topology->pipeline_counts(0).failed == 1);
 }
 
+TEST_CASE("a failure is told of the step whose expression failed, also between bare fields") {
+  Fixture f("      - set: {copy: a}\n      - where: b > 0\n      - set: {again: b}\n      - key: abs(c)\n");
+  CHECK(f.run(R"({"a":1.50,"b":2,"c":-3})") == R"({"a":1.50,"b":2,"c":-3,"copy":1.50,"again":2})");
+  CHECK(f.out.records[0].record.key == "3");
+  CHECK(f.run(R"({"a":1,"b":0,"c":-9223372036854775808})").empty());
+  CHECK(f.out.quarantined.empty());
+  f.run(R"({"a":1,"b":2,"c":-9223372036854775808})");
+  REQUIRE(f.out.quarantined.size() == 1);
+  CHECK(f.out.quarantined[0].step == "key");
+}
+
+TEST_CASE("a bare field is a key's text or the token as it came, and null where there is none") {
+  const auto key_of = [](const std::string& payload) {
+    Fixture f("      - key: a\n");
+    f.run(payload);
+    REQUIRE(f.out.records.size() == 1);
+    return f.out.records[0].record.key;
+  };
+  CHECK(key_of(R"({"a":"x\u0041\n"})") == "xA\n");
+  CHECK(key_of(R"({"a":""})") == "");
+  CHECK(key_of(R"({"a":1.50})") == "1.50");
+  CHECK(key_of(R"({"a":[1, 2]})") == "[1, 2]");
+  CHECK(key_of(R"({"a":true})") == "true");
+  CHECK(key_of(R"({"a":null})") == std::nullopt);
+  CHECK(key_of(R"({"A":1})") == std::nullopt);
+  CHECK(value_of("a", R"("x\u0041")") == R"("x\u0041")");
+  CHECK(value_of("a", "null") == "null");
+  CHECK(value_of("b", "1") == "null");
+}
+
 TEST_CASE("a later step sees what an earlier one set, fields of one step see the record before it") {
   Fixture f("      - set: {a: \"a + 1\", b: \"a * 10\"}\n      - where: a = 2\n      - set: {c: \"a + b\"}\n");
   CHECK(f.run(R"({"a":1})") == R"({"a":2,"b":10,"c":12})");
