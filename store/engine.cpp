@@ -155,13 +155,13 @@ result<void> Engine::write(const Epoch& epoch) {
 }
 
 result<void> Engine::apply_gap(const ForwardChange::Gap& gap, Timestamp now_ms) {
-  return outbox_.make_gap(gap, now_ms, [&](PackRecord record) -> result<void> {
+  return outbox_.make_gap(gap, now_ms, [&](const PackRecord& record) -> result<void> {
     if (!gap.quarantine) return {};
     QuarantineEntry entry;
     entry.step = "forward";
     entry.reason = gap.reason;
-    entry.key = std::move(record.key);
-    entry.value = std::move(record.value);
+    if (record.key) entry.key.emplace(*record.key);
+    if (record.value) entry.value.emplace(*record.value);
     entry.timestamp_ms = record.timestamp_ms;
     entry.topic = outbox_.find(gap.stream)->topic;
     return quarantine_.add(entry, now_ms);

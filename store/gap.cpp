@@ -24,21 +24,21 @@ result<void> Outbox::make_gap(const ForwardChange::Gap& gap, Timestamp now_ms, c
     Row row = std::move(**found);
     if (auto done = remove(info, row); !done) return done;
     const Sequence from = std::max(first, row.first), to = std::min(gap.last, row.last);
-    std::vector<PackRecord> records;
+    PackRecords whole;
     if (!row.gap) {
       auto decoded = codec_.decode(row.bytes);
-      if (decoded && decoded->size() == row.last - row.first + 1) {
-        records = std::move(*decoded);
+      if (decoded && decoded->records.size() == row.last - row.first + 1) {
+        whole = std::move(*decoded);
         for (Sequence n = from; n <= to; ++n)
-          if (auto done = taken(records[n - row.first]); !done) return done;
+          if (auto done = taken(whole.records[n - row.first]); !done) return done;
       } else {
         if (auto done = taken({std::nullopt, row.bytes, row.at_ms}); !done) return done;
         row.gap = true;
         row.bytes = "damaged on the disk";
       }
     }
-    if (auto done = put_part(info, row, records, row.first, from - 1); !done) return done;
-    if (auto done = put_part(info, row, records, to + 1, row.last); !done) return done;
+    if (auto done = put_part(info, row, whole.records, row.first, from - 1); !done) return done;
+    if (auto done = put_part(info, row, whole.records, to + 1, row.last); !done) return done;
     at = row.last + 1;
   }
   if (auto done = put(info, {first, gap.last, true, now_ms, gap.reason}); !done) return done;

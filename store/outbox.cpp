@@ -171,15 +171,15 @@ result<std::vector<Pack>> Outbox::read(StreamId stream, Sequence after, std::siz
       pack.gap_reason = read_.bytes(4);
       size += pack.gap_reason.size();
     } else {
-      auto records = codec_.decode(read_.bytes(4), skip);
-      if (records && records->size() != pack.last - pack.first + 1 - skip) records = Error{ErrorCode::corrupt, "outbox: a pack holds another number of records than its row says"};
-      if (!records) {
-        if (records.error().code != ErrorCode::corrupt) return read_.reset(), records.error();
-        if (packs.empty()) damaged_ = ForwardChange::Gap{stream, pack.first, pack.last, records.error().message, true};
+      auto found = codec_.decode(read_.bytes(4), skip);
+      if (found && found->records.size() != pack.last - pack.first + 1 - skip) found = Error{ErrorCode::corrupt, "outbox: a pack holds another number of records than its row says"};
+      if (!found) {
+        if (found.error().code != ErrorCode::corrupt) return read_.reset(), found.error();
+        if (packs.empty()) damaged_ = ForwardChange::Gap{stream, pack.first, pack.last, found.error().message, true};
         break;
       }
-      pack.records = std::move(*records);
-      for (const PackRecord& record : pack.records) size += sizeof(PackRecord) + (record.key ? record.key->size() : 0) + (record.value ? record.value->size() : 0);
+      static_cast<PackRecords&>(pack) = std::move(*found);
+      size += pack.body->size() + pack.records.size() * sizeof(PackRecord);
     }
     pack.first += skip;
     packs.push_back(std::move(pack));

@@ -30,7 +30,7 @@ inline std::int64_t row_id(StreamId stream, Sequence first) {
 
 class Outbox {
  public:
-  using Taken = std::function<result<void>(PackRecord)>;
+  using Taken = std::function<result<void>(const PackRecord&)>;
 
   Outbox(Connection& connection, Compression compression) : connection_(connection), compression_(compression) {}
   result<void> prepare();  // once, after the schema is there

@@ -22,10 +22,10 @@ Error damaged(const char* what) {
   return Error{ErrorCode::corrupt, std::string("outbox: a pack is damaged (") + what + ")"};
 }
 
-std::optional<std::string> nullable(Reader& reader) {
+std::optional<std::string_view> nullable(Reader& reader) {
   const std::uint64_t size = reader.varint();
   if (size == 0) return std::nullopt;
-  return std::string(reader.bytes(size - 1));
+  return reader.bytes(size - 1);
 }
 
 std::optional<Window> read_window(Reader& reader) {
@@ -104,32 +104,27 @@ std::string PackCodec::encode(std::string_view body, std::uint64_t count, Compre
   return row;
 }
 
-result<std::vector<PackRecord>> PackCodec::decode(std::string_view row, std::uint64_t skip) {
+result<PackRecords> PackCodec::decode(std::string_view row, std::uint64_t skip) {
   std::uint64_t count = 0;
   bool windows = false;
   auto body = open(row, count, windows);
   if (!body) return body.error();
-  std::vector<PackRecord> records;
-  records.reserve(count > skip ? count - skip : 0);
-  Reader reader(*body);
+  PackRecords found;
+  found.body = std::make_unique<const std::string>(std::move(*body));
+  found.records.reserve(count > skip ? count - skip : 0);
+  Reader reader(*found.body);
   std::uint64_t timestamp = 0;
   for (std::uint64_t i = 0; i < count && reader.ok(); ++i) {
     timestamp += static_cast<std::uint64_t>(reader.zigzag());
-    if (i < skip) {
-      for (int part = 0; part < 2; ++part)
-        if (const std::uint64_t size = reader.varint(); size > 0) reader.bytes(size - 1);
-      if (windows) read_window(reader);
-      continue;
-    }
     PackRecord record;
     record.timestamp_ms = static_cast<Timestamp>(timestamp);
     record.key = nullable(reader);
     record.value = nullable(reader);
     if (windows) record.window = read_window(reader);
-    records.push_back(std::move(record));
+    if (i >= skip) found.records.push_back(record);
   }
   if (!reader.ok() || !reader.at_end()) return damaged("its records do not add up");
-  return records;
+  return found;
 }
 
 result<std::string> PackCodec::body(std::string_view row) {

@@ -46,7 +46,7 @@ class PackCodec {
   std::string encode(std::string_view body, std::uint64_t count, Compression compression, bool windows = false);
 
   // Records `skip`.. of the row; Error corrupt when the bytes are not a whole pack of ours.
-  result<std::vector<PackRecord>> decode(std::string_view row, std::uint64_t skip = 0);
+  result<PackRecords> decode(std::string_view row, std::uint64_t skip = 0);
   // The body alone, raw.
   result<std::string> body(std::string_view row);
 

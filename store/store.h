@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/base/clock.h"
@@ -50,19 +51,22 @@ struct StreamInfo {
 };
 
 // Records of one stream, decoded, contiguous: record i has sequence `first + i`.
-struct PackRecord {
-  std::optional<std::string> key;
-  std::optional<std::string> value;
+struct PackRecord {  // views into its pack's body
+  std::optional<std::string_view> key;
+  std::optional<std::string_view> value;
   Timestamp timestamp_ms = 0;
   std::optional<Window> window = std::nullopt;
 };
-struct Pack {
+struct PackRecords {
+  std::unique_ptr<const std::string> body;  // stays where it is when this is moved
+  std::vector<PackRecord> records;
+};
+struct Pack : PackRecords {
   StreamId stream = 0;
   Sequence first = 0;
   Sequence last = 0;
   bool gap = false;        // dropped on purpose: no records; a gap record for [first, last] goes out in their place
   std::string gap_reason;
-  std::vector<PackRecord> records;
 };
 
 // A change by the forwarder, all or nothing.

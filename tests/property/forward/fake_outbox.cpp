@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/base/check.h"
+#include "store/pack.h"
 
 namespace rivulet::sim {
 
@@ -70,7 +71,12 @@ result<std::vector<store::Pack>> FakeOutbox::read(StreamId id, Sequence after, s
   } else {
     const auto until = std::min(info.last, after + static_cast<Sequence>(dice_.between(1, 40)));
     while (pack.last < until && !is_gap(pack.last + 1)) ++pack.last;
-    for (auto s = pack.first; s <= pack.last; ++s) pack.records.push_back({key(id, s), value(id, s), static_cast<Timestamp>(1 + s)});
+    std::string body;
+    for (auto s = pack.first; s <= pack.last; ++s) store::append_to_body(body, key(id, s), value(id, s), static_cast<Timestamp>(1 + s), s == pack.first ? 0 : static_cast<Timestamp>(s));
+    store::PackCodec codec;
+    auto decoded = codec.decode(codec.encode(body, pack.last - pack.first + 1, store::Compression::none));
+    RV_CHECK(decoded.has_value(), "what was encoded is decoded");
+    static_cast<store::PackRecords&>(pack) = std::move(*decoded);
   }
   packs.push_back(std::move(pack));
   return packs;

@@ -114,7 +114,7 @@ struct AgentFixture {
       const auto packs = store->read(stream.id, 0, SIZE_MAX);
       REQUIRE(packs);
       for (const auto& pack : *packs)
-        for (const auto& record : pack.records) values.push_back(record.value.value_or("null"));
+        for (const auto& record : pack.records) values.emplace_back(record.value.value_or("null"));
     }
     return values;
   }

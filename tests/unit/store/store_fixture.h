@@ -63,7 +63,7 @@ inline Epoch records(StreamId stream, Sequence first, Sequence last) {
 inline std::vector<std::string> values(const std::vector<Pack>& packs) {
   std::vector<std::string> all;
   for (const Pack& pack : packs)
-    for (const PackRecord& record : pack.records) all.push_back(record.value.value_or("null"));
+    for (const PackRecord& record : pack.records) all.emplace_back(record.value.value_or("null"));
   return all;
 }
 
