@@ -1,12 +1,22 @@
 #include "store/epoch.h"
 
+#include <algorithm>
+
 #include "agent/base/check.h"
 #include "store/pack.h"
 
 namespace rivulet::store {
 namespace {
 constexpr std::size_t kEntryOverhead = 64;  // what a row costs in memory beside its bytes, about
+constexpr std::size_t kRecordOverhead = 64;  // a record's numbers in a pack, at most
+
+// A string grows by doubling, which would take twice the bound for its last few bytes.
+void make_room(std::string& bytes, std::size_t more) {
+  if (bytes.size() + more <= bytes.capacity() || bytes.size() + more <= kPackBytes / 4) return;
+  bytes.reserve(std::max(kPackBytes, bytes.size()) + more);
 }
+
+}  // namespace
 
 void Epoch::append(StreamId stream, Sequence sequence, std::optional<std::string_view> key,
                    std::optional<std::string_view> value, Timestamp timestamp_ms, const std::optional<Window>& window) {
@@ -20,6 +30,7 @@ void Epoch::append(StreamId stream, Sequence sequence, std::optional<std::string
   StreamRecords& records = streams_[open - 1];
   RV_CHECK(records.first + records.count == sequence, "sequence numbers are contiguous");
   const std::size_t before = records.bytes.size();
+  make_room(records.bytes, (key ? key->size() : 0) + (value ? value->size() : 0) + kRecordOverhead);
   append_to_body(records.bytes, key, value, timestamp_ms, records.last_timestamp_ms);
   if (records.windows) append_window_to_body(records.bytes, window);
   records.last_timestamp_ms = timestamp_ms;
