@@ -202,7 +202,9 @@ Failure Driver::send_record(Sending& sending, kafka::Message& message, const Row
     return {};
   }
   message.index = records;
-  auto failure = uplink_.send(message, records == 0 ? queue_wait_ms : std::max<std::int64_t>(sending.until_ms - clock_.steady_ms(), 0));
+  auto failure = uplink_.send(message, 0);
+  if (failure.kind == FailureKind::pending)  // only now the clock is asked, which costs as much as a small record
+    failure = uplink_.send(message, records == 0 ? queue_wait_ms : std::max<std::int64_t>(sending.until_ms - clock_.steady_ms(), 0));
   if (failure.kind == FailureKind::pending && records > 0) {
     sending.full = true;
     return {};

@@ -148,15 +148,21 @@ Failure Producer::produce(const Message& message, std::int64_t timeout_ms) {
     header("window.end", end);
   }
 
-  const auto deadline = now_ms() + timeout_ms;
+  std::int64_t deadline = 0;
   for (;;) {
     rd_kafka_error_t* error = rd_kafka_produceva(impl_->handle.get(), vus.data(), count);
     if (error == nullptr) return {};
     const auto code = rd_kafka_error_code(error);
     if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL) return failure_of_error(error);
     rd_kafka_error_destroy(error);
-    if (now_ms() >= deadline) return failure_of(RD_KAFKA_RESP_ERR__TIMED_OUT, "the producer's queue stays full");
-    rd_kafka_poll(impl_->handle.get(), 20);
+    if (timeout_ms <= 0) return failure_of(RD_KAFKA_RESP_ERR__TIMED_OUT, "the producer's queue is full");
+    if (deadline == 0) deadline = now_ms() + timeout_ms;
+    // Then it goes on in one go when all of it has left: records that come in behind a request that is on its way have 2.0.2's broker
+    // thread poll without pause from their linger.ms on, which was a third of its CPU.
+    do {
+      if (now_ms() >= deadline) return failure_of(RD_KAFKA_RESP_ERR__TIMED_OUT, "the producer's queue stays full");
+      rd_kafka_poll(impl_->handle.get(), 20);
+    } while (rd_kafka_outq_len(impl_->handle.get()) > 0);
   }
 }
 

@@ -83,7 +83,7 @@ class Producer {
   std::uint32_t timed_out_requests() const;  // requests of any kind without an answer since begin()
 
   int topic(const std::string& name);  // a number for Message::topic; the same name gives the same number
-  // Blocks while the queue is full, at most timeout_ms (then: pending).
+  // A full queue is waited for until it is empty again, at most timeout_ms (then: pending; 0: at once).
   Failure produce(const Message& message, std::int64_t timeout_ms);
   // none: every record has its delivery report, good or bad. pending: not yet.
   Failure flush(std::int64_t timeout_ms);
