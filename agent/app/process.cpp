@@ -1,12 +1,13 @@
 #include "agent/app/process.h"
 
+#include <link.h>
 #include <malloc.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <cstdio>
-#include <cstring>
 
 namespace rivulet::app {
 
@@ -35,18 +36,18 @@ void keep_memory_small() {
 #endif
 }
 
-void forget_start_up_code() {
-  std::FILE* maps = std::fopen("/proc/self/maps", "re");
-  if (maps == nullptr) return;
-  char line[1024];
-  while (std::fgets(line, sizeof line, maps) != nullptr) {
-    unsigned long begin = 0, end = 0, inode = 0;
-    char rights[5] = {};
-    if (std::sscanf(line, "%lx-%lx %4s %*x %*s %lu", &begin, &end, rights, &inode) != 4 || inode == 0) continue;
-    // Code only: it was never written, so what is dropped here is read again from the file. Data may hold relocations.
-    if (std::strcmp(rights, "r-xp") == 0) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
-  }
-  std::fclose(maps);
+void forget_start_up_pages() {
+  const auto forget = [](dl_phdr_info* object, std::size_t, void*) {
+    static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    for (int i = 0; i < object->dlpi_phnum; ++i) {
+      const auto& segment = object->dlpi_phdr[i];
+      if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;  // what may be written holds relocations
+      const std::uintptr_t begin = (object->dlpi_addr + segment.p_vaddr) & ~(page - 1), end = (object->dlpi_addr + segment.p_vaddr + segment.p_filesz) & ~(page - 1);
+      if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+    }
+    return 0;
+  };
+  ::dl_iterate_phdr(forget, nullptr);
 }
 
 }  // namespace rivulet::app

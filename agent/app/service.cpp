@@ -87,6 +87,7 @@ void Service::start_forwarder() {
   options.transaction_max_bytes = transaction_bytes(config_);
   options.transaction_timeout_ms = config_.kafka->transaction_timeout_ms;
   options.stop_within_ms = kForwarderWithinMs;
+  options.on_up = forget_start_up_pages;
   auto uplink = options_.make_uplink ? options_.make_uplink(config_) : kafka_uplink(config_);
   forwarder_ = std::make_shared<forward::Forwarder>(options, *store_, std::move(uplink), clock_);
   store_->on_outbox([forwarder = std::weak_ptr(forwarder_)] {
@@ -111,7 +112,7 @@ int Service::run() {
                config_.pipelines.size(), config_.agent.state);
   notify_.ready();
   keep_house();
-  forget_start_up_code();
+  forget_start_up_pages();
   io_.run();
   status_.reset();
   if (forwarder_) forwarder_->stop();

@@ -99,7 +99,10 @@ void Forwarder::Impl::publish() {
 void Forwarder::Impl::report_changes(const Status& before, const Status& now) {
   if (!now.alarm.empty() && now.alarm != before.alarm) spdlog::error("forward: {}", now.alarm);
   if (now.link == before.link) return;
-  if (now.link == Link::up) spdlog::info("forward: the link to Kafka is up");
+  if (now.link == Link::up) {
+    spdlog::info("forward: the link to Kafka is up");
+    if (options.on_up) options.on_up();
+  }
   if (now.link == Link::offline && now.phase == name_of(State::offline)) {
     spdlog::warn("forward: no broker can be reached ({}); records are stored, and sent when the link is back",
                  now.last_error.empty() ? "no answer" : now.last_error);

@@ -32,6 +32,7 @@ struct Options {
   std::int64_t transaction_timeout_ms = 60'000;
   std::int64_t idle_close_ms = 5 * 60'000;  // nothing to send for so long: the producer is destroyed
   std::int64_t stop_within_ms = 3'000;
+  std::function<void()> on_up;  // the link came up; called on the forward thread
 };
 
 enum class Link { offline, connecting, up, stopped };  // stopped: an operator must decide; see Status::alarm
