@@ -31,7 +31,7 @@ std::unique_ptr<forward::Uplink> kafka_uplink(const config::Config& config) {
   options.connection = connection_of(*config.kafka, "rivulet-" + config.agent.id);
   options.agent_id = config.agent.id;
   options.transaction_timeout_ms = config.kafka->transaction_timeout_ms;
-  options.queue_bytes = std::max<std::size_t>(config.agent.memory_bytes / 4, 1 << 20);
+  options.queue_bytes = std::max<std::size_t>(config.agent.memory_bytes / 8, 1 << 20);
   return forward::make_kafka_uplink(std::move(options));
 }
 

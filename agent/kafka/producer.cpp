@@ -74,7 +74,7 @@ result<std::unique_ptr<Producer>> Producer::create(const Connection& connection,
   conf->prefer("message.max.bytes", "1048576");
   const auto kbytes = std::max<std::size_t>(options.buffer_bytes / 1024, 2048);  // one record of message.max.bytes always fits
   conf->require("queue.buffering.max.kbytes", std::to_string(std::min<std::size_t>(kbytes, 2'097'151)));
-  conf->require("queue.buffering.max.messages", std::to_string(std::min<std::size_t>(kbytes * 1024 / record_bytes + 500, 10'000'000)));
+  conf->require("queue.buffering.max.messages", std::to_string(std::min<std::size_t>(options.buffer_bytes / record_bytes + 500, 10'000'000)));
   rd_kafka_conf_set_dr_msg_cb(conf->get(), Impl::on_delivery);
   conf->intercept(Impl::on_new, impl.get());
   auto handle = make_handle(RD_KAFKA_PRODUCER, std::move(*conf));
