@@ -67,8 +67,9 @@ result<std::unique_ptr<Producer>> Producer::create(const Connection& connection,
   }
   conf->require("message.timeout.ms", timeout);
   // Batches stay at librdkafka's 1 MB: with five smaller ones in flight its broker thread polls without pause (2.0.2:
-  // 12.6 us a record at 64 KiB, 5.1 at 256 KiB, 3.4 at 1 MB). A longer linger holds up the end of each transaction.
-  conf->prefer("linger.ms", "5");
+  // 12.6 us a record at 64 KiB, 5.1 at 256 KiB, 3.4 at 1 MB). A queue of 1 MiB is filled in 2 ms; a longer linger holds up each
+  // filling and the end of each transaction (5 ms: 0.2 us a record more and a quarter fewer records a second).
+  conf->prefer("linger.ms", "2");
   conf->prefer("compression.codec", "zstd");
   conf->prefer("compression.level", "1");  // 3.7 instead of 4.6 us a record and 0.6 MiB less than the default level
   conf->prefer("message.max.bytes", "1048576");
