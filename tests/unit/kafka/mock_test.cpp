@@ -227,6 +227,41 @@ TEST_CASE("a producer with records in flight and a dead link is destroyed at onc
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(1));
 }
 
+TEST_CASE("a full queue says so at once, and is filled again when all of it has left") {
+  Fixture f;
+  REQUIRE(f.cluster->create_topic("data", 1).has_value());
+  ProducerOptions options;
+  options.transaction_timeout_ms = 60'000;
+  options.buffer_bytes = 1 << 20;
+  auto producer = std::move(Producer::create(f.connection, options).value());
+  REQUIRE_FALSE(Fixture::until([&] { return producer->metadata("data", 500).failure; }));
+  f.cluster->cut_link();
+  Message message;
+  message.topic = producer->topic("data");
+  message.value = "x";
+  std::uint32_t queued = 0;
+  Failure failure;
+  for (; queued < 100'000; ++queued) {
+    message.index = queued;
+    failure = producer->produce(message, 0);
+    if (failure) break;
+  }
+  CHECK(failure.kind == FailureKind::pending);
+  CHECK(queued > 1000);
+  CHECK(queued < 4000);  // 640 bytes are counted for each
+  CHECK(producer->produce(message, 50).kind == FailureKind::pending);
+  f.cluster->restore_link();
+  REQUIRE_FALSE(producer->produce(message, 20'000));
+  const auto report = producer->report();
+  CHECK_FALSE(report.failure);
+  REQUIRE(report.partitions.size() == 1);
+  REQUIRE(report.partitions[0].rows.size() == 1);
+  CHECK(report.partitions[0].rows[0].first == 0);
+  CHECK(report.partitions[0].rows[0].last == queued - 1);  // all but the one that waited
+  CHECK_FALSE(producer->flush(20'000));
+  CHECK(producer->report().partitions[0].rows[0].last == queued);
+}
+
 TEST_CASE("a probe sees the link go and come back") {
   Fixture f;
   Probe probe({f.cluster->bootstrap_servers()});
