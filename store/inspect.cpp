@@ -31,7 +31,7 @@ std::string escaped(const std::string& path) {  // for a file: URI
 
 }  // namespace
 
-result<Inspect> Inspect::open(const std::string& directory) {
+result<Connection> look_into(const std::string& directory) {
   const std::string path = database_path(directory);
   if (::access(path.c_str(), F_OK) != 0)
     return Error{ErrorCode::not_found, "store: no " + path + "; has the agent run with this agent.state, and may you look into that folder?"};
@@ -47,13 +47,22 @@ result<Inspect> Inspect::open(const std::string& directory) {
     if (!connection) return connection.error();
     read = usable(*connection);
   }
+  if (!read && read.error().message.find("no such table") != std::string::npos)
+    return Error{ErrorCode::unavailable, "store: " + path + " is just being made, or is no store of rivulet; try again in a moment"};
   if (!read) return read.error();
-  Inspect inspect(std::move(*connection), directory);
-  const auto oldest = inspect.one("SELECT value FROM meta WHERE name = ?1", "format");
-  if (!oldest) return oldest.error();
-  if (std::atoll(oldest->value_or("0").c_str()) > kFormat)
+  auto format = connection->prepare("SELECT value FROM meta WHERE name = 'format'");
+  if (!format) return format.error();
+  auto row = format->step();
+  if (!row) return row.error();
+  if (*row && std::atoll(std::string(format->bytes(0)).c_str()) > kFormat)
     return Error{ErrorCode::invalid, "store: " + path + " was written by a newer rivulet; look at it with that version"};
-  return inspect;
+  return std::move(*connection);
+}
+
+result<Inspect> Inspect::open(const std::string& directory) {
+  auto connection = look_into(directory);
+  if (!connection) return connection.error();
+  return Inspect(std::move(*connection), directory);
 }
 
 result<std::optional<std::string>> Inspect::one(const char* sql, const std::string& name) {

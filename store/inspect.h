@@ -12,6 +12,9 @@
 
 namespace rivulet::store {
 
+// A read-only connection to the store in `directory`, its format looked at. Errors as above.
+result<Connection> look_into(const std::string& directory);
+
 class Inspect {
  public:
   static result<Inspect> open(const std::string& directory);

@@ -9,6 +9,8 @@
 
 namespace rivulet::app {
 
+enum class QueryFormat { text, json, csv };
+
 inline constexpr const char* kDefaultConfig = "/etc/rivulet/rivulet.yaml";
 inline constexpr int kDone = 0, kNotInOrder = 1, kCannot = 2;
 
@@ -64,6 +66,13 @@ struct StateOptions {
   std::string pipeline, step;
 };
 int command_state(const StateOptions& options);
+
+struct QueryOptions {
+  std::string config = kDefaultConfig;
+  std::string sql;  // empty: the tables are listed
+  QueryFormat format = QueryFormat::text;
+};
+int command_query(const QueryOptions& options);
 
 struct AdoptOptions {
   std::string config = kDefaultConfig;

@@ -60,6 +60,23 @@ void add_state(CLI::App& app, StateOptions& options, int& code) {
   }
 }
 
+void add_query(CLI::App& app, QueryOptions& options, bool& json, bool& csv, int& code) {
+  CLI::App* query = app.add_subcommand("query", "SQL over what stateful steps keep, while the agent runs; without SQL: the tables and their columns");
+  add_config(*query, options.config);
+  query->add_option("SQL", options.sql, "one SELECT, as SQLite has it");
+  auto* as_json = query->add_flag("--json", json, "one object a line");
+  query->add_flag("--csv", csv, "as RFC 4180 has it, with a head")->excludes(as_json);
+  query->footer(
+      "Each stateful step is a table \"PIPELINE.STEP\" (in double quotes), and PIPELINE where it is the only one of its pipeline. Columns: key; window_start and\n"
+      "window_end where there are windows, as in the results (the end is exclusive, of sliding windows and sessions inclusive); what the step selects, as it\n"
+      "would emit it now; ts, the latest timestamp. true and false are 1 and 0, lists and objects JSON text.\n"
+      "Everything is as of one commit. A query has 5 s. WHERE key = '...' is fast but for tumbling and hopping windows.");
+  query->callback([&] {
+    options.format = json ? QueryFormat::json : csv ? QueryFormat::csv : QueryFormat::text;
+    code = command_query(options);
+  });
+}
+
 int run(int argc, char** argv) {
   CLI::App app("rivulet: records from local sources through SQLite to Kafka, exactly once", "rivulet");
   app.set_version_flag("--version", "rivulet " RIVULET_VERSION);
@@ -119,6 +136,10 @@ int run(int argc, char** argv) {
 
   StateOptions state_options;
   add_state(app, state_options, code);
+
+  QueryOptions query_options;
+  bool query_json = false, query_csv = false;
+  add_query(app, query_options, query_json, query_csv, code);
 
   AdoptOptions adopt_options;
   CLI::App* adopt = app.add_subcommand("adopt", "lets forwarding go on after an alarm about the progress topic (the agent must be stopped)");

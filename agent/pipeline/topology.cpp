@@ -185,6 +185,14 @@ void Topology::arrive(std::size_t source, std::string_view payload, std::string_
 }
 void Topology::inject(std::size_t source, Record record, Outputs& outputs) { impl_->inject(source, record, outputs); }
 
+std::vector<Topology::ShownStep> Topology::shown_steps() const {
+  std::vector<ShownStep> steps;
+  for (std::size_t i = 0; i < impl_->pipelines.size(); ++i)
+    for (const auto& segment : impl_->pipelines[i].segments)
+      if (segment.stateful != nullptr && segment.stateful->shown()) steps.push_back({impl_->config.pipelines[i].name, segment.step, segment.stateful->definition(), segment.stateful.get()});
+  return steps;
+}
+
 bool Topology::stateful() const { return !impl_->stateful.empty(); }
 
 result<void> Topology::attach(StateStore& state) {

@@ -22,6 +22,8 @@
 
 namespace rivulet::pipeline {
 
+class Operator;
+
 // One place where records leave: a pipeline's `to`, or a source's `undecodable` topic.
 struct Output {
   std::string stream;  // the stream's name in the store: "<pipeline>", "<source>/undecodable" or "<pipeline>/<step>/late"
@@ -55,6 +57,13 @@ class Topology {
   // A record that is already decoded (replay): key, value and timestamp are given; the source's own `key:` and
   // `timestamp:` are not applied.
   void inject(std::size_t source, Record record, Outputs& outputs);
+
+  // Steps whose state can be read as a table (query), in topological order; they live as long as the Topology.
+  struct ShownStep {
+    std::string pipeline, step, definition;
+    Operator* stateful = nullptr;
+  };
+  std::vector<ShownStep> shown_steps() const;
 
   bool stateful() const;
   // Once, before the first record, when stateful(). Error: state was written under another definition of a step.

@@ -19,17 +19,26 @@ std::string_view text_of(sqlite3_value* value) {
   return text == nullptr ? std::string_view() : std::string_view(reinterpret_cast<const char*>(text), static_cast<std::size_t>(sqlite3_value_bytes(value)));
 }
 
-int bind_number(sqlite3_stmt* statement, int slot, std::string_view token, std::string& buffer) {
+struct Parsed {
+  std::optional<std::int64_t> integer;
+  double real = 0;
+};
+Parsed number_of(std::string_view token, std::string& buffer) {
   const char* end = token.data() + token.size();
   std::int64_t integer = 0;
   const auto whole = std::from_chars(token.data(), end, integer);
-  if (whole.ec == std::errc() && whole.ptr == end) return sqlite3_bind_int64(statement, slot, integer);
-  double real = 0;
-  if (std::from_chars(token.data(), end, real).ec != std::errc()) {  // too large or too small: strtod says which
+  if (whole.ec == std::errc() && whole.ptr == end) return {integer, 0};
+  Parsed parsed;
+  if (std::from_chars(token.data(), end, parsed.real).ec != std::errc()) {  // too large or too small: strtod says which
     buffer.assign(token);
-    real = std::strtod(buffer.c_str(), nullptr);
+    parsed.real = std::strtod(buffer.c_str(), nullptr);
   }
-  return sqlite3_bind_double(statement, slot, real);
+  return parsed;
+}
+
+int bind_number(sqlite3_stmt* statement, int slot, std::string_view token, std::string& buffer) {
+  const Parsed number = number_of(token, buffer);
+  return number.integer ? sqlite3_bind_int64(statement, slot, *number.integer) : sqlite3_bind_double(statement, slot, number.real);
 }
 
 result<void> append(std::string& to, sqlite3_value* value, bool boolean, bool quote) {
@@ -74,6 +83,23 @@ int bind_field(sqlite3_stmt* statement, int slot, const Field* field, std::strin
     case 'f': return sqlite3_bind_int(statement, slot, 0);
     default: return bind_number(statement, slot, token, buffer);
   }
+}
+
+void result_token(sqlite3_context* context, std::string_view token) {
+  std::string buffer;
+  const auto text = [&](std::string_view what) { sqlite3_result_text64(context, what.data() == nullptr ? "" : what.data(), what.size(), SQLITE_TRANSIENT, SQLITE_UTF8); };
+  switch (token.empty() ? 'n' : token.front()) {
+    case '"': return text(codec::json_text(token, buffer));
+    case '{':
+    case '[': return text(token);
+    case 'n': return sqlite3_result_null(context);
+    case 't': return sqlite3_result_int(context, 1);
+    case 'f': return sqlite3_result_int(context, 0);
+    default: break;
+  }
+  const Parsed number = number_of(token, buffer);
+  if (number.integer) sqlite3_result_int64(context, *number.integer);
+  else sqlite3_result_double(context, number.real);
 }
 
 result<void> append_json(std::string& to, sqlite3_value* value, bool boolean) { return append(to, value, boolean, true); }

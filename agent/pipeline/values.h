@@ -11,6 +11,7 @@
 #include "agent/base/result.h"
 #include "agent/pipeline/row.h"
 
+struct sqlite3_context;
 struct sqlite3_stmt;
 struct sqlite3_value;
 
@@ -18,6 +19,9 @@ namespace rivulet::pipeline {
 
 // Binds without a copy: `field` (null: SQL's NULL) and `buffer` stay until the statement is done. SQLite's answer, 0 when bound.
 int bind_field(sqlite3_stmt* statement, int slot, const Field* field, std::string& buffer);
+
+// A JSON token as the result of a function or a column.
+void result_token(sqlite3_context* context, std::string_view token);
 
 // What is appended is JSON; `boolean` says that integers are truth values. Blobs and infinite numbers are errors.
 result<void> append_json(std::string& to, sqlite3_value* value, bool boolean);

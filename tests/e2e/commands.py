@@ -123,6 +123,58 @@ def scram_with_a_librdkafka_that_cannot_is_warned_of(program):
                 assert "hidden-one" not in said, "the password is shown"
 
 
+QUERIED = """agent: {id: e2e-query, state: STATE, commit_interval: 20ms}
+sources:
+  machines: {stdin: {}, key: device}
+pipelines:
+  by-device: {from: machines, steps: [{aggregate: {select: {n: "count(*)"}}}]}
+  all: {from: machines, steps: [{aggregate: {by: "'all'", select: {n: "count(*)"}}}]}
+"""
+COUNTS = 'SELECT (SELECT ifnull(sum(n), 0) FROM "by-device") AS by_device, (SELECT ifnull(max(n), 0) FROM "all") AS whole'
+
+
+def counts(files):
+    done = files.run("query", "-c", files.config, "--json", COUNTS)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["by_device"] == found["whole"], f"two tables of one query are of different commits: {found}"
+    return found["whole"]
+
+
+def query_sees_one_commit_while_the_agent_runs_and_after_it_is_killed(program):
+    with Files(program, QUERIED) as files:
+        taken = 0
+        for _ in range(3):
+            with subprocess.Popen([program, "run", "-c", files.config], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as agent:
+                try:
+                    until, before = time.monotonic() + SECONDS, taken
+                    sent = 0
+                    while taken < before + 500:
+                        assert time.monotonic() < until, f"{taken} records after {SECONDS} s"
+                        if sent < 2000:
+                            agent.stdin.write("".join(json.dumps({"device": f"d{n % 17}"}) + "\n" for n in range(50)).encode())
+                            agent.stdin.flush()
+                            sent += 50
+                        if taken == 0 and files.run("query", "-c", files.config, "SELECT 1").returncode != 0:
+                            continue  # the store is being made
+                        now = counts(files)
+                        assert now >= taken, f"{now} records after {taken}"
+                        taken = now
+                finally:
+                    agent.kill()
+                    agent.wait(SECONDS)
+            now = counts(files)
+            assert now >= taken, f"{now} records after the kill, {taken} before it"
+            taken = now
+        listed = files.run("query", "-c", files.config)
+        assert listed.returncode == 0 and '"by-device"' in listed.stdout and '"key", n, ts' in listed.stdout, listed
+        one = files.run("query", "-c", files.config, 'SELECT "key" FROM "by-device" WHERE "key" = \'d3\'')
+        assert one.stdout == "key\n---\nd3\n", one
+        for sql, said in (("SELECT * FROM nowhere", '"by-device"'), ("DELETE FROM \"all\"", "only SELECT")):
+            done = files.run("query", "-c", files.config, sql)
+            assert done.returncode == 2 and said in done.stderr and not done.stdout, done
+
+
 FACTS = {name: what for name, what in globals().items() if inspect.isfunction(what) and list(inspect.signature(what).parameters) == ["program"]}
 
 

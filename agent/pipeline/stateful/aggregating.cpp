@@ -135,6 +135,25 @@ void Aggregating::save() {
   state_->table(kTimePart).put("s", text);
 }
 
+std::optional<Shown> Aggregating::shown() const {
+  Shown shown{kMainPart, windowed_, {}};
+  for (const config::Assignment& field : config_.select) shown.fields.push_back(field.field);
+  return shown;
+}
+
+result<bool> Aggregating::show(std::string_view name, std::string_view bytes, ShownRow& row) {
+  Reader reader(bytes);
+  std::string_view key;
+  reader.u8();  // whether a row was emitted
+  row.timestamp_ms = reader.zigzag();
+  if (!place(name, key, row.window) || !reader.ok()) return Error{ErrorCode::corrupt, "a row of its state does not read"};
+  auto state = aggregates_->decode(reader.rest());
+  if (!state) return state.error();
+  row.key = key;
+  row.value.emplace();
+  return aggregates_->finish(*state, key, windowed_ ? &row.window : nullptr, *row.value);
+}
+
 std::string Aggregating::encode(const Entry& entry) const {
   std::string bytes;
   put_u8(bytes, entry.emitted ? 1 : 0);

@@ -27,6 +27,8 @@ class Aggregating : public Operator {
   std::size_t held_bytes() const final { return held_entries_ * kHeldBytes; }
   std::optional<Timestamp> next_wall_ms() const final { return time_.next_wall_ms(next_due()); }
   void advance_wall(Timestamp now_ms, Emit& out) final;
+  std::optional<Shown> shown() const final;
+  result<bool> show(std::string_view name, std::string_view bytes, ShownRow& row) final;
 
  protected:
   explicit Aggregating(const OperatorParts& parts);
@@ -47,6 +49,7 @@ class Aggregating : public Operator {
   virtual std::optional<Timestamp> next_due() const = 0;  // scope stream: where the stream time must get for something to close
   virtual Entry* find(std::string_view key, const Window& window) = 0;
   virtual void save_entries() = 0;
+  virtual bool place(std::string_view name, std::string_view& key, Window& window) const = 0;  // of a row of kMainPart; false: it is damaged
 
   void contribute(Entry& entry, Timestamp timestamp_ms);                     // the record under way goes in
   void changed(std::string_view key, const Window& window, Entry& entry, Emit& out);

@@ -141,6 +141,18 @@ KeyedWindows::Entry* KeyedWindows::find(std::string_view key, const Window& want
   return nullptr;
 }
 
+bool KeyedWindows::place(std::string_view name, std::string_view& key, Window& of) const {
+  Reader reader(name);
+  key = reader.sized();
+  Open open;
+  open.start = static_cast<Timestamp>(reader.u64_be());
+  open.end = static_cast<Timestamp>(reader.u64_be());
+  of = window(open);
+  return reader.ok() && reader.at_end();
+}
+
+KeyRange KeyedWindows::shown_range(std::string_view key) const { return range_of_prefix(prefix(key)); }
+
 void KeyedWindows::save_entries() {
   for (auto& [key, of_key] : keys_) {
     for (Open& open : of_key.open) {

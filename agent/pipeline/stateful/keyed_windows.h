@@ -44,6 +44,8 @@ class KeyedWindows : public Aggregating {
   std::optional<Timestamp> next_due() const override { return next_due_ == INT64_MAX ? std::nullopt : std::optional(next_due_); }
   Entry* find(std::string_view key, const Window& window) override;
   void save_entries() override;
+  bool place(std::string_view name, std::string_view& key, Window& window) const override;
+  KeyRange shown_range(std::string_view key) const override;
 
   const Timestamp grace_;
 

@@ -32,6 +32,22 @@ struct Emitted {
   std::optional<Window> window;
 };
 
+// What a step's state says, as a table of SQL (`rivulet query`).
+struct Shown {
+  std::uint32_t part = 0;           // which of the step's tables; a row of it is a row of SQL, or none
+  bool windowed = false;            // its rows have a window
+  std::vector<std::string> fields;  // columns of the value; none: it is one column `value`
+};
+struct ShownRow {
+  std::string key;
+  Window window;                     // when windowed
+  Timestamp timestamp_ms = 0;
+  std::optional<std::string> value;  // JSON; with fields an object
+};
+struct KeyRange {
+  std::string from, to;  // [from, to); an empty `to`: the end
+};
+
 class Emit {
  public:
   virtual ~Emit() = default;
@@ -57,7 +73,16 @@ class Operator {
   // Wall clock: when advance_wall() has something to do next; none: nothing is waiting.
   virtual std::optional<Timestamp> next_wall_ms() const { return std::nullopt; }
   virtual void advance_wall(Timestamp now_ms, Emit& out) { static_cast<void>(now_ms), static_cast<void>(out); }
+
+  // For `query`, without attach(): what there is to see; none: nothing.
+  virtual std::optional<Shown> shown() const { return std::nullopt; }
+  // Where the rows of `key` lie; all of the table where it is not ordered by key.
+  virtual KeyRange shown_range(std::string_view key) const { return static_cast<void>(key), KeyRange{}; }
+  // One row, as the step would emit it now. False: there is no result (`having`). Errors: the bytes are damaged, an expression fails.
+  virtual result<bool> show(std::string_view name, std::string_view bytes, ShownRow& row) { return static_cast<void>(name), static_cast<void>(bytes), static_cast<void>(row), false; }
 };
+// Of rows whose names begin with `prefix`.
+KeyRange range_of_prefix(std::string_view prefix);  // shown.cpp
 
 // What an operator is made from. Problems are added with their place; what was made is meaningful only without any.
 struct OperatorParts {

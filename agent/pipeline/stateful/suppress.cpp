@@ -13,6 +13,7 @@ namespace rivulet::pipeline {
 namespace {
 
 constexpr std::uint32_t kHeldPart = 1, kOrderPart = 2;
+constexpr std::size_t kWindowBytes = 2 * sizeof(Timestamp);
 enum Kind : std::uint8_t { kPlain = 0, kWindow = 1, kSession = 2 };
 
 config::Time over_all_keys(config::Time time) {
@@ -43,10 +44,33 @@ Held decode(std::string_view bytes) {
   return held;
 }
 
+// What an id says; false: it is damaged.
+bool read_id(std::string_view id, std::string_view& key, std::optional<Window>& window) {
+  window.reset();
+  if (id.empty() || (id.back() != kPlain && id.size() <= kWindowBytes)) return false;
+  const auto kind = static_cast<Kind>(id.back());
+  key = id.substr(0, id.size() - 1 - (kind == kPlain ? 0 : kWindowBytes));
+  if (kind == kPlain) return true;
+  Reader reader(id.substr(key.size()));
+  window.emplace();
+  window->start_ms = static_cast<Timestamp>(reader.u64_be());
+  window->end_ms = static_cast<Timestamp>(reader.u64_be());
+  window->session = kind == kSession;
+  return true;
+}
+
+// Whether the aggregate before the step has windows.
+bool after_windows(const OperatorParts& parts) {
+  const auto& steps = parts.pipeline.steps;
+  const auto here = static_cast<std::size_t>(&parts.step - steps.data());
+  const auto* before = here == 0 ? nullptr : std::get_if<config::Aggregate>(&steps[here - 1].what);
+  return before != nullptr && before->window.kind != config::WindowSpec::Kind::none;
+}
+
 class SuppressLimit final : public Operator {
  public:
   explicit SuppressLimit(const OperatorParts& parts)
-      : limit_(std::get<config::Suppress>(parts.step.what).limit_ms), time_(over_all_keys(parts.time), parts.clock) {}
+      : limit_(std::get<config::Suppress>(parts.step.what).limit_ms), windowed_(after_windows(parts)), time_(over_all_keys(parts.time), parts.clock) {}
 
   std::string definition() const override { return "suppress 1\nlimit " + std::to_string(limit_) + "\n"; }
 
@@ -81,6 +105,20 @@ class SuppressLimit final : public Operator {
   std::optional<Timestamp> next_wall_ms() const override { return time_.next_wall_ms(next_first_ == INT64_MAX ? std::nullopt : std::optional(next_first_ + limit_)); }
   void advance_wall(Timestamp now_ms, Emit& out) override {
     time_.advance_wall(now_ms, [&](const std::string&, StreamTime::Move move) { let_through(move.to, out); });
+  }
+
+  std::optional<Shown> shown() const override { return Shown{kHeldPart, windowed_, {}}; }
+  result<bool> show(std::string_view name, std::string_view bytes, ShownRow& row) override {
+    std::string_view key;
+    std::optional<Window> window;
+    if (!read_id(name, key, window)) return Error{ErrorCode::corrupt, "a row of its state does not read"};
+    const Held held = decode(bytes);
+    row.key = key;
+    row.window = window.value_or(Window{});
+    row.timestamp_ms = held.latest_ms;
+    if (held.value) row.value = *held.value;
+    else row.value.reset();
+    return true;
   }
 
  private:
@@ -120,19 +158,10 @@ class SuppressLimit final : public Operator {
     const std::string bytes(*found);
     state_->table(kHeldPart).erase(id);
     const Held held = decode(bytes);
-    Emitted result{id, held.value, held.latest_ms, std::nullopt};
-    const auto kind = static_cast<Kind>(id.back());
-    constexpr std::size_t kWindowBytes = 2 * sizeof(Timestamp);
-    result.key = id.substr(0, id.size() - 1 - (kind == kPlain ? 0 : kWindowBytes));
-    if (kind != kPlain) {
-      Reader reader(id.substr(result.key->size()));
-      Window window;
-      window.start_ms = static_cast<Timestamp>(reader.u64_be());
-      window.end_ms = static_cast<Timestamp>(reader.u64_be());
-      window.session = kind == kSession;
-      result.window = window;
-    }
-    out.emit(result);
+    std::string_view key;
+    std::optional<Window> window;
+    read_id(id, key, window);
+    out.emit({key, held.value, held.latest_ms, window});
   }
 
   void find_next() {
@@ -144,6 +173,7 @@ class SuppressLimit final : public Operator {
   }
 
   const Timestamp limit_;
+  const bool windowed_;
   StreamTime time_;
   StepState* state_ = nullptr;
   Timestamp next_first_ = INT64_MAX;  // of what is held

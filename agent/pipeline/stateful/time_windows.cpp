@@ -168,6 +168,13 @@ class TimeWindows final : public Aggregating {
     return found == buckets_.end() ? nullptr : known(found->first, found->second, key);
   }
 
+  bool place(std::string_view name, std::string_view& key, Window& of) const override {
+    Reader reader(name);
+    of = window(static_cast<Timestamp>(reader.u64_be()));
+    key = reader.rest();
+    return reader.ok();
+  }
+
   void save_entries() override {
     for (auto& [start, bucket] : buckets_)
       for (auto& [key, entry] : bucket.entries) {

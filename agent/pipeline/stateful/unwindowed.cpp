@@ -29,6 +29,12 @@ class Unwindowed final : public Aggregating {
     changed(key, {}, *entry, out);
   }
 
+  bool place(std::string_view name, std::string_view& key, Window&) const override {
+    key = name;
+    return true;
+  }
+  KeyRange shown_range(std::string_view key) const override { return {std::string(key), std::string(key) + '\0'}; }
+
   void save_entries() override {
     for (auto& [key, entry] : entries_) {
       if (!entry.dirty) continue;

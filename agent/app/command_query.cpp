@@ -1,0 +1,66 @@
+// SQL over what stateful steps keep, beside a running agent.
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "agent/app/checked_config.h"
+#include "agent/app/commands.h"
+#include "agent/app/query_output.h"
+
+namespace rivulet::app {
+namespace {
+
+// Of SQLite, in this process: a gateway's agent needs the rest. Sorting and grouping go to a file long before.
+constexpr std::int64_t kHeapBytes = 32 << 20;
+
+int failed(const Error& error) {
+  fmt::print(stderr, "{}\n", error.message);
+  return kCannot;
+}
+
+bool needs_quotes(const std::string& name) {
+  for (const char c : name)
+    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c >= '0' && c <= '9' && &c != name.data()))) return true;
+  return name.empty();
+}
+
+std::string as_sql(const std::string& name) {
+  if (!needs_quotes(name) && sqlite3_keyword_check(name.c_str(), static_cast<int>(name.size())) == 0) return name;
+  std::string text = "\"";
+  for (const char c : name) text += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return text + "\"";
+}
+
+int list(const std::vector<pipeline::QueryTable>& tables) {
+  if (tables.empty()) fmt::print("the configuration has no step that keeps results\n");
+  for (const auto& table : tables) {
+    if (table.names.empty()) continue;
+    std::string columns;
+    for (const std::string& column : table.columns) columns += (columns.empty() ? "" : ", ") + as_sql(column);
+    fmt::print("{}\n  step {} of pipeline {}{}\n  {}\n", as_sql(table.names.back()), table.step, table.pipeline, table.names.size() > 1 ? ", also " + as_sql(table.names.front()) : "", columns);
+  }
+  return kDone;
+}
+
+}  // namespace
+
+int command_query(const QueryOptions& options) {
+  const SystemClock clock;
+  const CheckedConfig checked = check_config(options.config, clock);
+  if (!checked.ok()) return print_problems(checked), kCannot;
+  std::vector<std::string> clashes;
+  const auto tables = pipeline::query_tables(*checked.topology, clashes);
+  for (const std::string& clash : clashes) fmt::print(stderr, "{}\n", clash);
+  if (options.sql.empty()) return list(tables);
+  sqlite3_hard_heap_limit64(kHeapBytes);
+  const pipeline::QueryLimits limits;
+  QueryOutput output(options.format, STDOUT_FILENO, clock, limits.read_ms);
+  if (auto done = pipeline::query(*checked.topology, checked.config.agent.state, clock, limits, options.sql, output); !done) return failed(done.error());
+  if (auto done = output.finish(); !done) return failed(done.error());
+  return kDone;
+}
+
+}  // namespace rivulet::app
