@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "agent/kafka/connection.h"
+#include "agent/pipeline/changelog_units.h"
 
 namespace rivulet::app {
 
@@ -18,6 +19,7 @@ CheckedConfig check_config(const std::string& file, const Clock& clock) {
   if (std::none_of(checked.problems.begin(), checked.problems.end(), is_error)) {
     std::vector<config::Problem> more;
     checked.topology = pipeline::Topology::build(loaded.config, clock, more);
+    pipeline::check_changelogs(loaded.config, more);
     if (std::any_of(more.begin(), more.end(), is_error)) checked.topology.reset();
     checked.problems.insert(checked.problems.end(), more.begin(), more.end());
     if (const auto& kafka = loaded.config.kafka; kafka && kafka->sasl)

@@ -56,6 +56,7 @@ struct Agent {
   std::uint64_t memory_bytes = 16ULL << 20;
   std::uint64_t storage_max_bytes = 1ULL << 30;
   bool drop_oldest = false;  // storage.when_full
+  bool restore = false;      // an empty state folder is filled from the changelogs at the first start
   std::string compression = "zstd";  // none | lz4 | zstd
 };
 struct Sasl {
@@ -208,6 +209,7 @@ struct Pipeline {
   std::vector<std::string> from;  // sources or pipelines; all exist, no cycles
   std::vector<Step> steps;
   std::optional<Output> to;
+  std::optional<std::string> changelog;  // a compacted topic that its state goes to
 };
 
 struct Config {

@@ -142,6 +142,7 @@ void read_pipelines(const Value& value, std::vector<Pipeline>& pipelines) {
     }
     if (auto time = map.get("time")) pipeline.time = read_time(*time);
     if (auto to = map.get("to")) pipeline.to = read_output(*to);
+    if (auto changelog = map.get("changelog")) pipeline.changelog = changelog->topic();
     map.done();
     pipelines.push_back(std::move(pipeline));
   }

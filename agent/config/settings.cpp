@@ -72,6 +72,7 @@ void read_agent(const Value& value, Agent& agent) {
     if (auto ms = interval->duration(1, kMinute)) agent.commit_interval_ms = *ms;
   if (auto memory = map.get("memory"))
     if (auto bytes = memory->size(4 * kMiB, 4096 * kMiB)) agent.memory_bytes = *bytes;
+  if (auto restore = map.get("restore")) agent.restore = restore->boolean().value_or(false);
   if (auto compression = map.get("compression"))
     if (auto word = compression->choice({"zstd", "lz4", "none"})) agent.compression = *word;
   if (auto storage = map.get("storage")) {

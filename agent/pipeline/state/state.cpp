@@ -39,6 +39,7 @@ result<StepState*> StateStore::open(const std::string& pipeline, const std::stri
   if (!id) return id.error();
   steps_.emplace_back(new StepState(*this, *id));
   for (std::uint32_t part = 0; part < StepState::kTables; ++part) table(*id * StepState::kTables + part);
+  opened_.push_back({*id, pipeline, step, definition, steps_.back().get()});
   return steps_.back().get();
 }
 

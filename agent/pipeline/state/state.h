@@ -48,6 +48,12 @@ class StateStore {
   // Start-up: every step first, then load(). Error: the step's state was written under another definition.
   result<StepState*> open(const std::string& pipeline, const std::string& step, const std::string& definition);
   result<void> load();
+  struct Opened {
+    std::uint32_t id;  // its tables are id * StepState::kTables + part
+    std::string pipeline, step, definition;
+    StepState* state;
+  };
+  const std::vector<Opened>& opened() const { return opened_; }
 
   // The end of an epoch: what has changed since the last call. Empty when nothing has.
   store::StateChanges take_changes();
@@ -71,6 +77,7 @@ class StateStore {
   const std::size_t budget_bytes_;
   std::map<std::uint32_t, std::unique_ptr<StateTable>> tables_;
   std::vector<std::unique_ptr<StepState>> steps_;
+  std::vector<Opened> opened_;
   std::map<std::uint64_t, std::size_t> logs_;  // rows of the log that are not folded, with their sizes
   struct Folding {
     std::uint64_t number, up_to;

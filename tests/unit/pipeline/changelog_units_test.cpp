@@ -1,0 +1,58 @@
+#include "agent/pipeline/changelog_units.h"
+
+#include "tests/support/catch.h"
+
+using namespace rivulet;
+
+namespace {
+
+const std::string kKafka = "kafka: {brokers: [k:9092]}\n";
+const std::string kSources = "sources:\n  a: {stdin: {}}\n  b: {stdin: {}, undecodable: bad}\n";
+
+config::Config loaded(const std::string& pipelines, const std::string& kafka = kKafka) {
+  config::Loaded loaded = config::load_text("agent: {id: x}\n" + kafka + kSources + "pipelines:\n" + pipelines, "r.yaml");
+  for (const auto& problem : loaded.problems)
+    if (!problem.warning) FAIL(problem.text());
+  return loaded.config;
+}
+
+std::string problems_of(const std::string& pipelines, const std::string& kafka = kKafka) {
+  std::vector<config::Problem> problems;
+  pipeline::check_changelogs(loaded(pipelines, kafka), problems);
+  std::string text;
+  for (const auto& problem : problems) text += problem.text() + "\n";
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("a unit is everything with the same changelog, and the sources that feed it") {
+  const auto units = pipeline::changelog_units(loaded(
+      "  p: {from: a, to: t, changelog: c}\n"
+      "  q: {from: p, to: u, changelog: c}\n"
+      "  r: {from: b, to: v}\n"));
+  REQUIRE(units.size() == 1);
+  CHECK(units[0].topic == "c");
+  CHECK(units[0].pipelines == std::vector<std::string>{"p", "q"});
+  CHECK(units[0].sources == std::vector<std::string>{"a"});
+  CHECK(problems_of("  p: {from: a, to: t, changelog: c}\n  r: {from: b, to: v, changelog: d}\n").empty());
+  CHECK(pipeline::changelog_units(loaded("  p: {from: a, to: t, changelog: c}\n  r: {from: b, to: v, changelog: c}\n"))[0].sources.size() == 2);
+}
+
+TEST_CASE("what shares a source, directly or through others, has one changelog or none") {
+  const auto text = problems_of("  p: {from: a, to: t, changelog: c}\n  q: {from: a, to: u}\n");
+  CHECK_THAT(text, ContainsSubstring("pipelines.q.changelog"));
+  CHECK_THAT(text, ContainsSubstring("expected the same changelog: c"));
+  CHECK_THAT(problems_of("  p: {from: a, to: t, changelog: c}\n  q: {from: a, to: u, changelog: d}\n"), ContainsSubstring("shares a source"));
+  CHECK_THAT(problems_of("  p: {from: [a, b], to: t}\n  q: {from: b, to: u, changelog: c}\n"), ContainsSubstring("pipelines.p.changelog"));
+  CHECK_THAT(problems_of("  p: {from: a, to: t}\n  q: {from: p, to: u, changelog: c}\n"), ContainsSubstring("pipelines.p.changelog"));
+  CHECK(problems_of("  p: {from: a, to: t}\n  q: {from: b, to: u, changelog: c}\n").empty());
+}
+
+TEST_CASE("a changelog needs transactions and a topic of its own") {
+  CHECK_THAT(problems_of("  p: {from: a, to: t, changelog: c}\n", "kafka: {brokers: [k:9092], delivery: at-least-once}\n"), ContainsSubstring("exactly-once"));
+  CHECK_THAT(problems_of("  p: {from: a, to: t, changelog: c}\n", ""), ContainsSubstring("no kafka section"));
+  CHECK_THAT(problems_of("  p: {from: a, to: t, changelog: t}\n"), ContainsSubstring("takes records as well"));
+  CHECK_THAT(problems_of("  p: {from: b, to: t, changelog: bad}\n"), ContainsSubstring("takes records as well"));
+  CHECK_THAT(problems_of("  p: {from: a, to: t, changelog: rivulet-progress}\n"), ContainsSubstring("progress topic"));
+}
