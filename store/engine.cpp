@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include "agent/base/fault_point.h"
+#include "store/rebuild.h"
 
 namespace rivulet::store {
 namespace {
@@ -321,6 +322,26 @@ result<std::uint64_t> Engine::drop_quarantined(std::int64_t first_id, std::int64
   });
   if (!done) return done.error();
   return dropped;
+}
+
+result<bool> Engine::unused() {
+  if (lost_) return *lost_;
+  auto restoring = fact(kRestoringFact);
+  if (!restoring) return restoring.error();
+  return *restoring ? result<bool>(true) : is_unused(connection_);
+}
+
+result<void> Engine::rebuild(const Rebuild& rebuild) {
+  auto done = transact(true, [&](bool&) -> result<void> {
+    for (const auto& [name, value] : rebuild.facts) {
+      Statement& statement = value ? put_fact_ : erase_fact_;
+      statement.bind(1, std::string_view(name));
+      if (value) statement.bind_blob(2, *value);
+      if (auto kept = statement.run(); !kept) return kept;
+    }
+    return rebuild_rows(connection_, state_, rebuild);
+  });
+  return done ? checked(outbox_.load()) : done;
 }
 
 void Engine::drop_to_limit(const Protected& protect) {

@@ -55,6 +55,8 @@ class Engine {
   result<std::uint32_t> state_step(const std::string& pipeline, const std::string& step, const std::string& definition);
   result<void> state_log(const std::function<result<void>(std::uint64_t, std::string_view)>& visit);
   result<bool> forget_state(const std::string& pipeline, const std::string& step, bool whole, const StateTables::Gone& gone);
+  result<bool> unused();
+  result<void> rebuild(const Rebuild& rebuild);
   void drop_to_limit(const Protected& protect);  // when_full: drop-oldest, and above the limit
   // One bounded piece of work for an idle thread. Answers how long the thread may sleep then.
   std::int64_t background();

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "agent/base/check.h"
+#include "store/changelog.h"
 #include "store/outbox.h"
 
 namespace rivulet::store {
@@ -55,7 +56,7 @@ result<std::uint64_t> Outbox::drop_oldest(const std::map<StreamId, Sequence>& ke
   Sequence at = 0;
   for (const auto& [id, info] : streams_) {
     const Sequence after = std::max(info.acknowledged, kept(id));
-    if (after >= info.last) continue;
+    if (after >= info.last || is_changelog(info.name)) continue;
     head_.bind(1, row_id(id, after + 1)).bind(2, row_id(id, kMaxSequence));
     auto row = head_.step();
     if (!row) return row.error();

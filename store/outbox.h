@@ -52,7 +52,7 @@ class Outbox {
   // Records [first, last] that are not acknowledged become a gap; each one's content is handed to `taken`. Of a pack that
   // cannot be decoded all becomes a gap, and its bytes as they are stored are handed over as one record.
   result<void> make_gap(const ForwardChange::Gap& gap, Timestamp now_ms, const Taken& taken);
-  // Replaces the oldest droppable pack by a gap. Answers how many records that were; 0: nothing may be dropped.
+  // Replaces the oldest droppable pack (never of a changelog) by a gap. Answers how many records that were; 0: nothing may be dropped.
   result<std::uint64_t> drop_oldest(const std::map<StreamId, Sequence>& keep_up_to);
 
   std::uint64_t bytes() const;

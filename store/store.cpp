@@ -335,6 +335,14 @@ result<std::vector<Store::Quarantined>> Store::quarantined(std::int64_t after_id
   return impl_->call<std::vector<Quarantined>>([&] { return impl_->engine.quarantined(after_id, limit); });
 }
 
+result<bool> Store::unused() {
+  return impl_->call<bool>([&] { return impl_->engine.unused(); });
+}
+
+result<void> Store::rebuild(Rebuild rebuild) {
+  return impl_->call<void>([&] { return impl_->engine.rebuild(rebuild); });
+}
+
 result<std::uint64_t> Store::drop_quarantined(std::int64_t first_id, std::int64_t last_id) {
   return impl_->call<std::uint64_t>([&] { return impl_->engine.drop_quarantined(first_id, last_id); });
 }

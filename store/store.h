@@ -69,6 +69,24 @@ struct Pack : PackRecords {
   std::string gap_reason;
 };
 
+// Rows of a store that is filled from changelogs (agent/forward/restore.h), before its first start.
+struct Rebuild {
+  bool begin = false;  // what is there goes first
+  std::vector<StateStep> steps;
+  struct Row {
+    std::string pipeline, step;  // one of `steps`, of this batch or one before
+    std::uint32_t part = 0;
+    std::string key;
+    std::optional<std::string> value;  // none: erased
+  };
+  std::vector<Row> rows;
+  std::vector<PositionChange> positions;
+  std::vector<StreamInfo> streams;  // id, name, topic, last: Kafka has all of it
+  std::vector<std::pair<std::string, std::optional<std::string>>> facts;
+};
+// The fact of a store that is being filled: it must not be used.
+inline constexpr const char* kRestoringFact = "restoring";
+
 // A change by the forwarder, all or nothing.
 struct ForwardChange {
   struct Acknowledged { StreamId stream; Sequence last; };
@@ -158,6 +176,8 @@ class Store {
   // With no agent running. What goes of a step's rows by part and key; `whole`: the step itself too. False: there is no such step.
   result<bool> forget_state(const std::string& pipeline, const std::string& step, bool whole, const std::function<bool(std::uint32_t part, std::string_view key)>& gone);
   result<std::uint64_t> drop_quarantined(std::int64_t first_id, std::int64_t last_id);
+  result<bool> unused();                  // nothing was ever kept here, except what an unfinished restore has left
+  result<void> rebuild(Rebuild rebuild);  // durable; all or nothing
 
  private:
   struct Impl;
