@@ -81,6 +81,21 @@ result<void> Tally::add(std::int32_t partition, std::string_view rv, std::option
   return {};
 }
 
+// Of a stream that goes on where another incarnation's ended (`rivulet restore`): the first sequence number that is its own.
+// What both have is there twice. A stream that begins with 1 is a new one.
+Sequence Tally::own_from(const Stream& stream, std::uint64_t& twice) const {
+  if (stream.counts.first <= 1) return 1;
+  Sequence ended = 0;
+  for (const auto& [prefix, other] : streams_) {
+    if (other.id != stream.id || other.agent != stream.agent || other.incarnation == stream.incarnation) continue;
+    if (other.counts.first >= stream.counts.first) continue;  // it came later
+    if (other.counts.last + 1 == stream.counts.first) return stream.counts.first;
+    ended = std::max(ended, other.counts.last);
+  }
+  if (ended >= stream.counts.first) twice += std::min(ended, stream.counts.last) - stream.counts.first + 1;
+  return std::min(ended + 1, stream.counts.first);
+}
+
 VerifyReport Tally::report() const {
   VerifyReport report;
   report.partitions = static_cast<std::int32_t>(trimmed_.size());
@@ -92,7 +107,7 @@ VerifyReport Tally::report() const {
     counts.stream = stream.id;
     counts.incarnation = stream.incarnation;
     // Below a trimmed partition's first record anything may have been deleted.
-    Sequence from = report.retained_from == 0 ? 1 : counts.first;
+    Sequence from = report.retained_from == 0 ? own_from(stream, counts.duplicates) : counts.first;
     for (const auto& [partition, place] : stream.partitions) {
       if (trimmed_.at(static_cast<std::size_t>(partition))) from = std::max(from, place.first);
     }

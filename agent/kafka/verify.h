@@ -2,7 +2,8 @@
 //
 // Each record's `rv` header names stream and sequence number. A stream's records are spread over the partitions by key, so
 // completeness is checked over all of them and order within each. Where retention has already deleted records, a stream is
-// checked from the first sequence number that is retained for certain.
+// checked from the first sequence number that is retained for certain. A restored agent (forward/restore.h) has a new incarnation, and its
+// streams go on where those of the one before ended: what lies between is missing, what both have is there twice.
 // Thread: the caller's; blocks until the topic is read up to the last stable offsets of the start of the call.
 // Bounds: 64 MiB of bitmaps (see sequence_set.h) and 100,000 streams; beyond that: ErrorCode::full.
 #pragma once
@@ -65,6 +66,7 @@ class Tally {
 
  private:
   struct Stream;
+  Sequence own_from(const Stream& stream, std::uint64_t& twice) const;
   std::vector<bool> trimmed_;
   std::map<std::string, Stream, std::less<>> streams_;  // by the header up to the sequence number
   Stream* last_used_ = nullptr;

@@ -144,6 +144,28 @@ TEST_CASE("a first record that is not number one is missing unless retention del
   }
 }
 
+TEST_CASE("a stream that a restored incarnation goes on with is one stream: what lies between is missing, what both have is twice") {
+  const Uuid before{{1}}, after{{2}};
+  const auto of = [](const Uuid& incarnation, Sequence sequence) {
+    std::string header;
+    encode_rv(header, rv_prefix("gateway", 3, incarnation), sequence);
+    return header;
+  };
+  const auto verified = [&](Sequence last, Sequence first, Sequence other_last = 0) {
+    Tally tally({false});
+    for (Sequence s = 1; s <= other_last; ++s) REQUIRE(tally.add(0, of(Uuid{{9}}, s), std::nullopt).has_value());
+    for (Sequence s = 1; s <= last; ++s) REQUIRE(tally.add(0, of(before, s), std::nullopt).has_value());
+    for (Sequence s = first; s <= 40; ++s) REQUIRE(tally.add(0, of(after, s), std::nullopt).has_value());
+    return tally.report();
+  };
+  CHECK(verified(20, 21).ok());
+  CHECK(verified(20, 21, 30).ok());  // a store before that ended otherwise is not what was restored
+  CHECK(verified(20, 24).missing == 3);
+  CHECK(verified(20, 18).duplicates == 3);
+  CHECK(verified(20, 1).ok());  // it began anew
+  CHECK(verified(0, 21).missing == 20);
+}
+
 TEST_CASE("a gap on purpose is neither missing nor a record") {
   Tally tally({false});
   REQUIRE(tally.add(0, rv(1), std::nullopt).has_value());
