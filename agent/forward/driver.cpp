@@ -2,6 +2,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "agent/base/check.h"
 #include "agent/base/fault_point.h"
 
@@ -47,8 +49,14 @@ void Driver::load(Event& start) {
   const auto witness = outbox_.fact(witness_fact);
   const auto adopt = outbox_.fact(adopt_fact);
   const auto clean = outbox_.fact(clean_fact);
-  for (const auto* fact : {&prepared, &witness, &adopt, &clean}) {
+  const auto changelogs = outbox_.fact(changelogs_fact);
+  for (const auto* fact : {&prepared, &witness, &adopt, &clean, &changelogs}) {
     if (!*fact) return refuse(fact->error());
+  }
+  if (*changelogs) {
+    auto decoded = decode_changelogs(**changelogs);
+    if (!decoded) return refuse(decoded.error());
+    changelogs_ = std::move(*decoded);
   }
   if (*prepared) {
     auto decoded = decode_prepared(**prepared);
@@ -142,6 +150,7 @@ Event Driver::open(bool transactional) {
   drain_partitions_.clear();
   drain_ends_.clear();
   transaction_.clear();
+  sending_.reset();
   if (const auto failure = uplink_.open(transactional)) return failed(failure);
   return event(Event::Kind::done);
 }
@@ -150,7 +159,13 @@ std::vector<Driver::HeldStream> Driver::held() const {
   std::vector<HeldStream> list;
   for (const auto& [topic, hold] : const_cast<Driver*>(this)->protocol_.holds().all()) {
     for (const auto& stream : streams_) {
-      if (stream.topic == topic && stream.acknowledged < stream.last) list.push_back({stream.id, stream.name, topic, hold.reason});
+      if (stream.acknowledged >= stream.last) continue;
+      if (stream.topic == topic) list.push_back({stream.id, stream.name, topic, hold.reason});
+      for (const auto& unit : options_.units) {
+        if (!unit.has(stream.id) || stream.topic == topic) continue;
+        const bool waits = std::any_of(streams_.begin(), streams_.end(), [&, t = topic](const auto& s) { return s.topic == t && unit.has(s.id) && s.acknowledged < s.last; });
+        if (waits) list.push_back({stream.id, stream.name, stream.topic, "it goes with topic " + topic + " (" + info(unit.changelog).name + "), which waits: " + hold.reason});
+      }
     }
   }
   return list;

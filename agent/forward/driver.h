@@ -12,6 +12,7 @@
 #include "agent/forward/prepared.h"
 #include "agent/forward/protocol.h"
 #include "agent/forward/transaction.h"
+#include "agent/forward/units.h"
 #include "agent/forward/uplink.h"
 
 namespace rivulet::forward {
@@ -24,8 +25,9 @@ struct DriverOptions {
   bool headers = true;
   std::string progress_topic = "rivulet-progress";
   std::uint64_t transaction_max_bytes = 32ULL << 20;
+  std::vector<Unit> units;
   // Broken on purpose (base/fault_point.h), for the negative controls.
-  bool no_resolve = false, trim_before_commit = false, no_settle = false, no_drain = false;
+  bool no_resolve = false, trim_before_commit = false, no_settle = false, no_drain = false, changelog_apart = false;
 };
 
 class Driver {
@@ -70,9 +72,37 @@ class Driver {
 
   Event send(const Action& action);
   Failure ready_topic(const std::string& topic, std::int64_t timeout_ms);
-  struct Sending;
-  Failure send_stream(Sending& sending, const store::StreamInfo& stream, Sequence& after, std::string& trouble);
+  // The transaction that is being filled. It outlives one call when the queue is full in the midst of a unit's epoch.
+  struct Sending {
+    struct Lane {  // a stream by itself, or a unit
+      StreamId stream = 0;
+      Sequence after = 0;
+      std::optional<UnitTurn> unit;
+    };
+    std::vector<Lane> lanes;
+    std::optional<std::size_t> open;  // the lane whose epoch is partly sent: nothing else goes before its end
+    std::uint32_t max_records = 0, least_records = 1, flushed_records = 0;
+    std::uint64_t bytes = 0;
+    std::int64_t until_ms = 0;  // then a queue that is full ends it, or this call of it
+    bool full = false, blocked = false, reported = false;
+    std::optional<Rows> failed_row;
+    std::string trouble;
+    std::string rv, rv_gap;  // reused for every record
+  };
+  Event go_on(const Action& action);
+  Event finish_sending();
+  Failure send_stream(Sending& sending, const store::StreamInfo& stream, Sequence& after, Sequence last);
   Failure send_record(Sending& sending, kafka::Message& message, const Rows& row);
+  const store::StreamInfo& info(StreamId stream) const;
+  // driver_units.cpp
+  void keep_units_together(std::vector<const store::StreamInfo*>& ready) const;
+  std::vector<Sending::Lane> lanes_of(const std::vector<const store::StreamInfo*>& ready) const;
+  Failure send_lane(Sending& sending, std::size_t lane);
+  Failure send_unit(Sending& sending, std::size_t lane);
+  Failure next_epoch(UnitTurn& turn);
+  Failure flush_part(Sending& sending);
+  Failure choose_changelog_partition(const std::string& topic, std::int64_t timeout_ms);
+  Event not_a_gap(Event refused) const;  // a record of a changelog is never given up
   Event flush(std::int64_t timeout_ms);
   Event delivery_failed(const kafka::DeliveryReport& report);
   Event prepare();
@@ -98,6 +128,9 @@ class Driver {
   std::vector<std::int64_t> drain_ends_;
 
   Transaction transaction_;
+  std::optional<Sending> sending_;
+  ChangelogPartitions changelogs_;
+  bool changelogs_chosen_ = false;            // not yet stored
   bool commit_tried_ = false, settle_tried_ = false;
   std::map<std::string, bool> ready_topics_;  // of this producer
   std::map<StreamId, std::string> prefixes_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "agent/base/check.h"
 #include "agent/base/fault_point.h"
 #include "agent/forward/driver.h"
 #include "agent/forward/progress.h"
@@ -13,18 +14,12 @@ namespace {
 
 constexpr std::size_t slice_bytes = 64 * 1024;      // read from the store at once
 constexpr std::uint64_t record_overhead_bytes = 400;  // librdkafka's own of one queued record with a header (2.0.2)
+constexpr const char* lost_changelog =
+    "records of the changelog were damaged on the disk, so state could not be restored from it; its results wait. Stop the agent and run `rivulet adopt`, which has the "
+    "changelog written anew";
 constexpr std::int64_t queue_wait_ms = 1'000;  // a transaction grows while the broker takes it, so long at most
 
 }  // namespace
-
-struct Driver::Sending {
-  std::uint32_t max_records = 0;
-  std::uint64_t bytes = 0;
-  std::int64_t until_ms = 0;  // then a queue that is full ends it
-  bool full = false;
-  std::optional<Rows> failed_row;
-  std::string rv, rv_gap;  // reused for every record
-};
 
 std::string& Driver::prefix(StreamId stream) {
   auto& prefix = prefixes_[stream];
@@ -46,6 +41,7 @@ Failure Driver::ready_topic(const std::string& topic, std::int64_t timeout_ms) {
 }
 
 Event Driver::send(const Action& action) {
+  if (sending_) return go_on(action);
   auto streams = outbox_.streams();
   if (!streams) return store_failed(streams.error());
   streams_ = std::move(*streams);
@@ -71,9 +67,11 @@ Event Driver::send(const Action& action) {
       }
       continue;
     }
+    if (!failure && store::is_changelog(stream.name)) failure = choose_changelog_partition(stream.topic, action.timeout_ms);
     if (failure) return failed(failure);
     ready.push_back(&stream);
   }
+  keep_units_together(ready);
   if (ready.empty()) {
     auto nothing = event(Event::Kind::nothing);
     nothing.until_ms = holds.next_ms(now_ms).value_or(0);
@@ -89,37 +87,54 @@ Event Driver::send(const Action& action) {
     uplink_.start_report();
   }
 
-  Sending sending;
+  sending_.emplace();
+  sending_->max_records = action.max_records;
+  sending_->lanes = lanes_of(ready);
+  return go_on(action);
+}
+
+// A slice of each lane in turn, so that one backlog does not hold up the others.
+Event Driver::go_on(const Action& action) {
+  auto& sending = *sending_;
   sending.max_records = action.max_records;
   sending.until_ms = clock_.steady_ms() + queue_wait_ms;
-  std::vector<Sequence> after;
-  for (const auto* stream : ready) after.push_back(stream->acknowledged);
-  bool any = true;
-  while (any && !sending.full) {  // a slice of each in turn, so that one backlog does not hold up the others
+  const auto trouble_of = [&](std::size_t lane, const Failure& failure) {
+    auto out = failed(failure.kind == FailureKind::pending ? Failure{FailureKind::timeout, failure.code, failure.message} : failure);
+    if (sending.reported) {
+      out = delivery_failed(uplink_.report());
+    } else {
+      out.topic = info(sending.failed_row ? sending.failed_row->stream : sending.lanes[lane].stream).topic;
+      out.refused = sending.failed_row;
+      out.failed_records = 1;
+    }
+    sending_.reset();
+    return not_a_gap(std::move(out));
+  };
+  for (bool any = true; any && !sending.full;) {
     any = false;
-    for (std::size_t i = 0; i < ready.size() && !sending.full; ++i) {
-      const auto which = (turn_ + i) % ready.size();
-      if (after[which] >= ready[which]->last) continue;
-      const auto before = after[which];
-      std::string trouble;
-      if (const auto failure = send_stream(sending, *ready[which], after[which], trouble)) {
-        auto out = failed(failure.kind == FailureKind::pending ? Failure{FailureKind::timeout, failure.code, failure.message} : failure);
-        out.topic = ready[which]->topic;
-        out.refused = sending.failed_row;
-        out.failed_records = 1;
-        return out;
-      }
-      if (!trouble.empty()) return failed({FailureKind::uncertain, 0, trouble});
-      any = any || after[which] > before;
+    for (std::size_t i = 0; i < sending.lanes.size() && !sending.full; ++i) {
+      const auto which = sending.open.value_or((turn_ + i) % sending.lanes.size());
+      const auto before = transaction_.records();
+      if (const auto failure = send_lane(sending, which)) return trouble_of(which, failure);
+      if (!sending.trouble.empty()) return trouble_of(which, {FailureKind::uncertain, 0, sending.trouble});
+      if (std::exchange(sending.blocked, false)) return event(Event::Kind::pending);
+      any = any || transaction_.records() > before;
     }
   }
+  return finish_sending();
+}
+
+Event Driver::finish_sending() {
   ++turn_;
   auto sent = event(Event::Kind::sent);
   sent.records = transaction_.records();
-  sent.until_ms = holds.next_ms(now_ms).value_or(0);
-  for (std::size_t i = 0; i < ready.size(); ++i) sent.more = sent.more || after[i] < ready[i]->last;
+  sent.least_records = sending_->least_records;
+  sent.until_ms = protocol_.holds().next_ms(sent.now_ms).value_or(0);
+  for (const auto& lane : sending_->lanes) sent.more = sent.more || (lane.unit ? lane.unit->more() : lane.after < info(lane.stream).last);
+  sent.more = sent.more || options_.changelog_apart;
+  sending_.reset();
   if (options_.protocol.exactly_once) {
-    const auto value = encode_progress(options_.incarnation, (witness_ ? witness_->transaction : 0) + 1, transaction_.streams());
+    const auto value = encode_progress(options_.incarnation, (witness_ ? witness_->transaction : 0) + 1, transaction_.streams(), changelogs_);
     kafka::Message message;
     message.topic = uplink_.topic(progress_.topic);
     message.partition = progress_.partition;
@@ -136,41 +151,52 @@ Event Driver::send(const Action& action) {
   return sent;
 }
 
-// One slice of one stream.
-Failure Driver::send_stream(Sending& sending, const store::StreamInfo& stream, Sequence& after, std::string& trouble) {
+const store::StreamInfo& Driver::info(StreamId stream) const {
+  const auto found = std::find_if(streams_.begin(), streams_.end(), [&](const auto& s) { return s.id == stream; });
+  RV_CHECK(found != streams_.end(), "a stream that is sent is in the outbox");
+  return *found;
+}
+
+// One slice of one stream, at most up to `until`.
+Failure Driver::send_stream(Sending& sending, const store::StreamInfo& stream, Sequence& after, Sequence until) {
   auto packs = outbox_.read(stream.id, after, slice_bytes);
   if (!packs) {
-    trouble = packs.error().message;
+    sending.trouble = packs.error().message;
     return {};
   }
   kafka::Message message;
   message.topic = uplink_.topic(stream.topic);
+  const bool changelog = store::is_changelog(stream.name);
+  if (changelog) message.partition = changelogs_.at(stream.topic);
   const auto& header = prefix(stream.id);
   for (auto& pack : *packs) {
     if (pack.last <= after) continue;
+    if (after >= until) return {};
     if (pack.first > after + 1) {
-      trouble = "forward: stream " + stream.name + " has no record " + std::to_string(after + 1) + " in the store";
+      sending.trouble = "forward: stream " + stream.name + " has no record " + std::to_string(after + 1) + " in the store";
       return {};
     }
+    const auto last = std::min(pack.last, until);
     if (pack.gap) {
+      if (changelog) return {FailureKind::topic, 0, lost_changelog};
       sending.rv.clear();
       sending.rv_gap.clear();
-      kafka::encode_rv(sending.rv, header, pack.last);
-      kafka::encode_rv_gap(sending.rv_gap, {after + 1, pack.last, pack.gap_reason});
+      kafka::encode_rv(sending.rv, header, last);
+      kafka::encode_rv_gap(sending.rv_gap, {after + 1, last, pack.gap_reason});
       message.key = kafka::gap_key;
       message.window.reset();
       message.value = std::string_view("");
       message.timestamp_ms = clock_.wall_ms();
       message.rv = sending.rv;
       message.rv_gap = sending.rv_gap;
-      if (const auto failure = send_record(sending, message, {stream.id, after + 1, pack.last})) return failure;
-      if (sending.full) return {};
-      transaction_.add_gap(stream.id, after + 1, pack.last);
-      after = pack.last;
+      if (const auto failure = send_record(sending, message, {stream.id, after + 1, last})) return failure;
+      if (sending.full || sending.blocked) return {};
+      transaction_.add_gap(stream.id, after + 1, last);
+      after = last;
       continue;
     }
     message.rv_gap = {};
-    for (auto sequence = after + 1; sequence <= pack.last; ++sequence) {
+    for (auto sequence = after + 1; sequence <= last; ++sequence) {
       const auto& record = pack.records[static_cast<std::size_t>(sequence - pack.first)];
       message.key = record.key;
       message.value = record.value;
@@ -183,7 +209,7 @@ Failure Driver::send_stream(Sending& sending, const store::StreamInfo& stream, S
         message.rv = sending.rv;
       }
       if (const auto failure = send_record(sending, message, {stream.id, sequence, sequence})) return failure;
-      if (sending.full) return {};
+      if (sending.full || sending.blocked) return {};
       transaction_.add(stream.id, sequence);
       after = sequence;
     }
@@ -191,13 +217,15 @@ Failure Driver::send_stream(Sending& sending, const store::StreamInfo& stream, S
   return {};
 }
 
-// Sets `full` instead of sending when the transaction has no room for it; the first record always has. A transaction may be
+// Sets `full` instead of sending when the transaction has no room for it; the first record always has, and a unit's epoch to its end. A transaction may be
 // larger than the producer's queue: it then goes on as fast as the broker takes it, until sending.until_ms.
 Failure Driver::send_record(Sending& sending, kafka::Message& message, const Rows& row) {
   const auto size = record_overhead_bytes + message.rv.size() + message.rv_gap.size() + (message.key ? message.key->size() : 0) +
                     (message.value ? message.value->size() : 0);
   const auto records = transaction_.records();
-  if (records > 0 && (records >= sending.max_records || sending.bytes + size > options_.transaction_max_bytes)) {
+  if (sending.open) {
+    if (const auto failure = flush_part(sending); failure || sending.blocked) return failure;
+  } else if (records > 0 && (records >= sending.max_records || sending.bytes + size > options_.transaction_max_bytes)) {
     sending.full = true;
     return {};
   }
@@ -206,7 +234,7 @@ Failure Driver::send_record(Sending& sending, kafka::Message& message, const Row
   if (failure.kind == FailureKind::pending)  // only now the clock is asked, which costs as much as a small record
     failure = uplink_.send(message, records == 0 ? queue_wait_ms : std::max<std::int64_t>(sending.until_ms - clock_.steady_ms(), 0));
   if (failure.kind == FailureKind::pending && records > 0) {
-    sending.full = true;
+    (sending.open ? sending.blocked : sending.full) = true;
     return {};
   }
   if (failure) sending.failed_row = row;
@@ -238,6 +266,7 @@ Event Driver::delivery_failed(const kafka::DeliveryReport& report) {
   out.topic = report.failed_topic;
   out.failed_records = report.failed_records;
   if (failure.kind == FailureKind::record) out.refused = transaction_.row(report.failed_index);
+  out = not_a_gap(std::move(out));
   if (failure.kind == FailureKind::topic) {
     spdlog::warn("forward: topic {} refuses records: {}; its streams wait, others go on", report.failed_topic, failure.message);
   }
@@ -254,9 +283,11 @@ Event Driver::prepare() {
   if (options_.trim_before_commit) {
     for (const auto& rows : prepared->streams) change.acknowledged.push_back({rows.stream, rows.last});
   }
+  if (changelogs_chosen_) change.facts.emplace_back(changelogs_fact, encode(changelogs_));
   fault_point("forward.before_prepared");
   if (const auto done = outbox_.change(std::move(change)); !done) return store_failed(done.error());
   prepared_ = std::move(*prepared);
+  changelogs_chosen_ = false;
   fault_point("forward.after_prepared");
   return event(Event::Kind::done);
 }

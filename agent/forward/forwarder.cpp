@@ -29,7 +29,9 @@ DriverOptions driver_options(const Options& options, const Clock& clock) {
   driver.headers = options.headers;
   driver.progress_topic = options.progress_topic;
   driver.transaction_max_bytes = options.transaction_max_bytes;
+  driver.units = options.units;
   driver.no_resolve = broken_on_purpose("no-resolve");
+  driver.changelog_apart = broken_on_purpose("changelog-apart");
   driver.trim_before_commit = broken_on_purpose("trim-before-commit");
   return driver;
 }

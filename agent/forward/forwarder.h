@@ -14,6 +14,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/ids.h"
+#include "agent/forward/units.h"
 #include "store/store.h"
 
 namespace rivulet::forward {
@@ -27,6 +28,7 @@ struct Options {
   bool exactly_once = true;
   bool headers = true;
   std::string progress_topic = "rivulet-progress";
+  std::vector<Unit> units;  // changelogs, and what goes together with each
   std::int64_t transaction_interval_ms = 1000;
   std::uint64_t transaction_max_bytes = 32ULL << 20;
   std::int64_t transaction_timeout_ms = 60'000;

@@ -103,6 +103,25 @@ result<Prepared> decode_prepared(std::string_view bytes) {
   return prepared;
 }
 
+std::string encode(const ChangelogPartitions& partitions) {
+  std::string to;
+  put_u8(to, version);
+  for (const auto& [topic, number] : partitions) put(to, kafka::TopicPartition{topic, number});
+  return to;
+}
+
+result<ChangelogPartitions> decode_changelogs(std::string_view bytes) {
+  Reader from(bytes);
+  if (from.u8() != version) return damaged("changelog partitions");
+  ChangelogPartitions partitions;
+  while (from.ok() && !from.at_end()) {
+    const auto where = partition(from);
+    partitions[where.topic] = where.partition;
+  }
+  if (!from.ok()) return damaged("changelog partitions");
+  return partitions;
+}
+
 std::string encode(const Witness& witness) {
   std::string to;
   put_u8(to, version);

@@ -5,6 +5,7 @@
 // records that went to one partition. Thread: any (plain data).
 #pragma once
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,7 @@ namespace rivulet::forward {
 inline constexpr const char* prepared_fact = "prepared";
 inline constexpr const char* witness_fact = "witness";
 inline constexpr const char* clean_fact = "clean";  // the last process ended with nothing under way
+inline constexpr const char* changelogs_fact = "changelogs";  // topic -> partition: chosen once, like the progress partition
 inline constexpr const char* adopt_fact = "adopt";  // an operator has decided: see adopt.h
 
 struct Rows {
@@ -53,8 +55,12 @@ struct Witness {
   bool operator==(const Witness&) const = default;
 };
 
+using ChangelogPartitions = std::map<std::string, std::int32_t>;
+
+std::string encode(const ChangelogPartitions& partitions);
 std::string encode(const Prepared& prepared);
 std::string encode(const Witness& witness);
+result<ChangelogPartitions> decode_changelogs(std::string_view bytes);
 result<Prepared> decode_prepared(std::string_view bytes);
 result<Witness> decode_witness(std::string_view bytes);
 

@@ -5,7 +5,7 @@
 
 namespace rivulet::forward {
 
-std::string encode_progress(const Uuid& incarnation, std::uint64_t transaction, const std::vector<Rows>& streams) {
+std::string encode_progress(const Uuid& incarnation, std::uint64_t transaction, const std::vector<Rows>& streams, const ChangelogPartitions& changelogs) {
   std::string json = R"({"v":1,"incarnation":")" + incarnation.text() + R"(","transaction":)" + std::to_string(transaction) + R"(,"streams":{)";
   const char* comma = "";
   for (const auto& stream : streams) {
@@ -13,7 +13,14 @@ std::string encode_progress(const Uuid& incarnation, std::uint64_t transaction, 
     json += '"' + std::to_string(stream.stream) + "\":" + std::to_string(stream.last);
     comma = ",";
   }
-  return json + "}}";
+  json += "}";
+  comma = R"(,"changelogs":{)";
+  for (const auto& [topic, partition] : changelogs) {  // a topic's name needs no escapes
+    json += comma;
+    json += '"' + topic + "\":" + std::to_string(partition);
+    comma = ",";
+  }
+  return json + (changelogs.empty() ? "}" : "}}");
 }
 
 std::optional<Progress> decode_progress(std::string_view json) {
@@ -31,7 +38,15 @@ std::optional<Progress> decode_progress(std::string_view json) {
   boost::system::error_code not_a_number;
   const auto number = transaction->to_number<std::uint64_t>(not_a_number);
   if (!uuid || not_a_number) return std::nullopt;
-  return Progress{*uuid, number};
+  Progress progress{*uuid, number, {}};
+  if (const auto* changelogs = object.if_contains("changelogs"); changelogs != nullptr && changelogs->is_object()) {
+    for (const auto& [topic, partition] : changelogs->get_object()) {
+      const auto at = partition.to_number<std::int32_t>(not_a_number);
+      if (not_a_number || at < 0) return std::nullopt;
+      progress.changelogs[std::string(topic.data(), topic.size())] = at;
+    }
+  }
+  return progress;
 }
 
 std::int32_t choose_partition(std::string_view agent_id, std::int32_t partitions) {

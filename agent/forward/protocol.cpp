@@ -92,6 +92,7 @@ Action Protocol::sending(const Event& event) {
     case Kind::sent:
       if (state_ != State::sending) break;
       last_records_ = event.records;
+      least_records_ = std::max(1U, event.least_records);
       has_data_ = more_ = event.more;
       next_held_ms_ = event.until_ms;
       sent_ms_ = now_ms_;
@@ -110,6 +111,7 @@ Action Protocol::sending(const Event& event) {
       return enter(State::committing);
     case Kind::pending:
       if (state_ == State::flushing && in_time) return again(0);
+      if (state_ == State::sending && !for_longer_than(options_.transaction_timeout_ms)) return again(0);
       return recover(event);
     case Kind::store_failed:
       if (state_ == State::flushing) break;
@@ -193,7 +195,7 @@ void Protocol::learn(const Event& event) {
   }
   const bool timed_out = event.failure.kind == kafka::FailureKind::timeout || event.kind == Kind::pending;
   if (timed_out && state_ == State::flushing && last_records_ > 0) {
-    max_records_ = std::max(1U, std::min(max_records_, last_records_) / 2);
+    max_records_ = std::max(least_records_, std::min(max_records_, last_records_) / 2);
   }
 }
 

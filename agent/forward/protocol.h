@@ -39,7 +39,7 @@ struct Event {
     data,          // the outbox has something new
     stop,          // the process wants to end
     done,          // the action succeeded
-    pending,       // it is not finished: the same again
+    pending,       // it is not finished: the same again (send: a whole epoch is on its way, and the queue is full)
     failed,        // `failure`; with a record or topic where it names one
     nothing,       // send: no stream has anything that may go; `until_ms`: the next held topic's turn, or 0
     sent,          // send: `records` are on their way; `more`: the outbox has more; `until_ms` as above
@@ -56,6 +56,7 @@ struct Event {
   std::optional<Rows> refused;        // failed with FailureKind::record: the first refused record
   std::uint32_t failed_records = 0;   // and how many were refused with it
   std::uint32_t records = 0;
+  std::uint32_t least_records = 1;    // sent: it cannot be made smaller than this (a whole epoch of a unit, see units.h)
   std::uint32_t end_txn_requests = 0, timed_out_requests = 0;
   std::int64_t until_ms = 0;
   bool more = false, at_ours = false, clean = false, prepared = false, fatal = false;
@@ -144,7 +145,7 @@ class Protocol {
   bool open_transactional_ = true, asleep_next_ = false, reopen_ = false;
   std::uint32_t failures_ = 0, fences_ = 0;  // in a row
   std::uint32_t max_records_ = 0;        // of a transaction; unlimited_records: no limit
-  std::uint32_t last_records_ = 0;
+  std::uint32_t last_records_ = 0, least_records_ = 1;
   std::optional<Rows> refused_;
   std::string refused_reason_;
   Verdict verdict_;

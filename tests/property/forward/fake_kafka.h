@@ -37,7 +37,7 @@ struct Entry {
   enum class Kind { data, commit, abort } kind = Kind::data;
   std::uint64_t producer = 0;
   std::string key, value, rv, rv_gap;
-  bool has_key = false;
+  bool has_key = false, has_value = true;
 };
 
 class Cluster {
@@ -51,6 +51,7 @@ class Cluster {
   std::string id = "sim-cluster";
   std::set<std::string> poison;  // values that the broker refuses
   std::set<std::string> denied;  // topics
+  std::set<std::string> compacted;  // topics: of a key any record but the last may be gone
 
   void elapse(std::int64_t ms);  // time passes; late things happen
   void check_time();

@@ -67,6 +67,7 @@ Failure FakeUplink::send(const kafka::Message& message, std::int64_t) {
   waiting.where.partition = message.partition >= 0 ? message.partition : static_cast<std::int32_t>(std::hash<std::string_view>{}(message.key.value_or("")) % partitions);
   waiting.entry.has_key = message.key.has_value();
   waiting.entry.key = message.key.value_or("");
+  waiting.entry.has_value = message.value.has_value();
   waiting.entry.value = message.value.value_or("");
   waiting.entry.rv = message.rv;
   waiting.entry.rv_gap = message.rv_gap;
@@ -149,14 +150,19 @@ kafka::Reader::Watermarks FakeUplink::committed_range(const kafka::TopicPartitio
 
 kafka::Reader::Progress FakeUplink::read(const kafka::ReadRange& range, std::int64_t, const std::function<bool(const kafka::Fetched&)>& take) {
   if (auto failure = step()) return {failure, {range.from}};
-  for (const auto& [offset, entry] : cluster_.committed(range.where.topic, range.where.partition)) {
+  const auto visible = cluster_.committed(range.where.topic, range.where.partition);
+  std::map<std::string, std::int64_t> latest;
+  if (cluster_.compacted.contains(range.where.topic))
+    for (const auto& [offset, entry] : visible) latest[entry.key] = offset;
+  for (const auto& [offset, entry] : visible) {
     if (offset < range.from || offset >= range.until) continue;
+    if (!latest.empty() && latest[entry.key] != offset && dice_.hit(600)) continue;
     kafka::Fetched fetched;
     fetched.topic = range.where.topic;
     fetched.partition = range.where.partition;
     fetched.offset = offset;
     if (entry.has_key) fetched.key = entry.key;
-    fetched.value = entry.value;
+    if (entry.has_value) fetched.value = entry.value;
     if (!entry.rv.empty()) fetched.rv = entry.rv;
     if (!entry.rv_gap.empty()) fetched.rv_gap = entry.rv_gap;
     if (!take(fetched)) break;

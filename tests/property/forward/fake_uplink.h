@@ -25,7 +25,7 @@ class FakeUplink final : public forward::Uplink {
   kafka::Producer::Offsets high_watermarks(const std::vector<kafka::TopicPartition>& where, std::int64_t) override;
   kafka::Reader::Watermarks committed_range(const kafka::TopicPartition& where, std::int64_t) override;
   kafka::Reader::Progress read(const kafka::ReadRange& range, std::int64_t, const std::function<bool(const kafka::Fetched&)>& take) override;
-  Cleanup cleanup_policy(const std::string& topic, std::int64_t) override { return topic == "rivulet-progress" ? Cleanup::compacts : Cleanup::deletes; }
+  Cleanup cleanup_policy(const std::string& topic, std::int64_t) override { return topic == "rivulet-progress" || cluster_.compacted.contains(topic) ? Cleanup::compacts : Cleanup::deletes; }
   void end_recovery() override {}
   bool take_disturbed() override { return std::exchange(disturbed_, false); }
   forward::Failure last_error() override { return {}; }
