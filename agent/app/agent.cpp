@@ -1,6 +1,7 @@
 #include "agent/app/agent.h"
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <chrono>
 
 #include "agent/base/check.h"
@@ -31,6 +32,9 @@ result<std::unique_ptr<Agent>> Agent::create(Parts parts) {
   std::unique_ptr<Agent> agent(new Agent(std::move(parts)));
   if (auto opened = agent->open_streams(); !opened) return opened.error();
   if (auto opened = agent->open_state(); !opened) return opened.error();
+  auto changelog = ChangelogWriter::open({agent->parts_.config, agent->parts_.store, agent->parts_.topology->outputs(), agent->state_.get(), agent->parts_.clock});
+  if (!changelog) return changelog.error();
+  agent->changelog_ = std::move(*changelog);
   if (auto attached = agent->attach_sources(); !attached) return attached.error();
   return agent;
 }
@@ -64,16 +68,19 @@ result<void> Agent::open_state() {
 }
 
 result<void> Agent::on_end(EpochNumber number) {
-  if (state_ == nullptr) return {};
-  parts_.topology->trust_clock(clock_trust_.plausible());
-  parts_.topology->end_epoch(*this);
-  store::StateChanges changes = state_->take_changes();
-  if (state_->failure()) return *state_->failure();
+  store::StateChanges changes;
+  if (state_ != nullptr) {
+    parts_.topology->trust_clock(clock_trust_.plausible());
+    parts_.topology->end_epoch(*this);
+    changes = state_->take_changes();
+    if (state_->failure()) return *state_->failure();
+  }
+  if (changelog_) changelog_->end_epoch(cycle_.filling(), changes, [this](std::size_t output) { return streams_[output].last; });
   if (!changes.empty()) {
     states_under_way_.emplace_back(number, changes.number);
     cycle_.filling().set_state(std::move(changes));
   }
-  keep_time();
+  if (state_ != nullptr) keep_time();
   return {};
 }
 
@@ -126,15 +133,37 @@ result<void> Agent::attach_sources() {
 }
 
 void Agent::start() {
+  if (changelog_ && changelog_->writing_anew()) write_changelogs_anew();
+  else start_sources();
+}
+
+void Agent::start_sources() {
+  started_ = true;
   for (Attached& each : sources_) each.source->start();
   if (state_ != nullptr) keep_time();
+}
+
+// An epoch a chunk. Nothing else changes meanwhile: what a restore finds is one moment's state.
+void Agent::write_changelogs_anew() {
+  if (stopping_) return;
+  if (cycle_.can_accept()) {
+    if (auto done = changelog_->next_chunk(epoch_bytes_for(parts_.config.agent)); !done) return on_lost(done.error());
+    cycle_.grown();
+    writing_anew_ = cycle_.number();
+    return cycle_.commit_soon();
+  }
+  wall_timer_.expires_after(kLookForRoom);
+  wall_timer_.async_wait([this, alive = std::weak_ptr(alive_)](boost::system::error_code error) {
+    if (!error && !alive.expired()) write_changelogs_anew();
+  });
 }
 
 void Agent::stop(std::function<void()> stopped) {
   stopping_ = true;
   room_timer_.cancel();
   wall_timer_.cancel();
-  for (Attached& each : sources_) each.source->stop();
+  if (started_)
+    for (Attached& each : sources_) each.source->stop();
   cycle_.drain(std::move(stopped));
 }
 
@@ -144,7 +173,13 @@ bool Agent::finished() const {
 
 void Agent::on_durable(EpochNumber up_to) {
   for (; !states_under_way_.empty() && states_under_way_.front().first <= up_to; states_under_way_.pop_front()) state_->durable(states_under_way_.front().second);
-  for (Attached& each : sources_) each.source->on_durable(up_to);
+  if (started_)
+    for (Attached& each : sources_) each.source->on_durable(up_to);
+  if (!writing_anew_ || *writing_anew_ > up_to) return;
+  writing_anew_.reset();
+  boost::asio::post(parts_.io, [this, alive = std::weak_ptr(alive_)] {
+    if (!alive.expired() && !stopping_) start();
+  });
 }
 
 void Agent::on_room() {

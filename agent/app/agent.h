@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/app/changelog_writer.h"
 #include "agent/app/clock_trust.h"
 #include "agent/app/epoch_cycle.h"
 #include "agent/app/intake.h"
@@ -59,6 +60,7 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   void stop(std::function<void()> stopped);
   bool finished() const;  // every source says that nothing more will ever come
   void describe(Snapshot& snapshot) const;
+  std::vector<forward::Unit> units() const { return changelog_ ? changelog_->units() : std::vector<forward::Unit>(); }
 
  private:
   struct OutputStream {
@@ -80,6 +82,8 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   void on_lost(Error error) override;
   void emit(std::size_t output, const Record& record) override;
   void quarantine(store::QuarantineEntry entry) override;
+  void start_sources();
+  void write_changelogs_anew();
   void look_for_room();
   void keep_time();
   void keep_time_later();
@@ -88,6 +92,7 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   Parts parts_;
   std::unique_ptr<store::StateBackend> state_file_;  // these two: only with stateful steps
   std::unique_ptr<pipeline::StateStore> state_;
+  std::unique_ptr<ChangelogWriter> changelog_;  // only with changelogs
   ClockTrust clock_trust_;
   EpochCycle cycle_;
   AgentIntake::Shared shared_;
@@ -95,7 +100,8 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   std::vector<Attached> sources_;
   boost::asio::steady_timer room_timer_, wall_timer_;
   std::deque<std::pair<EpochNumber, std::uint64_t>> states_under_way_;  // epochs with state, and the number of its changes
-  bool looking_ = false, stopping_ = false;
+  bool looking_ = false, started_ = false, stopping_ = false;
+  std::optional<EpochNumber> writing_anew_;  // the epoch of the chunk that is on its way
   std::shared_ptr<char> alive_ = std::make_shared<char>();
   std::size_t first_served_ = 0;  // who is asked first to go on; turns, so that nobody starves
   std::uint64_t quarantined_ = 0;

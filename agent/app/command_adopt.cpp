@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "agent/app/commands.h"
+#include "agent/app/restore_store.h"
 #include "agent/app/store_access.h"
 #include "agent/forward/adopt.h"
 
@@ -36,6 +37,7 @@ int command_adopt(const AdoptOptions& options) {
     return kNotInOrder;
   }
   if (const auto adopted = forward::adopt(**store); !adopted) return failed(adopted.error());
+  if (const auto forgotten = forget_changelogs(**store, true); !forgotten) return failed(forgotten.error());
   fmt::print("adopted; start the agent now\n");
   return kDone;
 }

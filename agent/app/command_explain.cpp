@@ -7,6 +7,7 @@
 #include "agent/app/agent.h"
 #include "agent/app/checked_config.h"
 #include "agent/app/commands.h"
+#include "agent/pipeline/changelog_units.h"
 #include "agent/pipeline/steps.h"
 #include "agent/source/factory.h"
 
@@ -68,6 +69,23 @@ void explain_pipeline(const config::Pipeline& pipeline) {
     fmt::print("  to other pipelines only\n\n");
 }
 
+void explain_changelog(const config::Config& config, const pipeline::ChangelogUnit& unit) {
+  fmt::print("changelog {}\n  of {}; read from {}\n", unit.topic, list(unit.pipelines), list(unit.sources));
+  fmt::print("  state, positions and sequence numbers go there in the transaction of the results that they belong to; these streams are held and sent\n"
+             "  together, whole epochs at a time; storage limits never drop it. `rivulet restore`{} on a replaced device goes on where the\n"
+             "  results in Kafka end, nothing missing and nothing twice, as far as sources can send again what was not forwarded:\n", config.agent.restore ? " (agent.restore: at the first start)" : "");
+  for (const auto& source : config.sources) {
+    if (std::find(unit.sources.begin(), unit.sources.end(), source.name) == unit.sources.end()) continue;
+    const bool file = std::holds_alternative<config::FileSource>(source.type), mqtt = std::holds_alternative<config::MqttSource>(source.type);
+    fmt::print("    {}: {}\n", source.name,
+               file   ? "files that survive the device are read on from there; one that does not is gone with it"
+               : mqtt ? "what was acknowledged to the server and not yet forwarded is lost with the device; what was not acknowledged comes again and is recognised by "
+                        "packet id, topic and payload (an id that the lost device had freed, reused for the very same message, would be taken for its redelivery)"
+                      : "what was acknowledged and not yet forwarded is lost with the device");
+  }
+  fmt::print("\n");
+}
+
 }  // namespace
 
 int command_explain(const std::string& file) {
@@ -77,6 +95,7 @@ int command_explain(const std::string& file) {
   explain_agent(checked.config);
   for (const auto& source : checked.config.sources) explain_source(checked.config, source);
   for (const auto& pipeline : checked.config.pipelines) explain_pipeline(pipeline);
+  for (const auto& unit : pipeline::changelog_units(checked.config)) explain_changelog(checked.config, unit);
   fmt::print("streams\n");
   for (const auto& output : checked.topology->outputs()) fmt::print("  {} -> topic {}\n", output.stream, output.topic);
   return kDone;

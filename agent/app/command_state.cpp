@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "agent/app/commands.h"
+#include "agent/app/restore_store.h"
 #include "agent/app/store_access.h"
 #include "agent/pipeline/stateful/stream_time.h"
 #include "store/inspect.h"
@@ -52,6 +53,7 @@ int command_state(const StateOptions& options) {
   const SystemClock clock;
   auto store = open_store_alone(*config, clock);
   if (!store) return failed(store.error());
+  if (const auto forgotten = forget_changelogs(**store, false); !forgotten) return failed(forgotten.error());
   const bool whole = options.action != Action::reset_time;
   const auto done = (*store)->forget_state(options.pipeline, options.step, whole, [whole](std::uint32_t part, std::string_view key) { return whole || pipeline::is_stream_time(part, key); });
   if (!done) return failed(done.error());

@@ -9,6 +9,7 @@
 #include "agent/app/commands.h"
 #include "agent/app/kafka_connection.h"
 #include "agent/kafka/admin.h"
+#include "agent/pipeline/changelog_units.h"
 
 namespace rivulet::app {
 namespace {
@@ -18,13 +19,15 @@ constexpr std::int64_t kShortRetentionMs = 7LL * 24 * 3600 * 1000;
 // Many partitions: another agent's open transaction in the same one delays our recovery.
 constexpr std::int32_t kProgressPartitions = 50;
 
+enum class Kind { records, progress, changelog };
+
 std::int64_t number(const std::map<std::string, std::string>& settings, const char* name, std::int64_t otherwise) {
   const auto found = settings.find(name);
   return found == settings.end() ? otherwise : std::strtoll(found->second.c_str(), nullptr, 10);
 }
 
 // Advice about a topic that exists; true: it can be used as it is.
-bool look_at(kafka::Admin& admin, const std::string& topic, std::int32_t replicas, bool progress) {
+bool look_at(kafka::Admin& admin, const std::string& topic, std::int32_t replicas, Kind kind) {
   const auto settings = admin.settings(topic, kTimeoutMs);
   if (!settings) {
     fmt::print("    its settings cannot be read: {}\n", settings.error().message);
@@ -34,13 +37,13 @@ bool look_at(kafka::Admin& admin, const std::string& topic, std::int32_t replica
   const auto cleanup = settings->find("cleanup.policy");
   const bool compacted = cleanup != settings->end() && cleanup->second.find("compact") != std::string::npos;
   const bool deletes = cleanup == settings->end() || cleanup->second.find("delete") != std::string::npos;
-  if (progress && (!compacted || deletes)) {
-    fmt::print("    WRONG: cleanup.policy is {}, it must be compact, or the witness of the last transaction is deleted\n",
-               cleanup == settings->end() ? "unknown" : cleanup->second);
+  if (kind != Kind::records && (!compacted || deletes)) {
+    fmt::print("    WRONG: cleanup.policy is {}, it must be compact, or {}\n", cleanup == settings->end() ? "unknown" : cleanup->second,
+               kind == Kind::progress ? "the witness of the last transaction is deleted" : "state that does not change is deleted, and a restore misses it");
     usable = false;
   }
   const std::int64_t retention_ms = number(*settings, "retention.ms", -1);
-  if (!progress && deletes && retention_ms >= 0 && retention_ms < kShortRetentionMs)
+  if (kind == Kind::records && deletes && retention_ms >= 0 && retention_ms < kShortRetentionMs)
     fmt::print("    warning: retention.ms is {} h; after an outage longer than that, records are deleted on arrival (their event time is old)\n",
                retention_ms / 3'600'000);
   if (replicas < 3) fmt::print("    warning: {} replica{}; 3 and min.insync.replicas 2 survive the loss of a broker\n", replicas, replicas == 1 ? "" : "s");
@@ -48,12 +51,12 @@ bool look_at(kafka::Admin& admin, const std::string& topic, std::int32_t replica
   return usable;
 }
 
-bool create(kafka::Admin& admin, const std::string& topic, bool progress, const TopicsOptions& options) {
+bool create(kafka::Admin& admin, const std::string& topic, Kind kind, const TopicsOptions& options) {
   kafka::NewTopic wanted;
   wanted.name = topic;
-  wanted.partitions = progress ? kProgressPartitions : options.partitions;
+  wanted.partitions = kind == Kind::progress ? kProgressPartitions : options.partitions;
   wanted.replicas = options.replicas;
-  if (progress) wanted.settings["cleanup.policy"] = "compact";
+  if (kind != Kind::records) wanted.settings["cleanup.policy"] = "compact";
   const auto created = admin.create_topic(wanted, kTimeoutMs);
   fmt::print("    {}\n", created ? fmt::format("created with {} partitions", wanted.partitions) : "could not be created: " + created.error().message);
   return created.has_value();
@@ -89,20 +92,23 @@ int command_topics(const TopicsOptions& options) {
   fmt::print("cluster {}: {} broker{}\n", cluster->id.empty() ? "(no id)" : cluster->id, cluster->brokers, cluster->brokers == 1 ? "" : "s");
   std::set<std::string> topics;
   for (const auto& output : checked.topology->outputs()) topics.insert(output.topic);
+  std::set<std::string> changelogs;
+  for (const auto& unit : pipeline::changelog_units(checked.config)) changelogs.insert(unit.topic);
+  topics.insert(changelogs.begin(), changelogs.end());
   std::set<std::string> all = topics;
   if (checked.config.kafka->exactly_once) all.insert(checked.config.kafka->progress_topic);
   bool in_order = true;
   for (const std::string& topic : all) {
-    const bool progress = topic == checked.config.kafka->progress_topic;
+    const Kind kind = topic == checked.config.kafka->progress_topic ? Kind::progress : changelogs.contains(topic) ? Kind::changelog : Kind::records;
     const auto found = (*admin)->topic(topic, kTimeoutMs);
     if (found) {
-      fmt::print("  {}: {} partitions, {} replicas{}\n", topic, found->partitions, found->replicas, progress ? " (progress topic)" : "");
-      in_order &= look_at(**admin, topic, found->replicas, progress);
+      fmt::print("  {}: {} partitions, {} replicas{}\n", topic, found->partitions, found->replicas, kind == Kind::progress ? " (progress topic)" : kind == Kind::changelog ? " (changelog)" : "");
+      in_order &= look_at(**admin, topic, found->replicas, kind);
       continue;
     }
     const bool missing = found.error().code == ErrorCode::not_found;
     fmt::print("  {}: {}\n", topic, missing ? std::string("missing") : found.error().message);
-    in_order &= missing && options.create && create(**admin, topic, progress, options);
+    in_order &= missing && options.create && create(**admin, topic, kind, options);
   }
   print_permissions(checked.config, topics);
   if (!in_order && !options.create) fmt::print("`rivulet topics --create` makes the missing ones\n");

@@ -80,6 +80,11 @@ struct AdoptOptions {
 };
 int command_adopt(const AdoptOptions& options);
 
+struct RestoreOptions {
+  std::string config = kDefaultConfig;
+};
+int command_restore(const RestoreOptions& options);
+
 struct DemoOptions {
   std::string config;   // empty: config/demo.yaml beside the installation or in the source tree
   std::string brokers;  // empty: the in-process cluster

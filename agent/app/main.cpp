@@ -147,6 +147,11 @@ int run(int argc, char** argv) {
   adopt->add_flag("--yes", adopt_options.yes, "do it; without, what is known is shown");
   adopt->callback([&] { code = command_adopt(adopt_options); });
 
+  RestoreOptions restore_options;
+  CLI::App* restore = app.add_subcommand("restore", "fills an empty state folder from the changelogs in Kafka, on a replaced device (the agent must be stopped)");
+  add_config(*restore, restore_options.config);
+  restore->callback([&] { code = command_restore(restore_options); });
+
   DemoOptions demo_options;
   CLI::App* demo = app.add_subcommand("demo", "simulated sensors, an in-process Kafka, cut links, and the count of lost and doubled records");
   demo->add_option("-c,--config", demo_options.config, "the example to run; default: demo.yaml of the installation or the source tree")->type_name("FILE");

@@ -6,11 +6,10 @@
 #include <chrono>
 #include <csignal>
 
-#include "agent/app/kafka_connection.h"
 #include "agent/app/logging.h"
 #include "agent/app/process.h"
+#include "agent/app/restore_store.h"
 #include "agent/app/store_access.h"
-#include "agent/forward/kafka_uplink.h"
 #include "agent/source/factory.h"
 
 namespace rivulet::app {
@@ -25,15 +24,6 @@ constexpr milliseconds kWatchForEnd{50};
 // while that goes on, for at least 400 that are counted. Fewer and larger ones cost less.
 std::uint64_t transaction_bytes(const config::Config& config) {
   return std::min<std::uint64_t>(config.kafka->transaction_max_bytes, std::max<std::uint64_t>(2 * config.agent.memory_bytes, 1 << 20));
-}
-
-std::unique_ptr<forward::Uplink> kafka_uplink(const config::Config& config) {
-  forward::KafkaUplinkOptions options;
-  options.connection = connection_of(*config.kafka, "rivulet-" + config.agent.id);
-  options.agent_id = config.agent.id;
-  options.transaction_timeout_ms = config.kafka->transaction_timeout_ms;
-  options.queue_bytes = std::max<std::size_t>(config.agent.memory_bytes / 8, 1 << 20);
-  return forward::make_kafka_uplink(std::move(options));
 }
 
 bool can_end(const config::Source& source) {
@@ -61,6 +51,10 @@ result<void> Service::set_up(std::unique_ptr<pipeline::Topology> topology) {
   if (!opened) return opened.error();
   store_ = std::move(*opened);
   if (!store_->identity().notice.empty()) spdlog::error("{}", store_->identity().notice);
+  if (config_.kafka) {
+    const auto uplink = make_uplink();
+    if (auto restored = restore_at_start(config_, *store_, *uplink, clock_); !restored) return restored.error();
+  }
   const SourceMaker make = options_.make_source ? options_.make_source : SourceMaker(source::make_source);
   auto agent = Agent::create({io_, config_, *store_, clock_, std::move(topology), make, [this](const Error& error) { lost(error); }});
   if (!agent) return agent.error();
@@ -75,6 +69,8 @@ result<void> Service::set_up(std::unique_ptr<pipeline::Topology> topology) {
   return {};
 }
 
+std::unique_ptr<forward::Uplink> Service::make_uplink() const { return options_.make_uplink ? options_.make_uplink(config_) : kafka_uplink(config_); }
+
 void Service::start_forwarder() {
   if (!config_.kafka) return spdlog::warn("no kafka section: records are stored and not forwarded");
   forward::Options options;
@@ -84,13 +80,13 @@ void Service::start_forwarder() {
   options.exactly_once = config_.kafka->exactly_once;
   options.headers = config_.kafka->headers;
   options.progress_topic = config_.kafka->progress_topic;
+  options.units = agent_->units();
   options.transaction_interval_ms = config_.kafka->transaction_interval_ms;
   options.transaction_max_bytes = transaction_bytes(config_);
   options.transaction_timeout_ms = config_.kafka->transaction_timeout_ms;
   options.stop_within_ms = kForwarderWithinMs;
   options.on_up = forget_start_up_pages;
-  auto uplink = options_.make_uplink ? options_.make_uplink(config_) : kafka_uplink(config_);
-  forwarder_ = std::make_shared<forward::Forwarder>(options, *store_, std::move(uplink), clock_);
+  forwarder_ = std::make_shared<forward::Forwarder>(options, *store_, make_uplink(), clock_);
   store_->on_outbox([forwarder = std::weak_ptr(forwarder_)] {
     if (const auto alive = forwarder.lock()) alive->wake();
   });

@@ -56,6 +56,7 @@ class Service {
  private:
   Service(config::Config config, const Clock& clock, Options options);
   result<void> set_up(std::unique_ptr<pipeline::Topology> topology);
+  std::unique_ptr<forward::Uplink> make_uplink() const;
   void start_forwarder();
   void start_status();
   void wait_for_signal();
