@@ -203,6 +203,7 @@ struct Store::Impl {
 };
 
 result<std::unique_ptr<Store>> Store::open(Options options, const Clock& clock) {
+  if (options.agent_id.empty()) return Error{ErrorCode::invalid, "store: agent.id is missing and /etc/machine-id is empty: set agent.id to a name for this gateway"};
   if (options.directory.empty()) return Error{ErrorCode::invalid, "store: agent.state is empty"};
   if (auto made = make_directory(options.directory); !made) return made.error();
   auto lock = DirectoryLock::take(options.directory);

@@ -52,6 +52,7 @@ class Value {
   const std::string& file() const { return file_; }
   Report& report() const { return *report_; }
   void error(const std::string& message) const { report_->error(at(), path_, message); }
+  void warning(const std::string& message) const { report_->warning(at(), path_, message); }
 
   std::optional<std::string> text() const;  // with ${env:} and ${file:} substituted
   std::optional<std::string> name() const;  // [A-Za-z0-9_.-]{1,64}

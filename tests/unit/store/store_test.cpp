@@ -118,6 +118,17 @@ TEST_CASE("a full outbox has no room, and room comes back with acknowledgements"
   CHECK(store->has_room());
 }
 
+TEST_CASE("an agent without a name for itself gets no store, and hears what to set") {
+  Folder folder;
+  const SystemClock clock;
+  Options options;
+  options.directory = folder.path;
+  const auto opened = Store::open(options, clock);
+  REQUIRE_FALSE(opened);
+  CHECK_THAT(opened.error().message, ContainsSubstring("agent.id"));
+  CHECK(folder.files("rivulet.db").empty());
+}
+
 TEST_CASE("a second process is refused the same folder") {
   Folder folder;
   auto store = open(folder);
