@@ -70,7 +70,7 @@ class Broker {
 
 struct World {
   World() : connection{{broker.address()}, {}, {}, {}, "test"}, suffix(Uuid::random().text().substr(0, 8)) {
-    auto admin = std::move(kafka::Admin::create(connection).value());
+    auto admin = kafka::Admin::create(connection).value();
     REQUIRE(within(30, [&] { return admin->cluster(1'000).has_value(); }));
     progress = "progress-" + suffix;
     data = "data-" + suffix;
@@ -86,7 +86,7 @@ struct World {
     store::Options options;
     options.directory = folder / "store";
     options.agent_id = agent;
-    return std::move(store::Store::open(options, clock).value());
+    return store::Store::open(options, clock).value();
   }
   Options options(const store::Store& store) const {
     Options o;

@@ -192,7 +192,7 @@ Outcome live(std::uint64_t seed, const std::map<std::string, std::vector<std::st
       options.directory = device.folder->path();
       options.agent_id = "test";
       options.max_bytes = 64 << 20;
-      auto store = std::move(store::Store::open(options, now).value());
+      auto store = store::Store::open(options, now).value();
       sim::FakeUplink uplink(cluster, dice, faults);
       forward::RestoreOptions wanted;
       wanted.agent_id = "test";

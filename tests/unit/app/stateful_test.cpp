@@ -72,7 +72,7 @@ TEST_CASE("a step whose definition has changed is refused at the start with the 
   options.directory = folder.path();
   options.agent_id = "test";
   options.max_bytes = 64 << 20;
-  auto store = std::move(store::Store::open(options, clock).value());
+  auto store = store::Store::open(options, clock).value();
   boost::asio::io_context io;
   const app::SourceMaker make = [](boost::asio::io_context&, const config::Source&, const std::string&, source::Intake& intake) { return std::make_unique<HandSource>(intake); };
   const auto refused = app::Agent::create({io, config, *store, clock, topology_of(config, clock), make, [](const Error&) {}});

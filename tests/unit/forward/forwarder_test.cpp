@@ -33,14 +33,14 @@ bool within(int seconds, const std::function<bool()>& condition) {
 }
 
 struct World {
-  World() : cluster(std::move(kafka::MockCluster::start().value())) {
+  World() : cluster(kafka::MockCluster::start().value()) {
     REQUIRE(cluster->create_topic("rivulet-progress", 4).has_value());
     REQUIRE(cluster->create_topic("data", 3).has_value());
     connection.brokers = {cluster->bootstrap_servers()};
     store::Options o;
     o.directory = folder / "store";
     o.agent_id = "gateway";
-    store = std::move(store::Store::open(o, clock).value());
+    store = store::Store::open(o, clock).value();
     stream = store->stream("s", "data").value().id;
   }
   std::unique_ptr<Forwarder> forwarder(bool exactly_once = true) {

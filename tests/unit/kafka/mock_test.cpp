@@ -18,7 +18,7 @@ using namespace rivulet::kafka;
 namespace {
 
 struct Fixture {
-  Fixture() : cluster(std::move(MockCluster::start().value())) { connection.brokers = {cluster->bootstrap_servers()}; }
+  Fixture() : cluster(MockCluster::start().value()) { connection.brokers = {cluster->bootstrap_servers()}; }
   std::unique_ptr<MockCluster> cluster;
   Connection connection;
 
@@ -26,7 +26,7 @@ struct Fixture {
     ProducerOptions options;
     if (transactional) options.transactional_id = "rivulet-test";
     options.transaction_timeout_ms = 10'000;
-    auto made = std::move(Producer::create(connection, options).value());
+    auto made = Producer::create(connection, options).value();
     if (transactional) REQUIRE_FALSE(until([&] { return made->init_transactions(500); }));
     return made;
   }
@@ -41,7 +41,7 @@ struct Fixture {
   }
 
   std::vector<std::pair<std::optional<std::string>, std::optional<std::string>>> read(const std::string& topic, int partition) {
-    auto reader = std::move(Reader::create(connection, Isolation::committed).value());
+    auto reader = Reader::create(connection, Isolation::committed).value();
     const auto marks = reader->watermarks({topic, partition}, 5'000);
     REQUIRE_FALSE(marks.failure);
     std::vector<std::pair<std::optional<std::string>, std::optional<std::string>>> records;
@@ -233,7 +233,7 @@ TEST_CASE("a full queue says so at once, and is filled again when all of it has 
   ProducerOptions options;
   options.transaction_timeout_ms = 60'000;
   options.buffer_bytes = 1 << 20;
-  auto producer = std::move(Producer::create(f.connection, options).value());
+  auto producer = Producer::create(f.connection, options).value();
   REQUIRE_FALSE(Fixture::until([&] { return producer->metadata("data", 500).failure; }));
   f.cluster->cut_link();
   Message message;
@@ -280,7 +280,7 @@ TEST_CASE("a probe sees the link go and come back") {
 TEST_CASE("admin names a topic that does not exist and a cluster that does not answer") {
   Fixture f;
   REQUIRE(f.cluster->create_topic("data", 3).has_value());
-  auto admin = std::move(Admin::create(f.connection).value());
+  auto admin = Admin::create(f.connection).value();
   const auto info = admin->cluster(5'000);
   REQUIRE(info.has_value());
   CHECK(info->brokers == 1);

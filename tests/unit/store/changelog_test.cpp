@@ -130,7 +130,7 @@ TEST_CASE("an empty store is filled with state, positions and streams, and goes 
   auto store = open(folder);
   CHECK(store->positions("s").value() == std::map<std::string, std::string>{{"at", "7"}});
   CHECK(store->fact("witness").value() == "w");
-  auto state = std::move(store->open_state().value());
+  auto state = store->open_state().value();
   const auto id = state->step("p", "aggregate", "d");
   REQUIRE(id);
   CHECK(state->step("p", "aggregate", "other").has_error());
@@ -158,6 +158,6 @@ TEST_CASE("a restore that begins again leaves nothing of the one before") {
   REQUIRE(store->rebuild(again));
   CHECK(store->positions("s").value().empty());
   CHECK(store->streams().value().empty());
-  auto state = std::move(store->open_state().value());
+  auto state = store->open_state().value();
   CHECK(state->step("old", "old", "another definition"));
 }

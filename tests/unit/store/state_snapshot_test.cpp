@@ -70,7 +70,7 @@ TEST_CASE("a snapshot is the table with the log over it, whatever of the log fit
       REQUIRE(commit(*store, epoch_of(std::move(changes))));
     }
     for (const std::size_t overlay_bytes : {std::size_t{1}, std::size_t{1000}, std::size_t{5000}, kOverlayBytes}) {
-      const auto snapshot = std::move(StateSnapshot::open(folder.path, never, overlay_bytes).value());
+      const auto snapshot = StateSnapshot::open(folder.path, never, overlay_bytes).value();
       CHECK(snapshot->step("p", "s").value()->definition == "d");
       CHECK(read(*snapshot, table) == model);
       const std::string from = "k" + std::to_string(below(60)), to = "k" + std::to_string(below(60));
@@ -87,7 +87,7 @@ TEST_CASE("a snapshot does not see what is committed after it was taken") {
   auto store = open(folder);
   const std::uint32_t table = store->open_state().value()->step("p", "s", "d").value() * kStateParts;
   REQUIRE(commit(*store, epoch_of(put(1, table, "a", "1"))));
-  const auto before = std::move(StateSnapshot::open(folder.path, never).value());
+  const auto before = StateSnapshot::open(folder.path, never).value();
   StateChanges next = put(2, table, "a", "2");
   next.folded = {{table, "b", "3"}};
   next.folded_up_to = 1;
@@ -99,7 +99,7 @@ TEST_CASE("a snapshot does not see what is committed after it was taken") {
 TEST_CASE("a step that has never run is not there, and its table is empty") {
   Folder folder;
   auto store = open(folder);
-  const auto snapshot = std::move(StateSnapshot::open(folder.path, never).value());
+  const auto snapshot = StateSnapshot::open(folder.path, never).value();
   CHECK_FALSE(snapshot->step("p", "s").value().has_value());
   CHECK(read(*snapshot, 17).empty());
 }
@@ -108,7 +108,7 @@ TEST_CASE("who holds a snapshot can end the reading of a long log") {
   Folder folder;
   auto store = open(folder);
   REQUIRE(commit(*store, epoch_of(put(1, 17, "a", "1"))));
-  const auto snapshot = std::move(StateSnapshot::open(folder.path, [] { return true; }).value());
+  const auto snapshot = StateSnapshot::open(folder.path, [] { return true; }).value();
   const auto scan = snapshot->scan(17, {}, {});
   REQUIRE(scan.has_error());
   CHECK(scan.error().code == ErrorCode::unavailable);

@@ -40,14 +40,14 @@ TEST_CASE("an epoch's state is in the log after a restart, null and empty values
     REQUIRE(commit(*store, epoch_of(changes(2, {{"a", std::nullopt}}))));
   }
   auto store = open(folder);
-  const auto state = std::move(store->open_state().value());
+  const auto state = store->open_state().value();
   CHECK(log_of(*state) == "1: 17/a=1 17/b=2: 17/a=gone");
 }
 
 TEST_CASE("folding puts rows where they are found by key and in order, and takes log rows away, in one transaction") {
   Folder folder;
   auto store = open(folder);
-  const auto state = std::move(store->open_state().value());
+  const auto state = store->open_state().value();
   REQUIRE(commit(*store, epoch_of(changes(1, {{"a", "1"}, {"b", "2"}, {"c", "3"}}))));
   CHECK_FALSE(state->get(17, "a").value().has_value());
   StateChanges fold = changes(2, {{"d", "4"}});
@@ -71,7 +71,7 @@ TEST_CASE("a step keeps its number, and is refused under another definition") {
     CHECK(store->open_state().value()->step("p", "other", "sum(a)").value() != first);
   }
   auto store = open(folder);
-  const auto state = std::move(store->open_state().value());
+  const auto state = store->open_state().value();
   CHECK(state->step("p", "aggregate", "sum(a)").value() == first);
   const auto refused = state->step("p", "aggregate", "sum(b)");
   REQUIRE(refused.has_error());
@@ -92,7 +92,7 @@ TEST_CASE("a row of the log that is damaged is an error") {
 TEST_CASE("a step's state can be taken away, in the table and in the log, and leaves the others alone") {
   Folder folder;
   auto store = open(folder);
-  const auto state = std::move(store->open_state().value());
+  const auto state = store->open_state().value();
   const std::uint32_t mine = state->step("p", "mine", "d").value() * kStateParts, other = state->step("p", "other", "d").value() * kStateParts;
   StateChanges first;
   first.number = 1;
