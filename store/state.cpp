@@ -4,13 +4,6 @@
 
 namespace rivulet::store {
 
-std::size_t StateChanges::size_bytes() const {
-  constexpr std::size_t kRowBytes = 64;
-  std::size_t bytes = body.size();
-  for (const StateChange& change : folded) bytes += change.key.size() + (change.value ? change.value->size() : 0) + kRowBytes;
-  return bytes;
-}
-
 // table, key, then 0 for erased, or the value's length + 1 and the value.
 void append_change(std::string& body, std::uint32_t table, std::string_view key, std::optional<std::string_view> value) {
   put_varint(body, table);

@@ -14,20 +14,14 @@
 
 namespace rivulet::store {
 
-struct StateChange {
-  std::uint32_t table = 0;
-  std::string key;
-  std::optional<std::string> value;  // none: erased
-};
-
 // What one epoch does to the state, in one transaction with everything else of it.
 struct StateChanges {
   std::uint64_t number = 0;          // of the log's row; 0: nothing has changed
   std::string body;                  // changes, by append_change()
-  std::vector<StateChange> folded;   // into the B-tree, ascending
+  std::string folded;                // into the B-tree: changes, ascending; as bytes, since they may be most of the state in memory
   std::uint64_t folded_up_to = 0;    // log rows up to this one go
   bool empty() const { return number == 0; }
-  std::size_t size_bytes() const;
+  std::size_t size_bytes() const { return body.size() + folded.size(); }
 };
 
 void append_change(std::string& body, std::uint32_t table, std::string_view key, std::optional<std::string_view> value);

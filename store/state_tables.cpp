@@ -23,12 +23,16 @@ result<void> StateTables::write(const StateChanges& changes) {
   if (changes.empty()) return {};
   const std::string row = codec_.encode(changes.body, 0, compression_);
   if (auto done = insert_log_.bind(1, static_cast<std::int64_t>(changes.number)).bind_blob(2, row).run(); !done) return done;
-  for (const StateChange& change : changes.folded) {
-    Statement& statement = change.value ? put_ : erase_;
-    statement.bind(1, std::int64_t{change.table}).bind_blob(2, change.key);
-    if (change.value) statement.bind_blob(3, *change.value);
-    if (auto done = statement.run(); !done) return done;
-  }
+  result<void> done;
+  auto read = read_changes(changes.folded, [&](std::uint32_t table, std::string_view key, std::optional<std::string_view> value) {
+    if (!done) return;
+    Statement& statement = value ? put_ : erase_;
+    statement.bind(1, std::int64_t{table}).bind_blob(2, key);
+    if (value) statement.bind_blob(3, *value);
+    done = statement.run();
+  });
+  if (!done) return done;
+  if (!read) return read;
   if (changes.folded_up_to == 0) return {};
   return trim_log_.bind(1, static_cast<std::int64_t>(changes.folded_up_to)).run();
 }

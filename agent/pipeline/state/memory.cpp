@@ -1,5 +1,7 @@
 #include "agent/pipeline/state/memory.h"
 
+#include "agent/base/check.h"
+
 namespace rivulet::pipeline {
 
 result<std::uint32_t> StateMemory::step(const std::string& pipeline, const std::string& step, const std::string& definition) {
@@ -30,10 +32,11 @@ result<std::vector<std::pair<std::string, std::string>>> StateMemory::rows(std::
 
 void StateMemory::commit(const store::StateChanges& changes) {
   if (changes.empty()) return;
-  for (const store::StateChange& change : changes.folded) {
-    if (change.value) tables_[change.table][change.key] = *change.value;
-    else tables_[change.table].erase(change.key);
-  }
+  const auto read = store::read_changes(changes.folded, [&](std::uint32_t table, std::string_view key, std::optional<std::string_view> value) {
+    if (value) tables_[table][std::string(key)] = *value;
+    else tables_[table].erase(std::string(key));
+  });
+  RV_CHECK(read.has_value(), "changes that were just written can be read");
   log_.erase(log_.begin(), log_.upper_bound(changes.folded_up_to));
   log_[changes.number] = changes.body;
 }

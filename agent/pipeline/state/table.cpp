@@ -8,6 +8,7 @@ namespace rivulet::pipeline {
 namespace {
 
 constexpr std::size_t kRowsAtOnce = 256;  // one read statement: no read transaction lives longer
+constexpr std::size_t kFirstRows = 8;     // many scans only want the first row
 
 }  // namespace
 
@@ -109,11 +110,11 @@ void StateTable::log_changes(std::uint32_t log, std::string& body) {
   changed_ = 0;
 }
 
-void StateTable::fold(std::uint32_t after, std::uint32_t up_to, std::vector<store::StateChange>& folded) {
+void StateTable::fold(std::uint32_t after, std::uint32_t up_to, std::string& folded) {
   for (Position at = rows_.begin(); !rows_.at_end(at); at = rows_.next(at)) {
     const PackedRows::Head head = rows_.head(at);
     if (head.log <= after || head.log > up_to) continue;
-    folded.push_back({id_, std::string(rows_.key(at)), (head.flags & kValue) != 0 ? std::optional<std::string>(rows_.value(at)) : std::nullopt});
+    store::append_change(folded, id_, rows_.key(at), (head.flags & kValue) != 0 ? std::optional(rows_.value(at)) : std::nullopt);
     rows_.set(at, head.log, head.flags | kMaybeInFile);
   }
 }
@@ -157,8 +158,9 @@ void StateTable::scan(std::string_view from, std::string_view to, const Visit& v
     return true;
   };
   std::string next(from);
-  for (bool more = !whole_ && !store_.failure_; more;) {
-    auto rows = store_.backend_.rows(id_, next, to, kRowsAtOnce);
+  std::size_t wanted = kFirstRows;
+  for (bool more = !whole_ && !store_.failure_; more; wanted = kRowsAtOnce) {
+    auto rows = store_.backend_.rows(id_, next, to, wanted);
     if (!rows) {
       store_.failure_ = rows.error();
       return;
@@ -168,7 +170,7 @@ void StateTable::scan(std::string_view from, std::string_view to, const Visit& v
       if (rows_.is(here, key)) continue;  // memory has it newer, and visits it next
       if (!visit(key, value)) return;
     }
-    more = rows->size() == kRowsAtOnce;
+    more = rows->size() == wanted;
     if (more) next = rows->back().first + '\0';
   }
   in_memory(nullptr);

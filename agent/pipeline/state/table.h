@@ -52,7 +52,7 @@ class StateTable {
   void read_log(std::uint32_t log, std::string_view key, std::optional<std::string_view> value);
   result<void> load(std::size_t up_to_bytes);  // from the file, as long as the store's memory is below
   void log_changes(std::uint32_t log, std::string& body);
-  void fold(std::uint32_t after, std::uint32_t up_to, std::vector<store::StateChange>& folded);
+  void fold(std::uint32_t after, std::uint32_t up_to, std::string& folded);
   void settle(std::uint32_t up_to);
   void evict(bool all);
   Position drop(Position at);  // from memory

@@ -36,12 +36,13 @@ std::string index_row(Timestamp due, std::string_view key) {
 
 void KeyedWindows::load() {
   keys_.clear();
-  find_next_due();
+  find_next_due({});
 }
 
-void KeyedWindows::find_next_due() {
+// From there on: rows that were erased lately are still passed by a scan.
+void KeyedWindows::find_next_due(std::string_view from) {
   next_due_ = INT64_MAX;
-  state_->table(kIndexPart).scan({}, {}, [&](std::string_view name, std::string_view) {
+  state_->table(kIndexPart).scan(from, {}, [&](std::string_view name, std::string_view) {
     next_due_ = static_cast<Timestamp>(Reader(name).u64_be());
     return false;
   });
@@ -109,7 +110,8 @@ void KeyedWindows::close(std::vector<Closing>& closing, Emit& out) {
 void KeyedWindows::close_due(Timestamp now, Emit& out) {
   if (now < next_due_) return;
   std::vector<std::string> rows;
-  state_->table(kIndexPart).scan({}, index_row(now + 1, {}), [&](std::string_view name, std::string_view) {
+  const std::string end = index_row(now + 1, {});
+  state_->table(kIndexPart).scan(index_row(next_due_, {}), end, [&](std::string_view name, std::string_view) {
     rows.emplace_back(name);
     return true;
   });
@@ -123,7 +125,7 @@ void KeyedWindows::close_due(Timestamp now, Emit& out) {
     index(key, of_key);
     if (of_key.open.empty() && of_key.records.empty()) keys_.erase(keys_.find(key));
   }
-  find_next_due();
+  find_next_due(end);
   close(closing, out);
 }
 

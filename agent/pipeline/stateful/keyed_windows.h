@@ -56,7 +56,7 @@ class KeyedWindows : public Aggregating {
   };
   void take_due(std::string_view key, Windows& from, Timestamp now, std::vector<Closing>& closing);
   void close(std::vector<Closing>& closing, Emit& out);
-  void find_next_due();
+  void find_next_due(std::string_view from);
 
   ByKey<Windows> keys_;
   Timestamp next_due_ = INT64_MAX;  // of the index's first row, or before it

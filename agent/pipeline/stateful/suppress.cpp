@@ -77,7 +77,7 @@ class SuppressLimit final : public Operator {
   void attach(StepState& state) override {
     state_ = &state;
     time_.attach(state.table(kTimePart));
-    find_next();
+    find_next({});
   }
 
   result<void> process(std::size_t, const Row& row, Emit& out) override {
@@ -141,7 +141,8 @@ class SuppressLimit final : public Operator {
   void let_through(Timestamp now, Emit& out) {
     if (next_first_ == INT64_MAX || now < next_first_ + limit_) return;
     std::vector<std::string> ids;
-    state_->table(kOrderPart).scan({}, order(now - limit_ + 1, {}), [&](std::string_view name, std::string_view) {
+    const std::string end = order(now - limit_ + 1, {});
+    state_->table(kOrderPart).scan(order(next_first_, {}), end, [&](std::string_view name, std::string_view) {
       ids.emplace_back(name);
       return true;
     });
@@ -149,7 +150,7 @@ class SuppressLimit final : public Operator {
       state_->table(kOrderPart).erase(name);
       emit(std::string_view(name).substr(sizeof(Timestamp)), out);
     }
-    find_next();
+    find_next(end);
   }
 
   void emit(std::string_view id, Emit& out) {
@@ -164,9 +165,10 @@ class SuppressLimit final : public Operator {
     out.emit({key, held.value, held.latest_ms, window});
   }
 
-  void find_next() {
+  // From there on: rows that were erased lately are still passed by a scan.
+  void find_next(std::string_view from) {
     next_first_ = INT64_MAX;
-    state_->table(kOrderPart).scan({}, {}, [&](std::string_view name, std::string_view) {
+    state_->table(kOrderPart).scan(from, {}, [&](std::string_view name, std::string_view) {
       next_first_ = static_cast<Timestamp>(Reader(name).u64_be());
       return false;
     });

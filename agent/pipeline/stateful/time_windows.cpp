@@ -119,11 +119,12 @@ class TimeWindows final : public Aggregating {
     for (auto& [key, entry] : bucket.entries)
       if (entry.dirty) table().put(row(start, key), encode(entry));
     bucket.entries.clear();
-    const std::string prefix = row(start, {}), end = row(start + 1, {});
+    const std::string end = row(start + 1, {});
+    std::string from = row(start, {});
     std::vector<std::pair<std::string, std::string>> some;
     do {
       some.clear();
-      table().scan(prefix, end, [&](std::string_view name, std::string_view bytes) {
+      table().scan(from, end, [&](std::string_view name, std::string_view bytes) {
         some.emplace_back(name, bytes);
         return some.size() < kClosedAtOnce;
       });
@@ -132,6 +133,7 @@ class TimeWindows final : public Aggregating {
         table().erase(name);
         final(std::string_view(name).substr(sizeof start), window(start), entry, out);
       }
+      if (!some.empty()) from = some.back().first + '\0';  // what was erased is not passed again
     } while (!some.empty());
   }
 

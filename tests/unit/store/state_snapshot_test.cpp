@@ -54,7 +54,7 @@ TEST_CASE("a snapshot is the table with the log over it, whatever of the log fit
       StateChanges changes;
       changes.number = number;
       if (number % 5 == 0) {  // the log so far goes into the table
-        for (const auto& [key, value] : in_log) changes.folded.push_back({table, key, value == "gone" ? std::nullopt : std::optional(value)});
+        for (const auto& [key, value] : in_log) append_change(changes.folded, table, key, value == "gone" ? std::nullopt : std::optional<std::string_view>(value));
         changes.folded_up_to = number - 1;
         in_log.clear();
       }
@@ -89,7 +89,7 @@ TEST_CASE("a snapshot does not see what is committed after it was taken") {
   REQUIRE(commit(*store, epoch_of(put(1, table, "a", "1"))));
   const auto before = StateSnapshot::open(folder.path, never).value();
   StateChanges next = put(2, table, "a", "2");
-  next.folded = {{table, "b", "3"}};
+  append_change(next.folded, table, "b", "3");
   next.folded_up_to = 1;
   REQUIRE(commit(*store, epoch_of(std::move(next))));
   CHECK(read(*before, table) == Model{{"a", "1"}});

@@ -51,7 +51,7 @@ TEST_CASE("folding puts rows where they are found by key and in order, and takes
   REQUIRE(commit(*store, epoch_of(changes(1, {{"a", "1"}, {"b", "2"}, {"c", "3"}}))));
   CHECK_FALSE(state->get(17, "a").value().has_value());
   StateChanges fold = changes(2, {{"d", "4"}});
-  fold.folded = {{17, "a", "1"}, {17, "b", "2"}, {17, "c", "3"}};
+  for (const auto& [key, value] : {std::pair("a", "1"), {"b", "2"}, {"c", "3"}}) append_change(fold.folded, 17, key, value);
   fold.folded_up_to = 1;
   REQUIRE(commit(*store, epoch_of(std::move(fold))));
   CHECK(log_of(*state) == "2: 17/d=4");
@@ -100,7 +100,9 @@ TEST_CASE("a step's state can be taken away, in the table and in the log, and le
   REQUIRE(commit(*store, epoch_of(std::move(first))));
   StateChanges second;
   second.number = 2;
-  second.folded = {{mine, "a", "1"}, {mine + 1, "b", "2"}, {other, "c", "3"}};
+  append_change(second.folded, mine, "a", "1");
+  append_change(second.folded, mine + 1, "b", "2");
+  append_change(second.folded, other, "c", "3");
   second.folded_up_to = 1;
   append_change(second.body, mine, "a", "4");
   append_change(second.body, mine + 1, "b", "5");
