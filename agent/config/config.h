@@ -183,17 +183,37 @@ struct Aggregate {
   bool emit_given = false;
   enum class Suppressed { no, until_closed, limit } suppressed = Suppressed::no;  // by the step after it
   std::optional<std::string> late_topic;
+  bool of_table = false;  // of a table's rows, found by load(): a row that changes takes back what it gave
 };
 struct Suppress {
   bool until_closed = true;
   std::int64_t limit_ms = 0;  // else
 };
+struct Table { std::optional<std::int64_t> history_ms; };  // with history: versioned
+struct Join {
+  enum class Kind { inner, left, outer } kind = Kind::inner;
+  std::string with;  // a source or a pipeline
+  Location with_at;
+  struct Within {
+    std::int64_t before_ms = 0, after_ms = 0;  // left l matches right from l - before to l + after; either may be negative
+    std::int64_t grace_ms = 0;
+  };
+  std::optional<Within> within;
+  std::optional<std::int64_t> grace_ms;  // stream-table
+  std::optional<Expression> on;          // over the left record: the key of the other table's row
+  std::vector<Assignment> select;        // empty: {"left":...,"right":...}
+  std::optional<std::string> late_topic;
+  // What the two inputs are, found by load():
+  enum class How { stream_stream, stream_table, table_table, foreign_key } how = How::stream_stream;
+  std::string left_table, right_table;  // "<pipeline>/<step>"; empty: a stream
+};
+struct Absence { std::int64_t after_ms = 0; };
 struct Step {
   std::string kind;  // as written: "where", "set", ...
   Location at;
   std::string path;  // "pipelines.p.steps[0]"
   std::string name;  // of a stateful step: its state's; default: its kind
-  std::variant<Where, Select, Set, Drop, Rename, Key, SetTimestamp, LogStep, Aggregate, Suppress> what;
+  std::variant<Where, Select, Set, Drop, Rename, Key, SetTimestamp, LogStep, Aggregate, Suppress, Table, Join, Absence> what;
 };
 bool is_stateful(const Step& step);
 

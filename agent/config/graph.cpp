@@ -11,15 +11,16 @@ enum class Mark { fresh, open, done };
 struct Walk {
   Config& config;
   Report& report;
-  std::map<std::string, std::size_t> index;  // of a pipeline by its name
+  std::vector<std::vector<std::size_t>> reads;  // of each pipeline: the pipelines in its `from` and its joins' `with`
   std::vector<Mark> marks;
   std::vector<std::size_t> trail;
   std::vector<std::size_t> order;
+  bool cycle = false;
 
   // Depth first, without recursion: a chain may be as long as the file.
   void visit(std::size_t root) {
     struct Open {
-      std::size_t at, next = 0;  // next of its `from`
+      std::size_t at, next = 0;  // next of what it reads from
     };
     std::vector<Open> stack;
     const auto enter = [&](std::size_t at) {
@@ -32,9 +33,9 @@ struct Walk {
     enter(root);
     while (!stack.empty()) {
       const auto at = stack.back().at;
-      const auto& from = config.pipelines[at].from;
+      const auto& from = reads[at];
       if (stack.back().next < from.size()) {
-        if (const auto it = index.find(from[stack.back().next++]); it != index.end()) enter(it->second);
+        enter(from[stack.back().next++]);
         continue;
       }
       stack.pop_back();
@@ -44,11 +45,12 @@ struct Walk {
     }
   }
   void report_cycle(std::size_t at) {
+    cycle = true;
     if (report.full()) return;
     const Pipeline& pipeline = config.pipelines[at];
-    std::string cycle;
-    for (auto it = std::find(trail.begin(), trail.end(), at); it != trail.end(); ++it) cycle += config.pipelines[*it].name + " -> ";
-    report.error(pipeline.at, "pipelines." + pipeline.name, "reads from itself: " + cycle + pipeline.name + "; remove one of these from");
+    std::string names;
+    for (auto it = std::find(trail.begin(), trail.end(), at); it != trail.end(); ++it) names += config.pipelines[*it].name + " -> ";
+    report.error(pipeline.at, "pipelines." + pipeline.name, "reads from itself: " + names + pipeline.name + "; remove one of these from or with");
   }
 };
 
@@ -56,7 +58,7 @@ std::string place(const Location& at) { return at.file + ":" + std::to_string(at
 
 }  // namespace
 
-void check_graph(Config& config, Report& report) {
+bool check_graph(Config& config, Report& report) {
   std::map<std::string, Location> names;
   std::vector<std::string> known;
   const auto add = [&](const std::string& name, const Location& at, const std::string& path) {
@@ -77,19 +79,35 @@ void check_graph(Config& config, Report& report) {
       if (std::find(pipeline.from.begin(), pipeline.from.begin() + static_cast<std::ptrdiff_t>(i), from) != pipeline.from.begin() + static_cast<std::ptrdiff_t>(i))
         report.error(pipeline.at, path, "'" + from + "' stands twice");
     }
+    for (const Step& step : pipeline.steps) {
+      const auto* join = std::get_if<Join>(&step.what);
+      if (join == nullptr || join->with.empty()) continue;
+      used[join->with] = true;
+      if (!report.full() && names.count(join->with) == 0) report.error(join->with_at, step.path + ".with", "there is no source or pipeline '" + join->with + "'" + suggestion(join->with, known));
+    }
   }
   for (const Source& source : config.sources)
     if (!used[source.name]) report.warning(source.at, "sources." + source.name, "no pipeline reads from this source; what it takes in goes nowhere");
   for (const Pipeline& pipeline : config.pipelines)
     if (!used[pipeline.name] && !pipeline.to) report.warning(pipeline.at, "pipelines." + pipeline.name, "has no 'to', and no pipeline reads from it; its records go nowhere");
 
-  Walk walk{config, report, {}, std::vector<Mark>(config.pipelines.size(), Mark::fresh), {}, {}};
-  for (std::size_t i = 0; i < config.pipelines.size(); ++i) walk.index.emplace(config.pipelines[i].name, i);
+  std::map<std::string, std::size_t> index;
+  for (std::size_t i = 0; i < config.pipelines.size(); ++i) index.emplace(config.pipelines[i].name, i);
+  Walk walk{config, report, std::vector<std::vector<std::size_t>>(config.pipelines.size()), std::vector<Mark>(config.pipelines.size(), Mark::fresh), {}, {}};
+  for (std::size_t i = 0; i < config.pipelines.size(); ++i) {
+    const auto read = [&](const std::string& name) {
+      if (const auto it = index.find(name); it != index.end()) walk.reads[i].push_back(it->second);
+    };
+    for (const std::string& from : config.pipelines[i].from) read(from);
+    for (const Step& step : config.pipelines[i].steps)
+      if (const auto* join = std::get_if<Join>(&step.what)) read(join->with);
+  }
   for (std::size_t i = 0; i < config.pipelines.size(); ++i) walk.visit(i);
   std::vector<Pipeline> sorted;
   sorted.reserve(walk.order.size());
   for (const std::size_t at : walk.order) sorted.push_back(std::move(config.pipelines[at]));
   config.pipelines = std::move(sorted);
+  return !walk.cycle;
 }
 
 }  // namespace rivulet::config

@@ -88,7 +88,7 @@ std::optional<std::string> read_file(const std::string& path, Report& report) {
 
 void finish(Loaded& loaded, Report& report) {
   Config& config = loaded.config;
-  check_graph(config, report);
+  if (check_graph(config, report)) check_inputs(config, report);
   const bool sends = std::any_of(config.pipelines.begin(), config.pipelines.end(), [](const Pipeline& p) { return p.to.has_value(); }) ||
                      std::any_of(config.sources.begin(), config.sources.end(), [](const Source& s) { return s.undecodable.has_value(); });
   if (sends && !config.kafka) report.warning({config.file, 1, 1}, "kafka", "is missing; records for topics are stored and not forwarded until it is there");

@@ -38,7 +38,7 @@ std::vector<Assignment> read_assignments(const Value& value) {
 
 namespace {
 
-const std::vector<std::string> kKinds = {"where", "select", "set", "drop", "rename", "key", "timestamp", "log", "aggregate", "suppress"};
+const std::vector<std::string> kKinds = {"where", "select", "set", "drop", "rename", "key", "timestamp", "log", "aggregate", "suppress", "table", "join", "absence"};
 
 void read_step_body(const std::string& kind, const Value& value, Step& step) {
   if (kind == "where") {
@@ -66,6 +66,12 @@ void read_step_body(const std::string& kind, const Value& value, Step& step) {
     read_aggregate(value, step);
   } else if (kind == "suppress") {
     read_suppress(value, step);
+  } else if (kind == "table") {
+    read_table(value, step);
+  } else if (kind == "join") {
+    read_join(value, step);
+  } else if (kind == "absence") {
+    read_absence(value, step);
   } else {
     LogStep log;
     if (value.is_map()) {

@@ -45,6 +45,7 @@ bool split_number(const std::string& text, double& number, std::string& unit) {
 }
 
 std::string duration_text(std::int64_t ms) {
+  if (ms < 0) return "-" + duration_text(-ms);
   for (const auto& [unit, size] : {std::pair<const char*, std::int64_t>{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1000}})
     if (ms >= size && ms % size == 0) return std::to_string(ms / size) + unit;
   return std::to_string(ms) + "ms";
@@ -162,10 +163,11 @@ std::optional<std::int64_t> Value::duration(std::int64_t min_ms, std::int64_t ma
   double number = 0;
   std::string unit;
   double factor = 0;
-  if (split_number(*found, number, unit))
+  const bool negative = min_ms < 0 && !found->empty() && found->front() == '-';
+  if (split_number(negative ? found->substr(1) : *found, number, unit))
     for (const auto& [known, ms] : {std::pair<const char*, double>{"ms", 1}, {"s", 1e3}, {"m", 6e4}, {"h", 3.6e6}, {"d", 8.64e7}})
       if (unit == known) factor = ms;
-  const double ms = number * factor;
+  const double ms = negative ? -number * factor : number * factor;
   if (factor == 0) {
     error(shown(*found) + " is not a duration, expected a number with ms, s, m, h or d, such as 250ms or 10s");
   } else if (ms < static_cast<double>(min_ms) || ms > static_cast<double>(max_ms)) {

@@ -22,10 +22,16 @@ std::vector<Assignment> read_assignments(const Value& value);
 void read_aggregate(const Value& value, Step& step);
 void read_suppress(const Value& value, Step& step);
 Time read_time(const Value& value);
+// Tables, joins, absence (joins.cpp).
+void read_table(const Value& value, Step& step);
+void read_join(const Value& value, Step& step);
+void read_absence(const Value& value, Step& step);
 // Over one pipeline's steps: names, and what may follow what.
 void check_stateful(Pipeline& pipeline, const Value& at);
 
-// Over the whole: names unique, `from` known, no cycles; pipelines are put into topological order.
-void check_graph(Config& config, Report& report);
+// Over the whole: names unique, `from` and `with` known; pipelines are put into topological order. False: there is a cycle.
+bool check_graph(Config& config, Report& report);
+// After check_graph() found no cycle: what joins and aggregates read.
+void check_inputs(Config& config, Report& report);
 
 }  // namespace rivulet::config

@@ -66,7 +66,10 @@ std::string read_name(Map& map) {
 
 }  // namespace
 
-bool is_stateful(const Step& step) { return std::holds_alternative<Aggregate>(step.what) || std::holds_alternative<Suppress>(step.what); }
+bool is_stateful(const Step& step) {
+  return std::holds_alternative<Aggregate>(step.what) || std::holds_alternative<Suppress>(step.what) || std::holds_alternative<Table>(step.what) ||
+         std::holds_alternative<Join>(step.what) || std::holds_alternative<Absence>(step.what);
+}
 
 void read_aggregate(const Value& value, Step& step) {
   Aggregate aggregate;

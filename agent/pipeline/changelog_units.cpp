@@ -17,7 +17,7 @@ class Connected {
     for (const config::Pipeline& pipeline : config.pipelines) {
       for (const std::string& from : pipeline.from) join(pipeline.name, from);
       for (const config::Step& step : pipeline.steps)
-        if (const std::string other = other_input(step); !other.empty()) join(pipeline.name, other);
+        if (const std::string other = joined_with(step); !other.empty()) join(pipeline.name, other);
     }
   }
   std::string of(const std::string& name) const {

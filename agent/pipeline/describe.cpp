@@ -25,6 +25,16 @@ std::string describe(const config::Aggregate& aggregate) {
   return text + ": ";
 }
 
+std::string describe(const config::Join& join) {
+  static constexpr const char* kinds[] = {"inner", "left", "outer"};
+  static constexpr const char* hows[] = {"two streams", "the stream with the table", "two tables", "two tables by a foreign key"};
+  std::string text = fmt::format("{}, {}, with {}", hows[static_cast<int>(join.how)], kinds[static_cast<int>(join.kind)], join.with);
+  if (join.on) text += ", on " + join.on->sql;
+  if (join.within) text += fmt::format(", from {} before to {} after, grace {}", duration(join.within->before_ms), duration(join.within->after_ms), duration(join.within->grace_ms));
+  if (join.grace_ms) text += ", grace " + duration(*join.grace_ms);
+  return text;
+}
+
 }  // namespace
 
 std::string describe(const config::Step& step) {
@@ -45,6 +55,9 @@ std::string describe(const config::Step& step) {
     for (const auto& [from, to] : rename->fields) text += from + " to " + to + " ";
   if (const auto* log = std::get_if<config::LogStep>(&step.what)) text += log->message;
   if (const auto* aggregate = std::get_if<config::Aggregate>(&step.what)) text += describe(*aggregate) + assignments(aggregate->select);
+  if (const auto* table = std::get_if<config::Table>(&step.what)) text += table->history_ms ? "every version, " + duration(*table->history_ms) + " back" : "the latest row of each key";
+  if (const auto* join = std::get_if<config::Join>(&step.what)) text += describe(*join) + (join->select.empty() ? "" : ": " + assignments(join->select));
+  if (const auto* absence = std::get_if<config::Absence>(&step.what)) text += "of a key " + duration(absence->after_ms) + " after its last record";
   if (const auto* suppress = std::get_if<config::Suppress>(&step.what)) text += suppress->until_closed ? "until closed" : "for " + duration(suppress->limit_ms) + " after the first change";
   while (!text.empty() && text.back() == ' ') text.pop_back();
   return text;

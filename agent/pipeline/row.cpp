@@ -47,6 +47,7 @@ void Row::clear() {
   bytes.reset();
   timestamp_ms = 0;
   window.reset();
+  change = nullptr;
   changed = false;
   fields.clear();
   if (fields.capacity() > kKeptFields) fields = std::vector<Field>();

@@ -47,11 +47,19 @@ struct FieldName {
   explicit FieldName(std::string text);
 };
 
+// A table's change: what its row was before. Lives as long as the table's result is on its way.
+struct TableChange {
+  std::optional<std::string_view> old_value;  // none: there was no row
+  bool old_text = false;                      // plain text, not JSON
+  bool latest = true;                         // false: a versioned table took a version older than its latest
+};
+
 struct Row {
   std::optional<std::string_view> key;
   std::optional<std::string_view> bytes;  // as they came; none = null value
   Timestamp timestamp_ms = 0;
   std::optional<Window> window;  // of a windowed result, on its way through the steps after it
+  const TableChange* change = nullptr;  // directly after a table
   bool changed = false;
   std::vector<Field> fields;
 

@@ -162,4 +162,66 @@ result<SqlText> SqlText::analyse(std::string_view expression) {
   return found;
 }
 
+namespace {
+
+// "left" or "right" where the token is that side's name, else nothing. A name in quotes is compared as it is.
+std::string side_of(const std::vector<Token>& tokens, std::size_t at) {
+  const Token& token = tokens[at];
+  const bool named = token.kind == Kind::word ? token.upper == "LEFT" || token.upper == "RIGHT" : token.kind == Kind::quoted && (token.text == "left" || token.text == "right");
+  if (!named || (at > 0 && tokens[at - 1].text == "." && tokens[at - 1].kind == Kind::operation)) return {};
+  if (at + 1 < tokens.size() && tokens[at + 1].kind == Kind::open) return {};
+  return token.kind == Kind::word ? (token.upper == "LEFT" ? "left" : "right") : token.text;
+}
+
+bool dot(const std::vector<Token>& tokens, std::size_t at) { return at < tokens.size() && tokens[at].kind == Kind::operation && tokens[at].text == "."; }
+
+std::string in_quotes(const std::string& name) {
+  std::string text = "\"";
+  for (const char c : name) text += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return text + "\"";
+}
+
+// Every mention of a side through `rewritten` (side, field; the field is empty for the whole record), the rest as it is.
+template <class Rewritten>
+result<std::string> each_side(std::string_view expression, const Rewritten& rewritten) {
+  auto tokens = tokens_of(expression);
+  if (!tokens) return tokens.error();
+  std::string text;
+  std::size_t copied = 0;
+  for (std::size_t i = 0; i < tokens->size(); ++i) {
+    const std::string side = side_of(*tokens, i);
+    if (side.empty()) continue;
+    std::size_t last = i;
+    std::string field;
+    if (dot(*tokens, i + 1)) {
+      if (i + 2 >= tokens->size() || ((*tokens)[i + 2].kind != Kind::word && (*tokens)[i + 2].kind != Kind::quoted)) return refused("'" + side + ".' expects a field's name after it");
+      last = i + 2;
+      field = (*tokens)[last].text;
+      if (dot(*tokens, last + 1)) return refused("'" + side + "." + field + ".' goes one step too far; a value inside another is " + side + "." + field + " ->> '$....'");
+    }
+    auto name = rewritten(side, field);
+    if (!name) return name.error();
+    text += expression.substr(copied, (*tokens)[i].begin - copied);
+    text += in_quotes(*name);
+    copied = (*tokens)[last].end;
+    i = last;
+  }
+  text += expression.substr(copied);
+  return text;
+}
+
+}  // namespace
+
+result<std::string> name_sides(std::string_view expression) {
+  return each_side(expression, [](const std::string& side, const std::string& field) -> result<std::string> { return field.empty() ? side : side + "." + field; });
+}
+
+result<std::string> left_alone(std::string_view expression) {
+  return each_side(expression, [](const std::string& side, const std::string& field) -> result<std::string> {
+    if (side == "right") return refused("'right' has no place here: the left record alone says which row of the table it is joined with");
+    if (field.empty()) return refused("'left' is the whole record, expected a field of it");
+    return field;
+  });
+}
+
 }  // namespace rivulet::pipeline

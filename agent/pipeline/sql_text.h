@@ -31,4 +31,10 @@ struct SqlToken {
 };
 result<std::vector<SqlToken>> sql_tokens(std::string_view expression);
 
+// For expressions over two records: left.x becomes the one name "left.x" and a bare left the name "left" (LEFT and RIGHT are words of SQL).
+result<std::string> name_sides(std::string_view expression);
+
+// For expressions over the left record alone: left.x becomes "x". What reads the right one is refused.
+result<std::string> left_alone(std::string_view expression);
+
 }  // namespace rivulet::pipeline

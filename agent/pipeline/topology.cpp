@@ -111,9 +111,13 @@ class Topology::Impl::Results final : public Emit {
     next.row.bytes = result.value;
     next.row.timestamp_ms = result.timestamp_ms;
     next.row.window = result.window;
-    if (next.reads_fields && result.value) {
+    next.row.change = result.change;
+    if (result.text && result.value) {
+      next.row.fields.push_back({impl_.value_field.name, impl_.value_field.quoted, *result.value, true});
+    } else if (next.reads_fields && result.value) {
       const auto parsed = next.json.parse(*result.value);
       RV_CHECK(parsed.has_value(), "a stateful step's results are JSON");
+      if (*parsed == codec::JsonKind::other) next.row.fields.push_back({impl_.value_field.name, impl_.value_field.quoted, next.json.token(), false});
       for (const codec::JsonField& field : next.json.fields()) next.row.fields.push_back({field.name, field.quoted, field.token, false});
     }
     const Arena::Mark mark = impl_.arena.mark();

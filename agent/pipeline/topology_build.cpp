@@ -61,7 +61,8 @@ void Topology::Impl::build_segments(std::size_t number, std::vector<config::Prob
     segment.step = step.name;
     segment.time = time;
     segment.other_input = other_input(step);
-    segment.stateful = make_operator({evaluator, clock, config, pipeline, step, time, problems});
+    segment.stateful = make_operator({evaluator, clock, config, pipeline, step, time, problems, tables});
+    if (TableView* table = segment.stateful->table()) tables[pipeline.name + "/" + step.name] = table;
     stateful.push_back(segment.stateful.get());
     if (const auto topic = late_topic(step)) {
       segment.late_output = outputs.size();

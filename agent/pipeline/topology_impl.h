@@ -59,6 +59,7 @@ struct Topology::Impl {
   std::string topic_token, buffer;
   std::vector<Output> outputs;
   std::vector<SourceNode> sources;
+  Tables tables;  // that joins look into
   std::vector<PipelineNode> pipelines;
   std::vector<Operator*> stateful;  // all of them, in topological order
   Counts counts;

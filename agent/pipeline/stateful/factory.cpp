@@ -1,9 +1,13 @@
 #include <algorithm>
+#include <set>
 
 #include "agent/base/check.h"
+#include "agent/pipeline/absence/absence.h"
+#include "agent/pipeline/join/joining.h"
 #include "agent/pipeline/stateful/aggregating.h"
 #include "agent/pipeline/stateful/operator.h"
 #include "agent/pipeline/stateful/suppress.h"
+#include "agent/pipeline/table/table_step.h"
 
 namespace rivulet::pipeline {
 namespace {
@@ -20,16 +24,20 @@ std::unique_ptr<Operator> make_aggregate(const OperatorParts& parts) {
   return nullptr;
 }
 
-// Times that a pipeline's records bring with them, each once.
-void collect_times(const config::Config& config, const config::Pipeline& pipeline, std::vector<config::Time>& times) {
-  for (const std::string& from : pipeline.from) {
+// Times that a pipeline's records bring with them, each once. `seen`: many pipelines may read from one.
+void collect_times(const config::Config& config, const config::Pipeline& pipeline, std::vector<config::Time>& times, std::set<std::string>& seen) {
+  if (!seen.insert(pipeline.name).second) return;
+  std::vector<std::string> inputs = pipeline.from;
+  for (const config::Step& step : pipeline.steps)
+    if (std::string other = other_input(step); !other.empty()) inputs.push_back(std::move(other));
+  for (const std::string& from : inputs) {
     std::optional<config::Time> time;
     for (const config::Source& source : config.sources)
       if (source.name == from) time = source.time.value_or(config::Time{});
     for (const config::Pipeline& other : config.pipelines)
       if (other.name == from) {
         if (other.time) time = other.time;
-        else collect_times(config, other, times);
+        else collect_times(config, other, times, seen);
       }
     if (time && std::find(times.begin(), times.end(), *time) == times.end()) times.push_back(*time);
   }
@@ -40,11 +48,23 @@ void collect_times(const config::Config& config, const config::Pipeline& pipelin
 std::unique_ptr<Operator> make_operator(const OperatorParts& parts) {
   if (std::holds_alternative<config::Aggregate>(parts.step.what)) return make_aggregate(parts);
   if (std::holds_alternative<config::Suppress>(parts.step.what)) return make_suppress_limit(parts);
+  if (std::holds_alternative<config::Table>(parts.step.what)) return make_table(parts);
+  if (std::holds_alternative<config::Join>(parts.step.what)) return make_join(parts);
+  if (std::holds_alternative<config::Absence>(parts.step.what)) return make_absence(parts);
   RV_CHECK(false, "every stateful step has an operator");
   return nullptr;
 }
 
-std::string other_input(const config::Step&) { return {}; }
+std::string other_input(const config::Step& step) {
+  const auto* join = std::get_if<config::Join>(&step.what);
+  // A stream looks into its table and hears nothing of it.
+  return join == nullptr || join->how == config::Join::How::stream_table ? std::string() : join->with;
+}
+
+std::string joined_with(const config::Step& step) {
+  const auto* join = std::get_if<config::Join>(&step.what);
+  return join == nullptr ? std::string() : join->with;
+}
 
 bool part_of_the_step_before(const config::Step& step) {
   const auto* suppress = std::get_if<config::Suppress>(&step.what);
@@ -52,6 +72,7 @@ bool part_of_the_step_before(const config::Step& step) {
 }
 
 std::optional<std::string> late_topic(const config::Step& step) {
+  if (const auto* join = std::get_if<config::Join>(&step.what)) return join->late_topic;
   const auto* aggregate = std::get_if<config::Aggregate>(&step.what);
   return aggregate == nullptr ? std::nullopt : aggregate->late_topic;
 }
@@ -59,7 +80,8 @@ std::optional<std::string> late_topic(const config::Step& step) {
 config::Time time_of(const config::Config& config, const config::Pipeline& pipeline, std::vector<config::Problem>& problems) {
   if (pipeline.time) return *pipeline.time;
   std::vector<config::Time> times;
-  collect_times(config, pipeline, times);
+  std::set<std::string> seen;
+  collect_times(config, pipeline, times, seen);
   const bool stateful = std::any_of(pipeline.steps.begin(), pipeline.steps.end(), config::is_stateful);
   if (times.size() > 1 && stateful)
     problems.push_back({pipeline.at, "pipelines." + pipeline.name, "reads from sources with different 'time' settings; give this pipeline its own 'time'", false});

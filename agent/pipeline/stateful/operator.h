@@ -8,6 +8,7 @@
 // Thread: io. Lifetime: within its Topology. Errors: process() answers why a record failed; it must have changed nothing then.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,7 @@
 #include "agent/pipeline/evaluator.h"
 #include "agent/pipeline/row.h"
 #include "agent/pipeline/state/state.h"
+#include "agent/pipeline/table/table_view.h"
 #include "agent/record/record.h"
 
 namespace rivulet::pipeline {
@@ -27,9 +29,11 @@ namespace rivulet::pipeline {
 // A result. Views are valid during emit().
 struct Emitted {
   std::optional<std::string_view> key;
-  std::optional<std::string_view> value;  // JSON, an object; none: a tombstone
+  std::optional<std::string_view> value;  // JSON; none: a tombstone
   Timestamp timestamp_ms = 0;
   std::optional<Window> window;
+  bool text = false;                    // the value is plain text (raw decoding), not JSON
+  const TableChange* change = nullptr;  // of a table
 };
 
 // What a step's state says, as a table of SQL (`rivulet query`).
@@ -70,6 +74,7 @@ class Operator {
   virtual void flush(Emit& out) { static_cast<void>(out); }
   virtual void save() {}
   virtual std::size_t held_bytes() const { return 0; }  // about what save() will bring into the tables
+  virtual TableView* table() { return nullptr; }  // of a step that keeps one: what joins look into
   // Wall clock: when advance_wall() has something to do next; none: nothing is waiting.
   virtual std::optional<Timestamp> next_wall_ms() const { return std::nullopt; }
   virtual void advance_wall(Timestamp now_ms, Emit& out) { static_cast<void>(now_ms), static_cast<void>(out); }
@@ -84,6 +89,8 @@ class Operator {
 // Of rows whose names begin with `prefix`.
 KeyRange range_of_prefix(std::string_view prefix);  // shown.cpp
 
+using Tables = std::map<std::string, TableView*, std::less<>>;  // by "<pipeline>/<step>"; lookup tables by "tables/<name>"
+
 // What an operator is made from. Problems are added with their place; what was made is meaningful only without any.
 struct OperatorParts {
   Evaluator& evaluator;
@@ -93,11 +100,14 @@ struct OperatorParts {
   const config::Step& step;
   config::Time time;  // the pipeline's, else its source's
   std::vector<config::Problem>& problems;
+  const Tables& tables;  // of the steps before this one, and lookup tables
 };
 std::unique_ptr<Operator> make_operator(const OperatorParts& parts);  // factory.cpp: add a kind there
 
 // The source or pipeline that the step reads besides its own pipeline's records: a join's `with`. Empty: none.
 std::string other_input(const config::Step& step);
+// The same, and the table that a stream looks into, which tells the join nothing.
+std::string joined_with(const config::Step& step);
 bool part_of_the_step_before(const config::Step& step);  // the aggregate before a `suppress: {until: closed}` does its work
 std::optional<std::string> late_topic(const config::Step& step);
 // The pipeline's time, else that of the sources it reads from; a problem when these differ.

@@ -1,0 +1,67 @@
+#include "agent/pipeline/join/joining.h"
+
+#include "agent/pipeline/sql_text.h"
+
+namespace rivulet::pipeline {
+
+TableView* Joining::table_of(const OperatorParts& parts, const std::string& name) {
+  const auto found = parts.tables.find(name);
+  return found == parts.tables.end() ? nullptr : found->second;
+}
+
+void Joining::emit(std::optional<std::string_view> key, const Side* left, const Side* right, Timestamp timestamp_ms, const std::optional<Window>& window, Emit& out) {
+  auto value = select_.value(left, right);
+  if (!value) return out.failed(key.value_or(std::string_view()), value.error().message);
+  Emitted result;
+  result.key = key;
+  result.value = *value;
+  result.timestamp_ms = timestamp_ms;
+  result.window = window;
+  out.emit(result);
+}
+
+void Joining::emit_tombstone(std::string_view key, Timestamp timestamp_ms, Emit& out) {
+  Emitted result;
+  result.key = key;
+  result.timestamp_ms = timestamp_ms;
+  out.emit(result);
+}
+
+KeyOf::KeyOf(Evaluator& evaluator, const config::Expression& expression, const std::string& path, std::vector<config::Problem>& problems) : group_(evaluator) {
+  auto sql = left_alone(expression.sql);
+  auto added = sql ? group_.add(ItemKind::text, *sql) : result<void>(sql.error());
+  if (added) added = group_.prepare();
+  if (!added) problems.push_back({expression.at, path + ".on", added.error().message, false});
+}
+
+result<std::optional<std::string_view>> KeyOf::of(const Row& row) {
+  const Outcome outcome = group_.run(row);
+  if (outcome.kind == Outcome::Kind::failed) return Error{ErrorCode::invalid, "on: " + outcome.reason};
+  const Group::Result& key = group_.results().front();
+  return key.null ? std::optional<std::string_view>() : std::optional(key.text);
+}
+
+result<std::optional<std::string_view>> KeyOf::of(const TableRow& row) {
+  row_.clear();
+  row_.bytes = row.value;
+  if (row.text) {
+    row_.fields.push_back({value_field_.name, value_field_.quoted, row.value, true});
+    return of(row_);
+  }
+  auto kind = json_.parse(row.value);
+  if (!kind) return kind.error();
+  if (*kind == codec::JsonKind::other) row_.fields.push_back({value_field_.name, value_field_.quoted, json_.token(), false});
+  for (const codec::JsonField& field : json_.fields()) row_.fields.push_back({field.name, field.quoted, field.token, false});
+  return of(row_);
+}
+
+std::unique_ptr<Operator> make_join(const OperatorParts& parts) {
+  switch (std::get<config::Join>(parts.step.what).how) {
+    case config::Join::How::stream_table: return make_stream_table(parts);
+    case config::Join::How::table_table: return make_table_table(parts);
+    case config::Join::How::foreign_key: return make_foreign_key(parts);
+    default: return make_stream_stream(parts);
+  }
+}
+
+}  // namespace rivulet::pipeline

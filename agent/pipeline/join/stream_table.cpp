@@ -1,0 +1,182 @@
+// Stream-table joins (SEMANTICS.md 16-18, D4): a record meets the row that the table has, or had at the record's time.
+//
+// With grace a record waits in a table under (time, key, arrival) until the highest time of those that waited is grace later. A record keeps its
+// window. Bound: what lies within grace is on disk.
+#include <algorithm>
+
+#include "agent/base/bytes.h"
+#include "agent/base/check.h"
+#include "agent/pipeline/join/joining.h"
+#include "agent/pipeline/stateful/stream_time.h"
+#include "agent/pipeline/table/ordered.h"
+
+namespace rivulet::pipeline {
+namespace {
+
+constexpr std::size_t kAtOnce = 256;
+constexpr std::uint32_t kBufferPart = 1, kMetaPart = 2;
+constexpr std::uint8_t kText = 1, kWindow = 2, kSession = 4, kOtherKey = 8, kNullKey = 16;
+
+class StreamTable final : public Joining {
+ public:
+  explicit StreamTable(const OperatorParts& parts)
+      : Joining(parts, config_text(parts)), table_(table_of(parts, std::get<config::Join>(parts.step.what).right_table)), time_(parts.time, parts.clock) {
+    if (config_.on) on_.emplace(parts.evaluator, *config_.on, parts.step.path, parts.problems);
+  }
+
+  void attach(StepState& state) override {
+    if (!config_.grace_ms) return;
+    time_.attach(state.table(kTimePart));
+    buffer_ = &state.table(kBufferPart);
+    meta_ = &state.table(kMetaPart);
+    if (const auto bytes = meta_->get("n")) arrival_ = Reader(*bytes).varint();
+    saved_arrival_ = arrival_;
+  }
+
+  result<void> process(std::size_t input, const Row& row, Emit& out) override {
+    if (input != 0) return {};  // the table has it already
+    const auto value = row.value(value_);
+    if (!value) {
+      out.dropped(1);
+      return {};
+    }
+    std::optional<std::string_view> key = row.key;
+    if (on_) {
+      auto computed = on_->of(row);
+      if (!computed) return computed.error();
+      key = *computed;
+    }
+    const Side left{*value, is_text(row), &row};
+    if (!key) {
+      if (pads_left()) emit(row.key, &left, nullptr, row.timestamp_ms, row.window, out);
+      else out.dropped(1);
+      return {};
+    }
+    if (!config_.grace_ms) {
+      join(row.key, *key, left, row.timestamp_ms, row.window, out);
+      return {};
+    }
+    const std::string_view clock_key = row.key.value_or(std::string_view());
+    const Timestamp now = time_.advance(clock_key, row.timestamp_ms).to;
+    if (row.timestamp_ms < minus(now, *config_.grace_ms)) {
+      join(row.key, *key, left, row.timestamp_ms, row.window, out);
+      return {};
+    }
+    wait(row, *key, left);
+    flush_until(clock_key, now, out);
+    return {};
+  }
+
+  void save() override {
+    if (!config_.grace_ms) return;
+    time_.save();
+    if (arrival_ == saved_arrival_) return;
+    std::string bytes;
+    put_varint(bytes, arrival_);
+    meta_->put("n", bytes);
+    saved_arrival_ = arrival_;
+  }
+
+  std::optional<Timestamp> next_wall_ms() const override {
+    if (!config_.grace_ms) return std::nullopt;
+    std::optional<Timestamp> wants;
+    if (!time_.by_key())
+      buffer_->scan({}, {}, [&](std::string_view name, std::string_view) {
+        wants = plus(take_ordered_time(name), *config_.grace_ms);
+        return false;
+      });
+    return time_.next_wall_ms(wants);
+  }
+
+  void advance_wall(Timestamp now_ms, Emit& out) override {
+    if (config_.grace_ms) time_.advance_wall(now_ms, [&](const std::string& key, StreamTime::Move move) { flush_until(key, move.to, out); });
+  }
+
+ private:
+  static std::string config_text(const OperatorParts& parts) {
+    const auto& join = std::get<config::Join>(parts.step.what);
+    if (!join.grace_ms) return "join table";
+    return "join table grace" + std::string(parts.time.scope == config::Time::Scope::key ? " by key" : "");
+  }
+
+  void join(std::optional<std::string_view> key, std::string_view other_key, const Side& left, Timestamp timestamp_ms, const std::optional<Window>& window, Emit& out) {
+    const auto row = table_->as_of(other_key, timestamp_ms);
+    if (!row && !pads_left()) return;
+    const Side right = row ? side_of(*row) : Side{};
+    emit(key, &left, row ? &right : nullptr, timestamp_ms, window, out);
+  }
+
+  // flags, window, the key of the other row where it is another one, value.
+  void wait(const Row& row, std::string_view other_key, const Side& left) {
+    std::string name, bytes;
+    const std::string_view key = row.key.value_or(std::string_view());
+    if (time_.by_key()) put_ordered_key(name, key);
+    put_ordered_time(name, row.timestamp_ms);
+    if (!time_.by_key()) put_ordered_key(name, key);
+    put_ordered(name, ++arrival_);
+    put_u8(bytes, static_cast<std::uint8_t>((left.text ? kText : 0) | (row.window ? kWindow : 0) | (row.window && row.window->session ? kSession : 0) | (on_ ? kOtherKey : 0) |
+                                            (row.key ? 0 : kNullKey)));
+    if (row.window) {
+      put_zigzag(bytes, row.window->start_ms);
+      put_zigzag(bytes, row.window->end_ms);
+    }
+    if (on_) put_sized(bytes, other_key);
+    bytes += left.value;
+    buffer_->put(name, bytes);
+  }
+
+  void flush_until(std::string_view clock_key, Timestamp now, Emit& out) {
+    const Timestamp last = minus(now, *config_.grace_ms);
+    if (last < 0) return;
+    std::string prefix;
+    if (time_.by_key()) put_ordered_key(prefix, clock_key);
+    std::string end = prefix;
+    put_ordered_time(end, plus(last, 1));
+    std::vector<std::pair<std::string, std::string>> due;
+    do {
+      due.clear();
+      buffer_->scan(prefix, end, [&](std::string_view name, std::string_view bytes) {
+        due.emplace_back(name, bytes);
+        return due.size() < kAtOnce;
+      });
+      for (const auto& [name, bytes] : due) {
+        release(name, bytes, out);
+        buffer_->erase(name);
+      }
+    } while (due.size() == kAtOnce);
+  }
+
+  void release(std::string_view name, std::string_view bytes, Emit& out) {
+    std::string key;
+    if (time_.by_key()) key = take_ordered_key(name);
+    const Timestamp timestamp_ms = take_ordered_time(name);
+    if (!time_.by_key()) key = take_ordered_key(name);
+    Reader reader(bytes);
+    const std::uint8_t flags = reader.u8();
+    std::optional<Window> window;
+    if ((flags & kWindow) != 0) {
+      window.emplace();
+      window->start_ms = reader.zigzag();
+      window->end_ms = reader.zigzag();
+      window->session = (flags & kSession) != 0;
+    }
+    const std::string_view other_key = (flags & kOtherKey) != 0 ? reader.sized() : std::string_view(key);
+    RV_CHECK(reader.ok(), "a row of a join's buffer is whole");
+    const Side left{reader.rest(), (flags & kText) != 0, nullptr};
+    join((flags & kNullKey) != 0 ? std::nullopt : std::optional<std::string_view>(key), other_key, left, timestamp_ms, window, out);
+  }
+
+  TableView* const table_;
+  std::optional<KeyOf> on_;
+  StreamTime time_;
+  StateTable* buffer_ = nullptr;
+  StateTable* meta_ = nullptr;
+  std::uint64_t arrival_ = 0, saved_arrival_ = 0;
+  std::string value_;
+};
+
+}  // namespace
+
+std::unique_ptr<Operator> make_stream_table(const OperatorParts& parts) { return std::make_unique<StreamTable>(parts); }
+
+}  // namespace rivulet::pipeline
