@@ -50,6 +50,7 @@ struct FieldName {
 // A table's change: what its row was before. Lives as long as the table's result is on its way.
 struct TableChange {
   std::optional<std::string_view> old_value;  // none: there was no row
+  Timestamp old_timestamp_ms = 0;
   bool old_text = false;                      // plain text, not JSON
   bool latest = true;                         // false: a versioned table took a version older than its latest
 };

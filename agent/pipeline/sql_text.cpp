@@ -123,6 +123,32 @@ result<void> ask_for_brackets(const Token* first, const Token* last) {
   return {};
 }
 
+constexpr std::array kClockWords = {"CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"};
+constexpr std::array kTimeFunctions = {"DATE", "TIME", "DATETIME", "JULIANDAY", "UNIXEPOCH", "STRFTIME", "TIMEDIFF"};
+
+// sqlite.org/lang_datefunc.html: a function of time that is not given one takes 'now'.
+bool reads_clock(const std::vector<Token>& tokens) {
+  const bool now = std::any_of(tokens.begin(), tokens.end(), [](const Token& token) {
+    std::string lower;
+    for (const char letter : token.text) lower += static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
+    return token.kind == Kind::text && lower == "now";
+  });
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i].kind != Kind::word) continue;
+    if (among(kClockWords, tokens[i].upper)) return true;
+    if (!among(kTimeFunctions, tokens[i].upper) || i + 1 >= tokens.size() || tokens[i + 1].kind != Kind::open) continue;
+    std::size_t arguments = 0, at = i + 2;
+    for (int depth = 1; at < tokens.size() && depth > 0; ++at) {
+      if (arguments == 0 && !(tokens[at].kind == Kind::close && depth == 1)) arguments = 1;
+      if (tokens[at].kind == Kind::open) ++depth;
+      if (tokens[at].kind == Kind::close) --depth;
+      if (tokens[at].kind == Kind::comma && depth == 1) ++arguments;
+    }
+    if (now || arguments < (tokens[i].upper == "STRFTIME" ? 2U : 1U)) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 result<std::vector<SqlToken>> sql_tokens(std::string_view expression) { return tokens_of(expression); }
@@ -144,6 +170,7 @@ result<SqlText> SqlText::analyse(std::string_view expression) {
   }
   if (depth != 0) return refused("a ( without its )");
 
+  found.clock = reads_clock(*tokens);
   const Token* first = tokens->data();
   const Token* last = first + tokens->size();
   strip_brackets(first, last);

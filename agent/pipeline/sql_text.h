@@ -17,11 +17,15 @@ struct SqlText {
   // `1 + NOT a` = 1 + (NOT a): analyse() asks for brackets there.
   bool boolean = false;
   std::string bare_field;              // the expression is nothing but this field
+  bool clock = false;  // it says another time each time: CURRENT_TIMESTAMP, datetime('now'), date()
   std::vector<std::string> names;      // words and quoted names as written, without quotes; keywords too, functions not
   std::vector<std::string> functions;  // what stands before a bracket
 
   static result<SqlText> analyse(std::string_view expression);
 };
+
+// Why such an expression is refused where a table's row takes back what it gave.
+inline constexpr const char* kReadsClock = "reads the clock, so that it could not be taken back as it was given; of a table expected an expression over the row alone";
 
 struct SqlToken {
   enum class Kind { word, quoted, text, number, operation, open, close, comma } kind;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "agent/base/check.h"
 #include "agent/pipeline/stateful/windowed_key.h"
 #include "agent/pipeline/topology_impl.h"
 
@@ -116,7 +115,10 @@ class Topology::Impl::Results final : public Emit {
       next.row.fields.push_back({impl_.value_field.name, impl_.value_field.quoted, *result.value, true});
     } else if (next.reads_fields && result.value) {
       const auto parsed = next.json.parse(*result.value);
-      RV_CHECK(parsed.has_value(), "a stateful step's results are JSON");
+      if (!parsed) {  // such as nested too deep
+        next.row.clear();
+        return failed(result.key.value_or(std::string_view()), "its result cannot go on: " + parsed.error().message);
+      }
       if (*parsed == codec::JsonKind::other) next.row.fields.push_back({impl_.value_field.name, impl_.value_field.quoted, next.json.token(), false});
       for (const codec::JsonField& field : next.json.fields()) next.row.fields.push_back({field.name, field.quoted, field.token, false});
     }
@@ -153,7 +155,7 @@ class Topology::Impl::Results final : public Emit {
 
 void Topology::Impl::process(std::size_t number, std::size_t at, std::size_t input, const Row& row, Outputs& to) {
   Segment& segment = pipelines[number].segments[at];
-  if (from_the_future(segment, row.timestamp_ms))
+  if (row.change == nullptr && from_the_future(segment, row.timestamp_ms))  // what a table took in is a fact for all who read it
     return fail(number, {segment.step, fmt::format("its timestamp lies {} ms ahead of the clock, more than time.future allows ({} ms)", row.timestamp_ms - *trusted_ms, segment.time.future_ms)}, row, to);
   Results results(*this, number, at, to);
   if (auto done = segment.stateful->process(input, row, results); !done) fail(number, {segment.step, done.error().message}, row, to);

@@ -116,6 +116,9 @@ result<std::size_t> Compiler::add_call(const CallText& text) {
   if (!accumulator) return accumulator.error();
   if (subtractable_ && !(*accumulator)->subtractable())
     return refused(text.written + ": cannot take back what a table's row no longer says; of a table: count, sum, avg, collect, histogram");
+  if (subtractable_ && !of_all)
+    if (const auto argument = SqlText::analyse(text.arguments[0]); argument && argument->clock)
+      return refused(text.written + ": " + kReadsClock);
   SlotPlan slot;
   slot.canonical = of_all ? "count(*)" : std::string(function.slot) + "(";
   if (!of_all) {

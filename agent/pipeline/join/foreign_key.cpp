@@ -5,21 +5,28 @@
 
 #include "agent/base/check.h"
 #include "agent/pipeline/join/joining.h"
+#include "agent/pipeline/sql_text.h"
+#include "agent/pipeline/table/each_row.h"
 #include "agent/pipeline/table/ordered.h"
 
 namespace rivulet::pipeline {
 namespace {
 
-constexpr std::size_t kAtOnce = 256;
+constexpr std::uint32_t kPointingPart = 1;
 
 class ForeignKey final : public Joining {
  public:
   explicit ForeignKey(const OperatorParts& parts)
-      : Joining(parts, "join on " + std::get<config::Join>(parts.step.what).on->sql), on_(parts.evaluator, *config_.on, parts.step.path, parts.problems) {
+      : Joining(parts, "join " + std::get<config::Join>(parts.step.what).left_table + " on " + std::get<config::Join>(parts.step.what).on->sql),
+        on_(parts.evaluator, *config_.on, parts.step.path, parts.problems) {
+    if (const auto text = SqlText::analyse(config_.on->sql); text && text->clock) parts.problems.push_back({config_.on->at, parts.step.path + ".on", kReadsClock, false});
     left_ = table_of(parts, config_.left_table);
     right_ = table_of(parts, config_.right_table);
   }
-  void attach(StepState& state) override { pointing_ = &state.table(0); }
+  void attach(StepState& state) override {
+    keep_state(state);
+    pointing_ = &state.table(kPointingPart);
+  }
 
   result<void> process(std::size_t input, const Row& row, Emit& out) override {
     RV_CHECK(row.change != nullptr && row.key, "a table's changes come with what was before");
@@ -27,26 +34,28 @@ class ForeignKey final : public Joining {
       out.dropped(1);
       return {};
     }
-    if (input == 0) left_changed(row, out);
-    else right_changed(row, out);
+    if (input == 0) return left_changed(row, out);
+    right_changed(row, out);
     return {};
   }
 
  private:
   using Key = std::optional<std::string>;
 
-  // Of an expression that fails there is no key; the row of today is reported.
-  Key key_in(result<std::optional<std::string_view>> computed, std::string_view left_key, Emit* out) {
-    if (computed) return *computed ? Key(**computed) : Key();
-    if (out != nullptr) out->failed(left_key, computed.error().message);
-    return std::nullopt;
-  }
+  // A row whose expression fails points nowhere.
+  static Key key_in(const result<std::optional<std::string_view>>& computed) { return computed && *computed ? Key(**computed) : Key(); }
 
-  void left_changed(const Row& row, Emit& out) {
+  result<void> left_changed(const Row& row, Emit& out) {
     const auto value = row.value(buffer_);
     const bool had_left = row.change->old_value.has_value();
-    const Key before = had_left ? key_in(on_.of(TableRow{*row.change->old_value, 0, row.change->old_text, false}), *row.key, nullptr) : Key();
-    const Key now = value ? key_in(on_.of(row), *row.key, &out) : Key();
+    const Key before = had_left ? key_in(on_.of(TableRow{*row.change->old_value, row.change->old_timestamp_ms, row.change->old_text, false})) : Key();
+    result<void> failure;
+    Key now;
+    if (value) {
+      const auto computed = on_.of(row);
+      now = key_in(computed);
+      if (!computed) failure = computed.error();
+    }
     if (before != now) {
       if (before) pointing_->erase(name(*before, *row.key));
       if (now) pointing_->put(name(*now, *row.key), {});
@@ -56,7 +65,7 @@ class ForeignKey final : public Joining {
     const bool had_result = had_left && (old_right || pads_left());
     const Timestamp old_ms = old_right ? old_right->timestamp_ms : row.timestamp_ms;
     const auto right = now ? right_->current(*now) : std::nullopt;
-    if (value && !now && !pads_left()) out.dropped(1);
+    if (value && !now && !pads_left() && failure) out.dropped(1);
     if (value && (right || pads_left())) {
       const Side own{*value, is_text(row), &row};
       const Side other = right ? side_of(*right) : Side{};
@@ -64,6 +73,7 @@ class ForeignKey final : public Joining {
     } else if (had_result) {
       emit_tombstone(*row.key, std::max(row.timestamp_ms, old_ms), out);
     }
+    return failure;
   }
 
   void right_changed(const Row& row, Emit& out) {
@@ -71,18 +81,7 @@ class ForeignKey final : public Joining {
     const Side own{value.value_or(std::string_view()), is_text(row), &row};
     std::string prefix;
     put_ordered_key(prefix, *row.key);
-    const std::string end = after_prefix(prefix);
-    std::string next = prefix;
-    std::vector<std::string> found;
-    do {
-      found.clear();
-      pointing_->scan(next, end, [&](std::string_view name, std::string_view) {
-        found.emplace_back(name);
-        return found.size() < kAtOnce;
-      });
-      for (const std::string& one : found) joined_again(std::string_view(one).substr(prefix.size()), row, value ? &own : nullptr, out);
-      if (!found.empty()) next = found.back() + '\0';
-    } while (found.size() == kAtOnce);
+    each_row(*pointing_, prefix, range_of_prefix(prefix).to, [&](std::string_view name, std::string_view) { joined_again(name.substr(prefix.size()), row, value ? &own : nullptr, out); });
   }
 
   void joined_again(std::string_view left_key, const Row& right, const Side* own, Emit& out) {

@@ -42,17 +42,9 @@ result<std::optional<std::string_view>> KeyOf::of(const Row& row) {
 }
 
 result<std::optional<std::string_view>> KeyOf::of(const TableRow& row) {
-  row_.clear();
-  row_.bytes = row.value;
-  if (row.text) {
-    row_.fields.push_back({value_field_.name, value_field_.quoted, row.value, true});
-    return of(row_);
-  }
-  auto kind = json_.parse(row.value);
-  if (!kind) return kind.error();
-  if (*kind == codec::JsonKind::other) row_.fields.push_back({value_field_.name, value_field_.quoted, json_.token(), false});
-  for (const codec::JsonField& field : json_.fields()) row_.fields.push_back({field.name, field.quoted, field.token, false});
-  return of(row_);
+  auto fields = stored_.of(row);
+  if (!fields) return fields.error();
+  return of(**fields);
 }
 
 std::unique_ptr<Operator> make_join(const OperatorParts& parts) {

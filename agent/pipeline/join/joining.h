@@ -23,6 +23,9 @@ class Joining : public Operator {
   void emit(std::optional<std::string_view> key, const Side* left, const Side* right, Timestamp timestamp_ms, const std::optional<Window>& window, Emit& out);
   void emit_tombstone(std::string_view key, Timestamp timestamp_ms, Emit& out);
 
+  void keep_state(StepState& state) { state_ = &state; }
+  void damaged() { state_->fail({ErrorCode::corrupt, "a row of a join's state does not read"}); }  // nothing of this epoch is committed
+
   const config::Join config_;
   bool pads_left() const { return config_.kind != config::Join::Kind::inner; }  // a left record without a right one gives a result
   bool pads_right() const { return config_.kind == config::Join::Kind::outer; }
@@ -30,6 +33,7 @@ class Joining : public Operator {
  private:
   JoinSelect select_;
   const std::string definition_;
+  StepState* state_ = nullptr;
 };
 
 inline Side side_of(const TableRow& row) { return {row.value, row.text, nullptr}; }
@@ -44,9 +48,7 @@ class KeyOf {
 
  private:
   Group group_;
-  Row row_;
-  FieldName value_field_{"value"};
-  codec::JsonDocument json_;
+  StoredRow stored_;
 };
 
 std::unique_ptr<Operator> make_join(const OperatorParts& parts);

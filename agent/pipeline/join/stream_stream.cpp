@@ -2,19 +2,19 @@
 //
 // Tables: a record is kept under (bucket of its time, key, time, arrival), so that a bucket goes as a whole once nothing can need it; a pad
 // that is not due yet under (time, key, arrival). With a stream time for each key both begin with the key instead.
-// Bounds: what lies within before + after + grace of the stream time is on disk; kAtOnce rows of it in memory beside the tables' own cache.
+// Bounds: what lies within before + after + grace of the stream time is on disk; a slice of it (each_row.h) in memory beside the tables' own cache.
 #include <algorithm>
 #include <limits>
 
 #include "agent/base/bytes.h"
 #include "agent/pipeline/join/joining.h"
 #include "agent/pipeline/stateful/stream_time.h"
+#include "agent/pipeline/table/each_row.h"
 #include "agent/pipeline/table/ordered.h"
 
 namespace rivulet::pipeline {
 namespace {
 
-constexpr std::size_t kAtOnce = 256;
 constexpr Timestamp kNone = std::numeric_limits<Timestamp>::max();
 constexpr std::uint32_t kRecordsPart = 1, kPadsPart = 3, kMetaPart = 5;  // 1, 3: left, 2, 4: right
 
@@ -32,6 +32,7 @@ class StreamStream final : public Joining {
   }
 
   void attach(StepState& state) override {
+    keep_state(state);
     time_.attach(state.table(kTimePart));
     meta_ = &state.table(kMetaPart);
     for (std::uint32_t i = 0; i < 2; ++i) {
@@ -155,27 +156,21 @@ class StreamStream final : public Joining {
     const std::int64_t last = time_.by_key() ? 0 : to / bucket_ms_;
     for (std::int64_t bucket = time_.by_key() ? 0 : from / bucket_ms_; bucket <= last; ++bucket) {
       const std::string prefix = records_of(bucket, key);
-      std::string next = prefix, end = prefix;
-      put_ordered_time(next, from);
-      if (to == kNone) end = after_prefix(prefix);
+      std::string begin = prefix, end = prefix;
+      put_ordered_time(begin, from);
+      if (to == kNone) end = range_of_prefix(prefix).to;
       else put_ordered_time(end, to + 1);
-      std::vector<std::pair<std::string, std::string>> found;
-      do {
-        found.clear();
-        other.records->scan(next, end, [&](std::string_view name, std::string_view bytes) {
-          found.emplace_back(name, bytes);
-          return found.size() < kAtOnce;
-        });
-        for (const auto& [name, bytes] : found) {
-          matched = true;
-          std::string_view rest = std::string_view(name).substr(prefix.size());
-          const Timestamp other_ms = take_ordered_time(rest);
-          if (other.pads) other.waiting->erase(pad_name(key, other_ms, take_ordered(rest)));
-          const Side found_side = side_of(read_row(bytes));
-          emit(key, input == 0 ? &own : &found_side, input == 0 ? &found_side : &own, std::max(timestamp_ms, other_ms), std::nullopt, out);
-        }
-        if (!found.empty()) next = found.back().first + '\0';
-      } while (found.size() == kAtOnce);
+      each_row(*other.records, std::move(begin), end, [&](std::string_view name, std::string_view bytes) {
+        OrderedReader rest(name.substr(prefix.size()));
+        const Timestamp other_ms = rest.time();
+        const std::uint64_t arrival = rest.number();
+        const auto found = read_row(bytes);
+        if (!rest.whole() || !found) return damaged();
+        matched = true;
+        if (other.pads) other.waiting->erase(pad_name(key, other_ms, arrival));
+        const Side found_side = side_of(*found);
+        emit(key, input == 0 ? &own : &found_side, input == 0 ? &found_side : &own, std::max(timestamp_ms, other_ms), std::nullopt, out);
+      });
     }
     return matched;
   }
@@ -200,19 +195,20 @@ class StreamStream final : public Joining {
   }
 
   // The first of this side's pads that are due.
-  std::vector<Waiting> due_pads(const Half& side, const std::string& prefix, Timestamp before) const {
+  std::vector<Waiting> due_pads(const Half& side, const std::string& prefix, Timestamp before) {
     std::vector<Waiting> found;
     if (!side.pads || before <= 0) return found;
     side.waiting->scan(prefix, until(prefix, before), [&](std::string_view name, std::string_view) {
-      std::string_view rest = name;
+      OrderedReader reader(name);
       Waiting waiting;
       waiting.name = name;
-      if (time_.by_key()) waiting.key = take_ordered_key(rest);
-      waiting.timestamp_ms = take_ordered_time(rest);
-      if (!time_.by_key()) waiting.key = take_ordered_key(rest);
-      waiting.arrival = take_ordered(rest);
+      if (time_.by_key()) waiting.key = reader.key();
+      waiting.timestamp_ms = reader.time();
+      if (!time_.by_key()) waiting.key = reader.key();
+      waiting.arrival = reader.number();
+      if (!reader.whole()) return damaged(), false;
       found.push_back(std::move(waiting));
-      return found.size() < kAtOnce;
+      return found.size() < kSliceRows;
     });
     return found;
   }
@@ -226,7 +222,7 @@ class StreamStream final : public Joining {
         if (at[i] < due[i].size() || !more[i]) continue;
         due[i] = due_pads(sides_[i], prefix, minus(now, sides_[i].open_ms));
         at[i] = 0;
-        more[i] = due[i].size() == kAtOnce;
+        more[i] = due[i].size() == kSliceRows;
       }
       const bool has_left = at[0] < due[0].size(), has_right = at[1] < due[1].size();
       if (!has_left && !has_right) break;
@@ -245,7 +241,8 @@ class StreamStream final : public Joining {
     const auto bytes = side.records->get(record_name(waiting.key, waiting.timestamp_ms, waiting.arrival));
     if (!bytes) return;  // only after a read that failed, and then nothing is committed
     const std::string copy(*bytes);
-    pad(input, waiting.key, side_of(read_row(copy)), waiting.timestamp_ms, out);
+    if (const auto row = read_row(copy)) pad(input, waiting.key, side_of(*row), waiting.timestamp_ms, out);
+    else damaged();
   }
 
   Timestamp first_pad(const Half& side) const {
@@ -253,7 +250,7 @@ class StreamStream final : public Joining {
     if (time_.by_key()) return 0;  // unknown: looked for with each record of the key
     Timestamp first = kNone;
     side.waiting->scan({}, {}, [&](std::string_view name, std::string_view) {
-      first = take_ordered_time(name);
+      first = OrderedReader(name).time();
       return false;
     });
     return first;
@@ -270,15 +267,7 @@ class StreamStream final : public Joining {
       side.expired_bucket = bucket;
       put_ordered(end, static_cast<std::uint64_t>(bucket));
     }
-    std::vector<std::string> gone;
-    do {
-      gone.clear();
-      side.records->scan(prefix, end, [&](std::string_view name, std::string_view) {
-        gone.emplace_back(name);
-        return gone.size() < kAtOnce;
-      });
-      for (const std::string& name : gone) side.records->erase(name);
-    } while (gone.size() == kAtOnce);
+    erase_rows(*side.records, prefix, end);
   }
 
   StreamTime time_;

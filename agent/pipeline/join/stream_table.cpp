@@ -5,15 +5,14 @@
 #include <algorithm>
 
 #include "agent/base/bytes.h"
-#include "agent/base/check.h"
 #include "agent/pipeline/join/joining.h"
 #include "agent/pipeline/stateful/stream_time.h"
+#include "agent/pipeline/table/each_row.h"
 #include "agent/pipeline/table/ordered.h"
 
 namespace rivulet::pipeline {
 namespace {
 
-constexpr std::size_t kAtOnce = 256;
 constexpr std::uint32_t kBufferPart = 1, kMetaPart = 2;
 constexpr std::uint8_t kText = 1, kWindow = 2, kSession = 4, kOtherKey = 8, kNullKey = 16;
 
@@ -25,6 +24,7 @@ class StreamTable final : public Joining {
   }
 
   void attach(StepState& state) override {
+    keep_state(state);
     if (!config_.grace_ms) return;
     time_.attach(state.table(kTimePart));
     buffer_ = &state.table(kBufferPart);
@@ -82,7 +82,7 @@ class StreamTable final : public Joining {
     std::optional<Timestamp> wants;
     if (!time_.by_key())
       buffer_->scan({}, {}, [&](std::string_view name, std::string_view) {
-        wants = plus(take_ordered_time(name), *config_.grace_ms);
+        wants = plus(OrderedReader(name).time(), *config_.grace_ms);
         return false;
       });
     return time_.next_wall_ms(wants);
@@ -132,25 +132,18 @@ class StreamTable final : public Joining {
     if (time_.by_key()) put_ordered_key(prefix, clock_key);
     std::string end = prefix;
     put_ordered_time(end, plus(last, 1));
-    std::vector<std::pair<std::string, std::string>> due;
-    do {
-      due.clear();
-      buffer_->scan(prefix, end, [&](std::string_view name, std::string_view bytes) {
-        due.emplace_back(name, bytes);
-        return due.size() < kAtOnce;
-      });
-      for (const auto& [name, bytes] : due) {
-        release(name, bytes, out);
-        buffer_->erase(name);
-      }
-    } while (due.size() == kAtOnce);
+    each_row(*buffer_, prefix, end, [&](std::string_view name, std::string_view bytes) {
+      release(name, bytes, out);
+      buffer_->erase(name);
+    });
   }
 
   void release(std::string_view name, std::string_view bytes, Emit& out) {
+    OrderedReader place(name);
     std::string key;
-    if (time_.by_key()) key = take_ordered_key(name);
-    const Timestamp timestamp_ms = take_ordered_time(name);
-    if (!time_.by_key()) key = take_ordered_key(name);
+    if (time_.by_key()) key = place.key();
+    const Timestamp timestamp_ms = place.time();
+    if (!time_.by_key()) key = place.key();
     Reader reader(bytes);
     const std::uint8_t flags = reader.u8();
     std::optional<Window> window;
@@ -161,7 +154,7 @@ class StreamTable final : public Joining {
       window->session = (flags & kSession) != 0;
     }
     const std::string_view other_key = (flags & kOtherKey) != 0 ? reader.sized() : std::string_view(key);
-    RV_CHECK(reader.ok(), "a row of a join's buffer is whole");
+    if (!place.ok() || !reader.ok()) return damaged();
     const Side left{reader.rest(), (flags & kText) != 0, nullptr};
     join((flags & kNullKey) != 0 ? std::nullopt : std::optional<std::string_view>(key), other_key, left, timestamp_ms, window, out);
   }

@@ -14,7 +14,7 @@ class TableTable final : public Joining {
     tables_[0] = table_of(parts, join.left_table);
     tables_[1] = table_of(parts, join.right_table);
   }
-  void attach(StepState&) override {}
+  void attach(StepState& state) override { keep_state(state); }
 
   result<void> process(std::size_t input, const Row& row, Emit& out) override {
     RV_CHECK(row.change != nullptr && row.key, "a table's changes come with what was before");

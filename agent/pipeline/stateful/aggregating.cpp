@@ -12,7 +12,7 @@ constexpr Timestamp kMaxTimestampMs = 1LL << 60;  // sums of a timestamp and dur
 std::string defined_as(const config::Aggregate& config, const config::Time& time) {
   static constexpr const char* kinds[] = {"none", "tumbling", "hopping", "sliding", "session"};
   const config::WindowSpec& window = config.window;
-  return fmt::format("aggregate 1\nwindow {} {} {} grace {}\ntime {}\nby {}\n", kinds[static_cast<int>(window.kind)], window.size_ms, window.advance_ms, window.grace_ms,
+  return fmt::format("aggregate 1\n{}window {} {} {} grace {}\ntime {}\nby {}\n", config.of_table ? "of a table\n" : "", kinds[static_cast<int>(window.kind)], window.size_ms, window.advance_ms, window.grace_ms,
                                  time.scope == config::Time::Scope::key ? "key" : "stream", config.by ? config.by->sql : "");
 }
 
@@ -30,7 +30,7 @@ Aggregating::Aggregating(const OperatorParts& parts)
     if (added) added = by_->prepare();
     if (!added) parts.problems.push_back({config_.by->at, parts.step.path + ".by", added.error().message, false});
   }
-  aggregates_ = Aggregates::build(parts.evaluator, config_, parts.step.path, parts.problems);
+  aggregates_ = Aggregates::build(parts.evaluator, config_, parts.step.path, parts.problems, config_.of_table);
   if (aggregates_ != nullptr) definition_ = defined_as(config_, parts.time) + aggregates_->definition();
 }
 
@@ -62,16 +62,25 @@ result<void> Aggregating::process(std::size_t, const Row& row, Emit& out) {
     out.dropped(1);
     return {};
   }
-  if (row.timestamp_ms < 0 || row.timestamp_ms > kMaxTimestampMs) return Error{ErrorCode::invalid, fmt::format("its timestamp {} is no time that windows can hold", row.timestamp_ms)};
+  if (auto held = check_time(row.timestamp_ms); !held) return held;
   if (auto taken = aggregates_->take(row); !taken) return taken;
-  ++sequence_;
-  sequence_dirty_ = true;
+  arrived();
   const StreamTime::Move move = time_.advance(key_, row.timestamp_ms);
   add(key_, row.timestamp_ms, row, move.to, out);
   if (move.to == move.from) return {};
   if (time_.by_key()) close_key(key_, move, out);
   else close_due(move.to, out);
   return {};
+}
+
+result<void> Aggregating::check_time(Timestamp timestamp_ms) {
+  if (timestamp_ms >= 0 && timestamp_ms <= kMaxTimestampMs) return {};
+  return Error{ErrorCode::invalid, fmt::format("its timestamp {} is no time that windows can hold", timestamp_ms)};
+}
+
+void Aggregating::arrived() {
+  ++sequence_;
+  sequence_dirty_ = true;
 }
 
 void Aggregating::advance_wall(Timestamp now_ms, Emit& out) {
@@ -82,8 +91,17 @@ void Aggregating::advance_wall(Timestamp now_ms, Emit& out) {
 }
 
 void Aggregating::contribute(Entry& entry, Timestamp timestamp_ms) {
-  if (!entry.dirty || entry.timestamp_ms == kNoTime) ++held_entries_;
   aggregates_->add(entry.state, sequence_);
+  touch(entry, timestamp_ms);
+}
+
+void Aggregating::take_back(Entry& entry, Timestamp timestamp_ms) {
+  aggregates_->subtract(entry.state);
+  touch(entry, timestamp_ms);
+}
+
+void Aggregating::touch(Entry& entry, Timestamp timestamp_ms) {
+  if (!entry.dirty || entry.timestamp_ms == kNoTime) ++held_entries_;
   entry.timestamp_ms = std::max(entry.timestamp_ms, timestamp_ms);
   entry.dirty = true;
 }

@@ -21,7 +21,7 @@ class Aggregating : public Operator {
  public:
   std::string definition() const override { return definition_; }
   void attach(StepState& state) final;
-  result<void> process(std::size_t input, const Row& row, Emit& out) final;
+  result<void> process(std::size_t input, const Row& row, Emit& out) override;
   void flush(Emit& out) final;
   void save() final;
   std::size_t held_bytes() const final { return held_entries_ * kHeldBytes; }
@@ -51,7 +51,12 @@ class Aggregating : public Operator {
   virtual void save_entries() = 0;
   virtual bool place(std::string_view name, std::string_view& key, Window& window) const = 0;  // of a row of kMainPart; false: it is damaged
 
-  void contribute(Entry& entry, Timestamp timestamp_ms);                     // the record under way goes in
+  result<bool> find_key(const Row& row);  // false: null
+  std::string_view key() const { return key_; }
+  static result<void> check_time(Timestamp timestamp_ms);
+  void arrived();  // a record that is going in
+  void contribute(Entry& entry, Timestamp timestamp_ms);  // the record under way goes in
+  void take_back(Entry& entry, Timestamp timestamp_ms);   // of a table: it goes out again
   void changed(std::string_view key, const Window& window, Entry& entry, Emit& out);
   void replaced(std::string_view key, const Window& window, Timestamp timestamp_ms, bool emitted, Emit& out);  // a session became part of another
   void final(std::string_view key, const Window& window, Entry& entry, Emit& out);
@@ -71,7 +76,7 @@ class Aggregating : public Operator {
   Thinned thinned_;
 
  private:
-  result<bool> find_key(const Row& row);  // false: null
+  void touch(Entry& entry, Timestamp timestamp_ms);
 
   std::unique_ptr<Group> by_;
   std::string definition_;
@@ -88,5 +93,6 @@ std::unique_ptr<Operator> make_time_windows(const OperatorParts& parts);
 std::unique_ptr<Operator> make_session_windows(const OperatorParts& parts);
 std::unique_ptr<Operator> make_sliding_windows(const OperatorParts& parts);
 std::unique_ptr<Operator> make_unwindowed(const OperatorParts& parts);
+std::unique_ptr<Operator> make_table_groups(const OperatorParts& parts);
 
 }  // namespace rivulet::pipeline

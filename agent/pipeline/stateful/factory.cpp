@@ -14,7 +14,9 @@ namespace {
 
 std::unique_ptr<Operator> make_aggregate(const OperatorParts& parts) {
   using Kind = config::WindowSpec::Kind;
-  switch (std::get<config::Aggregate>(parts.step.what).window.kind) {
+  const auto& aggregate = std::get<config::Aggregate>(parts.step.what);
+  if (aggregate.of_table) return make_table_groups(parts);
+  switch (aggregate.window.kind) {
     case Kind::none: return make_unwindowed(parts);
     case Kind::tumbling:
     case Kind::hopping: return make_time_windows(parts);

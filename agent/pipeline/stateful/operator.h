@@ -5,10 +5,10 @@
 // attach() gives it its tables before the first record.
 // At the end of an epoch every operator in topological order gets flush() (results that were held back go out), then each gets
 // save() (decoded objects go into the tables). After save() the tables alone must be enough to go on: a restart is attach().
-// Thread: io. Lifetime: within its Topology. Errors: process() answers why a record failed; it must have changed nothing then.
+// Thread: io. Lifetime: within its Topology. Errors: process() answers why a record failed; it must have changed nothing then, but for what a
+// table's row gave before it became this one.
 #pragma once
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -89,8 +89,6 @@ class Operator {
 // Of rows whose names begin with `prefix`.
 KeyRange range_of_prefix(std::string_view prefix);  // shown.cpp
 
-using Tables = std::map<std::string, TableView*, std::less<>>;  // by "<pipeline>/<step>"; lookup tables by "tables/<name>"
-
 // What an operator is made from. Problems are added with their place; what was made is meaningful only without any.
 struct OperatorParts {
   Evaluator& evaluator;
@@ -100,7 +98,7 @@ struct OperatorParts {
   const config::Step& step;
   config::Time time;  // the pipeline's, else its source's
   std::vector<config::Problem>& problems;
-  const Tables& tables;  // of the steps before this one, and lookup tables
+  const Tables& tables;  // of the steps before this one
 };
 std::unique_ptr<Operator> make_operator(const OperatorParts& parts);  // factory.cpp: add a kind there
 

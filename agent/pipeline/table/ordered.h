@@ -1,4 +1,4 @@
-// Keys of state rows whose byte order is the order of what is in them: numbers, then keys, then numbers.
+// Names of state rows whose byte order is the order of what is in them: numbers, then keys, then numbers.
 //
 // A number is its length in bytes and those bytes, big endian: a time of today takes 7 bytes, a small number 2. A key is its bytes with 00 as
 // 00 FF, and ends with 00 00: no key is the beginning of another, and the order is that of the keys' bytes. Thread: any.
@@ -8,10 +8,11 @@
 #include <string>
 #include <string_view>
 
-#include "agent/base/check.h"
 #include "agent/base/ids.h"
 
 namespace rivulet::pipeline {
+
+inline constexpr char kAfterNumbers = 9;  // a name that begins with it comes after all that begin with a number
 
 inline void put_ordered(std::string& to, std::uint64_t number) {
   int bytes = 0;
@@ -30,40 +31,48 @@ inline void put_ordered_key(std::string& to, std::string_view key) {
   to.append(2, '\0');
 }
 
-inline std::uint64_t take_ordered(std::string_view& from) {
-  RV_CHECK(!from.empty() && static_cast<unsigned char>(from[0]) <= 8 && from.size() > static_cast<unsigned char>(from[0]), "a row of the state begins with a number");
-  const auto bytes = static_cast<std::size_t>(from[0]);
-  std::uint64_t number = 0;
-  for (std::size_t i = 1; i <= bytes; ++i) number = number << 8 | static_cast<unsigned char>(from[i]);
-  from.remove_prefix(bytes + 1);
-  return number;
-}
+// Reads such a name from its begin. What does not read gives zeros, and ok() is false from then on.
+class OrderedReader {
+ public:
+  explicit OrderedReader(std::string_view name) : rest_(name) {}
 
-inline Timestamp take_ordered_time(std::string_view& from) { return static_cast<Timestamp>(take_ordered(from)); }
-
-inline std::string take_ordered_key(std::string_view& from) {
-  std::string key;
-  for (std::size_t i = 0; i + 1 < from.size(); ++i) {
-    if (from[i] != '\0') {
-      key += from[i];
-      continue;
-    }
-    if (from[++i] == '\0') {
-      from.remove_prefix(i + 1);
-      return key;
-    }
-    key += '\0';
+  std::uint64_t number() {
+    const std::size_t bytes = rest_.empty() ? kMaxBytes + 1 : static_cast<unsigned char>(rest_[0]);
+    if (bytes > kMaxBytes || rest_.size() <= bytes) return fail(), 0;
+    std::uint64_t number = 0;
+    for (std::size_t i = 1; i <= bytes; ++i) number = number << 8 | static_cast<unsigned char>(rest_[i]);
+    rest_.remove_prefix(bytes + 1);
+    return number;
   }
-  RV_CHECK(false, "a key in a row of the state has its end");
-}
+  Timestamp time() { return static_cast<Timestamp>(number()); }
+  std::string key() {
+    std::string key;
+    for (std::size_t i = 0; i + 1 < rest_.size(); ++i) {
+      if (rest_[i] != '\0') {
+        key += rest_[i];
+        continue;
+      }
+      if (rest_[++i] == '\0') {
+        rest_.remove_prefix(i + 1);
+        return key;
+      }
+      key += '\0';
+    }
+    return fail(), std::string();
+  }
+  std::string_view rest() const { return rest_; }
+  bool ok() const { return ok_; }
+  bool whole() const { return ok_ && rest_.empty(); }
 
-// The end of a scan over what begins with `prefix`, which is not all FF.
-inline std::string after_prefix(std::string prefix) {
-  while (!prefix.empty() && static_cast<unsigned char>(prefix.back()) == 0xff) prefix.pop_back();
-  RV_CHECK(!prefix.empty(), "a prefix has an end");
-  prefix.back() = static_cast<char>(static_cast<unsigned char>(prefix.back()) + 1);
-  return prefix;
-}
+ private:
+  static constexpr std::size_t kMaxBytes = 8;
+  void fail() {
+    ok_ = false;
+    rest_ = {};
+  }
+  std::string_view rest_;
+  bool ok_ = true;
+};
 
 // Timestamps come from outside and may be anywhere: these stay at the ends instead of running over.
 inline Timestamp plus(Timestamp time_ms, std::int64_t by_ms) {

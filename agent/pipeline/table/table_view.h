@@ -1,12 +1,18 @@
 // TableView: a table as a join sees it. TableRow: a value with its time, as tables and joins keep it.
 //
+// The seam for tables that are filled from elsewhere (a file, a database): implement TableView, and put it into Tables under a name that
+// config::Join::right_table gives; joins of streams with tables need nothing more.
 // Thread: io. Lifetime: within its Topology. Views are valid until the next call on the same table.
 #pragma once
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "agent/base/ids.h"
+#include "agent/base/result.h"
+#include "agent/codec/json.h"
 #include "agent/pipeline/row.h"
 
 namespace rivulet::pipeline {
@@ -26,11 +32,25 @@ class TableView {
   virtual std::optional<TableRow> as_of(std::string_view key, Timestamp timestamp_ms) = 0;
 };
 
+using Tables = std::map<std::string, TableView*, std::less<>>;  // by "<pipeline>/<step>" of the table step
+
 // flags, time, value.
 void append_row(std::string& to, const TableRow& row);
-TableRow read_row(std::string_view bytes);  // views `bytes`
+std::optional<TableRow> read_row(std::string_view bytes);  // views `bytes`; nothing: they are damaged
 
 // What a Row that was not decoded as JSON says.
 bool is_text(const Row& row);
+
+// A kept row's fields. Thread: io.
+class StoredRow {
+ public:
+  // Views `row` and itself, until the next call. Error: not JSON.
+  result<const Row*> of(const TableRow& row);
+
+ private:
+  Row row_;
+  const FieldName value_field_{"value"};
+  codec::JsonDocument json_;
+};
 
 }  // namespace rivulet::pipeline
