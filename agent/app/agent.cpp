@@ -87,6 +87,7 @@ result<void> Agent::on_end(EpochNumber number) {
 // State that was changed counts like an epoch's bytes: it cannot leave the memory before it is durable.
 void Agent::after_record() {
   if (state_ == nullptr) return;
+  if (parts_.topology->pending()) look_for_room();
   if (state_->wants_end() || parts_.topology->held_bytes() > state_bytes_for(parts_.config.agent) / 2) cycle_.commit_soon();
 }
 
@@ -100,7 +101,7 @@ void Agent::keep_time() {
   wall_timer_.expires_after(std::chrono::milliseconds(std::clamp<std::int64_t>(*next_ms - parts_.clock.wall_ms(), 0, kLongestWaitMs)));
   wall_timer_.async_wait([this, alive = std::weak_ptr(alive_)](boost::system::error_code error) {
     if (error || alive.expired() || stopping_) return;
-    if (cycle_.can_accept()) {
+    if (cycle_.can_accept() && !parts_.topology->pending()) {
       parts_.topology->advance_wall(*this);
       cycle_.grown();  // the epoch's end comes here again
     } else {
@@ -141,6 +142,7 @@ void Agent::start_sources() {
   started_ = true;
   for (Attached& each : sources_) each.source->start();
   if (state_ != nullptr) keep_time();
+  if (parts_.topology->pending()) look_for_room();
 }
 
 // An epoch a chunk. Nothing else changes meanwhile: what a restore finds is one moment's state.
@@ -168,7 +170,7 @@ void Agent::stop(std::function<void()> stopped) {
 }
 
 bool Agent::finished() const {
-  return !sources_.empty() && std::all_of(sources_.begin(), sources_.end(), [](const Attached& each) { return each.source->finished(); });
+  return !sources_.empty() && !parts_.topology->pending() && std::all_of(sources_.begin(), sources_.end(), [](const Attached& each) { return each.source->finished(); });
 }
 
 void Agent::on_durable(EpochNumber up_to) {
@@ -183,7 +185,13 @@ void Agent::on_durable(EpochNumber up_to) {
 }
 
 void Agent::on_room() {
-  if (sources_.empty() || !cycle_.can_accept()) return;
+  if (sources_.empty() || !started_ || stopping_ || !cycle_.can_accept()) return;
+  if (parts_.topology->pending()) {
+    parts_.topology->go_on(*this);
+    cycle_.grown();
+    after_record();
+    if (parts_.topology->pending()) return look_for_room();
+  }
   first_served_ = (first_served_ + 1) % sources_.size();
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     Attached& each = sources_[(first_served_ + i) % sources_.size()];
@@ -201,7 +209,8 @@ void Agent::look_for_room() {
     if (error || alive.expired()) return;
     looking_ = false;
     on_room();
-    if (std::any_of(sources_.begin(), sources_.end(), [](const Attached& each) { return each.intake->waiting(); })) look_for_room();
+    const auto waits = [](const Attached& each) { return each.intake->waiting(); };
+    if (parts_.topology->pending() || std::any_of(sources_.begin(), sources_.end(), waits)) look_for_room();
   });
 }
 
@@ -209,6 +218,10 @@ void Agent::emit(std::size_t output, const Record& record) {
   OutputStream& stream = streams_[output];
   const auto view = [](const std::optional<std::string>& text) { return text ? std::optional<std::string_view>(*text) : std::nullopt; };
   cycle_.filling().append(stream.id, ++stream.last, view(record.key), view(record.value), record.timestamp_ms, record.window);
+}
+
+bool Agent::full() const {
+  return cycle_.filling_bytes() >= epoch_bytes_for(parts_.config.agent) || (state_ != nullptr && state_->wants_end());
 }
 
 void Agent::quarantine(store::QuarantineEntry entry) {

@@ -82,6 +82,7 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   void on_lost(Error error) override;
   void emit(std::size_t output, const Record& record) override;
   void quarantine(store::QuarantineEntry entry) override;
+  bool full() const override;
   void start_sources();
   void write_changelogs_anew();
   void look_for_room();

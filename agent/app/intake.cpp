@@ -5,7 +5,7 @@
 namespace rivulet::app {
 
 bool AgentIntake::has_room() const {
-  return shared_.cycle.can_accept() &&
+  return shared_.cycle.can_accept() && !shared_.topology.pending() &&
          std::all_of(streams_.begin(), streams_.end(), [this](StreamId stream) { return shared_.store.has_room_for(stream); });
 }
 

@@ -142,6 +142,11 @@ class Topology::Impl::Results final : public Emit {
     row.key = key;
     impl_.fail(pipeline_, {impl_.pipelines[pipeline_].segments[segment_].step, reason}, row, to_);
   }
+  bool full() override {
+    if (!impl_.pipelines[pipeline_].may_pause || !to_.full()) return false;
+    impl_.paused = true;
+    return true;
+  }
 
  private:
   void count(std::uint64_t Counts::*which, std::uint64_t number) {
@@ -169,6 +174,20 @@ void Topology::Impl::each_stateful(Outputs& to, const Body& body) {
       if (pipelines[i].segments[at].stateful == nullptr) continue;
       Results results(*this, i, at, to);
       body(*pipelines[i].segments[at].stateful, results);
+    }
+  forget();
+}
+
+// What is downstream first: a step takes nothing more before its own results are out.
+void Topology::Impl::go_on(Outputs& to) {
+  forget();
+  paused = false;
+  for (std::size_t i = pipelines.size(); i-- > 0 && !paused;)
+    for (std::size_t at = pipelines[i].segments.size(); at-- > 0 && !paused;) {
+      Operator* step = pipelines[i].segments[at].stateful.get();
+      if (step == nullptr || !step->pending()) continue;
+      Results results(*this, i, at, to);
+      step->go_on(results);
     }
   forget();
 }
@@ -211,7 +230,10 @@ result<void> Topology::attach(StateStore& state) {
       opened.emplace_back(segment.stateful.get(), *step);
     }
   if (auto loaded = state.load(); !loaded) return loaded;
-  for (const auto& [stateful, step] : opened) stateful->attach(*step);
+  for (const auto& [stateful, step] : opened) {
+    stateful->attach(*step);
+    impl_->paused = impl_->paused || stateful->pending();
+  }
   return {};
 }
 
@@ -220,6 +242,9 @@ std::size_t Topology::held_bytes() const {
   for (const Operator* stateful : impl_->stateful) bytes += stateful->held_bytes();
   return bytes;
 }
+
+bool Topology::pending() const { return impl_->paused; }
+void Topology::go_on(Outputs& outputs) { impl_->go_on(outputs); }
 
 void Topology::end_epoch(Outputs& outputs) {
   impl_->each_stateful(outputs, [](Operator& stateful, Emit& results) { stateful.flush(results); });

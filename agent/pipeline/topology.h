@@ -35,6 +35,8 @@ class Outputs {
   virtual ~Outputs() = default;
   virtual void emit(std::size_t output, const Record& record) = 0;  // index into Topology::outputs()
   virtual void quarantine(store::QuarantineEntry entry) = 0;
+  // The epoch has enough: what need not come now waits for go_on().
+  virtual bool full() const { return false; }
 };
 
 struct Counts {  // since build()
@@ -69,6 +71,10 @@ class Topology {
   // Once, before the first record, when stateful(). Error: state was written under another definition of a step.
   result<void> attach(StateStore& state);
   std::size_t held_bytes() const;  // about what end_epoch() would bring into the tables
+  // A window of many keys may close over several epochs: results of the records so far still wait. Until it is false go_on() comes before
+  // the next record (one that comes earlier finds them all gone out, in whatever epoch). Also after attach().
+  bool pending() const;
+  void go_on(Outputs& outputs);
   // Results that wait for the epoch's end go out, and everything is in the tables afterwards.
   void end_epoch(Outputs& outputs);
   // Wall clock: when advance_wall() is wanted next, none: nobody waits.

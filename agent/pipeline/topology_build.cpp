@@ -1,5 +1,7 @@
 // A configuration into decoders, segments and who reads from whom.
+#include <algorithm>
 #include <map>
+#include <set>
 
 #include "agent/pipeline/topology_impl.h"
 
@@ -35,6 +37,7 @@ void Topology::Impl::build(std::vector<config::Problem>& problems) {
     pipelines[i].output = outputs.size();
     outputs.push_back({pipeline.name, pipeline.to->topic});
   }
+  for (std::size_t i = 0; i < pipelines.size(); ++i) pipelines[i].may_pause = may_pause(i);
   for (PipelineNode& node : pipelines)
     for (Segment& segment : node.segments) segment.reads_fields = segment.stateful != nullptr || !segment.steps->empty() || !node.readers.empty();
 }
@@ -91,6 +94,29 @@ std::vector<std::size_t> Topology::Impl::outputs_of(std::size_t source) const {
     next.insert(next.end(), node.readers.begin(), node.readers.end());
   }
   return found;
+}
+
+// A pipeline's results may wait while the record that made them goes on elsewhere, if nothing else flows into what they flow into, and
+// no join looks from the one into the other.
+bool Topology::Impl::may_pause(std::size_t number) const {
+  std::vector<bool> mine(pipelines.size(), false);
+  std::vector<std::size_t> next{number};
+  std::set<std::string, std::less<>> names;
+  while (!next.empty()) {
+    const std::size_t one = next.back();
+    next.pop_back();
+    if (mine[one]) continue;
+    mine[one] = true;
+    names.insert(config.pipelines[one].name);
+    for (const Reader& reader : pipelines[one].readers) next.push_back(reader.pipeline);
+  }
+  for (std::size_t i = 0; i < pipelines.size(); ++i) {
+    const config::Pipeline& pipeline = config.pipelines[i];
+    if (mine[i] && i != number && !std::all_of(pipeline.from.begin(), pipeline.from.end(), [&](const auto& from) { return names.count(from) != 0; })) return false;
+    for (const config::Step& step : pipeline.steps)
+      if (const std::string with = joined_with(step); !with.empty() && mine[i] != (names.count(with) != 0)) return false;
+  }
+  return true;
 }
 
 }  // namespace rivulet::pipeline

@@ -45,6 +45,7 @@ struct Topology::Impl {
   };
   struct PipelineNode {
     std::vector<Segment> segments;
+    bool may_pause = false;  // nobody can tell whether its results come before or after those of others for the same record
     std::size_t output = kNoOutput;
     std::vector<Reader> readers;
     Counts counts;
@@ -69,6 +70,7 @@ struct Topology::Impl {
   std::size_t source_now = kNoOutput;  // whose record is under way; none: a timer, an epoch's end
   std::optional<Timestamp> trusted_ms;  // the wall clock when it was last read
   bool clock_trusted = false;
+  bool paused = false;  // an operator may be pending()
 
   // What the records go through at first (topology_intake.cpp), how it is put together (topology_build.cpp), the rest (topology.cpp).
   Impl(const config::Config& wanted, const Clock& time) : config(wanted), clock(time), evaluator(time) {}
@@ -76,6 +78,8 @@ struct Topology::Impl {
   void build(std::vector<config::Problem>& problems);
   void build_segments(std::size_t number, std::vector<config::Problem>& problems);
   std::vector<std::size_t> outputs_of(std::size_t source) const;
+  bool may_pause(std::size_t number) const;
+  void go_on(Outputs& to);
   // Bytes into fields. Nothing: decoded. An error: why not.
   result<bool> decode(std::size_t source, std::string_view payload, Row& row);
   void undecodable(std::size_t source, std::string_view payload, Timestamp arrival_ms, std::string reason, Outputs& to);

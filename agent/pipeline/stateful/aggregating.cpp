@@ -9,6 +9,18 @@ namespace {
 
 constexpr Timestamp kMaxTimestampMs = 1LL << 60;  // sums of a timestamp and durations stay far from overflow
 
+class NeverFull final : public Emit {
+ public:
+  explicit NeverFull(Emit& to) : to_(to) {}
+  void emit(const Emitted& result) override { to_.emit(result); }
+  void late(const Row& row, std::uint64_t windows) override { to_.late(row, windows); }
+  void dropped(std::uint64_t count) override { to_.dropped(count); }
+  void failed(std::string_view key, const std::string& reason) override { to_.failed(key, reason); }
+
+ private:
+  Emit& to_;
+};
+
 std::string defined_as(const config::Aggregate& config, const config::Time& time) {
   static constexpr const char* kinds[] = {"none", "tumbling", "hopping", "sliding", "session"};
   const config::WindowSpec& window = config.window;
@@ -55,7 +67,14 @@ result<bool> Aggregating::find_key(const Row& row) {
   return !by_->results()[0].null;
 }
 
+bool Aggregating::pending() const {
+  if (time_.by_key() || time_.now() == kNoTime) return false;
+  const auto due = next_due();
+  return due && *due <= time_.now();
+}
+
 result<void> Aggregating::process(std::size_t, const Row& row, Emit& out) {
+  if (pending()) close_all_due(out);
   auto has_key = find_key(row);
   if (!has_key) return has_key.error();
   if (!*has_key || (!row.bytes && !takes_null_values())) {
@@ -81,6 +100,12 @@ result<void> Aggregating::check_time(Timestamp timestamp_ms) {
 void Aggregating::arrived() {
   ++sequence_;
   sequence_dirty_ = true;
+}
+
+// Whatever room there is: a record comes after the results that its predecessors made.
+void Aggregating::close_all_due(Emit& out) {
+  NeverFull all(out);
+  close_due(time_.now(), all);
 }
 
 void Aggregating::advance_wall(Timestamp now_ms, Emit& out) {

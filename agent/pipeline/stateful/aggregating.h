@@ -22,6 +22,8 @@ class Aggregating : public Operator {
   std::string definition() const override { return definition_; }
   void attach(StepState& state) final;
   result<void> process(std::size_t input, const Row& row, Emit& out) override;
+  bool pending() const final;
+  void go_on(Emit& out) final { close_due(time_.now(), out); }
   void flush(Emit& out) final;
   void save() final;
   std::size_t held_bytes() const final { return held_entries_ * kHeldBytes; }
@@ -44,7 +46,8 @@ class Aggregating : public Operator {
   virtual bool takes_null_values() const = 0;
   virtual void load() = 0;  // state_ is set
   virtual void add(std::string_view key, Timestamp timestamp_ms, const Row& row, Timestamp now, Emit& out) = 0;
-  virtual void close_due(Timestamp now, Emit& out) = 0;                                                // scope stream
+  // Scope stream. A kind that holds many windows that close at once may leave some for later when `out` is full.
+  virtual void close_due(Timestamp now, Emit& out) = 0;
   virtual void close_key(std::string_view key, StreamTime::Move move, Emit& out) = 0;                   // scope key
   virtual std::optional<Timestamp> next_due() const = 0;  // scope stream: where the stream time must get for something to close
   virtual Entry* find(std::string_view key, const Window& window) = 0;
@@ -52,6 +55,7 @@ class Aggregating : public Operator {
   virtual bool place(std::string_view name, std::string_view& key, Window& window) const = 0;  // of a row of kMainPart; false: it is damaged
 
   result<bool> find_key(const Row& row);  // false: null
+  void close_all_due(Emit& out);
   std::string_view key() const { return key_; }
   static result<void> check_time(Timestamp timestamp_ms);
   void arrived();  // a record that is going in

@@ -61,6 +61,8 @@ class Emit {
   virtual void dropped(std::uint64_t count) = 0;  // null keys, null values, ... : SEMANTICS' "dropped (+1)"
   // A result that could not be computed, to quarantine: nobody's record is to blame, so process() does not answer it.
   virtual void failed(std::string_view key, const std::string& reason) = 0;
+  // The epoch has enough: an operator that can leave the rest of its results for go_on() does so now (pending()).
+  virtual bool full() { return false; }
 };
 
 class Operator {
@@ -71,6 +73,9 @@ class Operator {
   virtual void attach(StepState& state) = 0;
   // `input` 0: the records of this pipeline; 1: those of the step's other input (inputs()).
   virtual result<void> process(std::size_t input, const Row& row, Emit& out) = 0;
+  // Results of what came before are still to come, because the epoch was full; also after a restart. process() begins with them.
+  virtual bool pending() const { return false; }
+  virtual void go_on(Emit& out) { static_cast<void>(out); }
   virtual void flush(Emit& out) { static_cast<void>(out); }
   virtual void save() {}
   virtual std::size_t held_bytes() const { return 0; }  // about what save() will bring into the tables

@@ -19,7 +19,8 @@ class TimeWindows final : public Aggregating {
  private:
   struct Bucket {
     ByKey<Entry> entries;
-    bool in_table = false;  // some rows are only there
+    bool in_table = false;     // some rows are only there
+    std::string closed_up_to;  // while it closes: where its rows go on; what was erased is not passed again
   };
   using Buckets = std::map<Timestamp, Bucket>;
 
@@ -92,39 +93,44 @@ class TimeWindows final : public Aggregating {
 
   std::optional<Timestamp> next_due() const override { return buckets_.empty() ? std::nullopt : std::optional(due(buckets_.begin()->first)); }
 
+  // Ends early when `out` is full; then the window keeps what is left.
   void close_due(Timestamp now, Emit& out) override {
     while (!buckets_.empty() && due(buckets_.begin()->first) <= now) {
-      const Timestamp start = buckets_.begin()->first;
-      auto closing = buckets_.extract(buckets_.begin());
+      const auto closing = buckets_.begin();
       latest_ = nullptr;
-      close(start, closing.mapped(), out);
+      const bool all = closing->second.in_table ? close_from_table(closing->first, closing->second, out) : close(closing->first, closing->second, out);
+      if (!all) return;
+      buckets_.erase(closing);
     }
   }
 
-  void close(Timestamp start, Bucket& bucket, Emit& out) {
-    decoded_ -= bucket.entries.size();
-    if (bucket.in_table) return close_from_table(start, bucket, out);
-    std::vector<ByKey<Entry>::value_type*> ordered;
+  bool close(Timestamp start, Bucket& bucket, Emit& out) {
+    std::vector<std::string_view> ordered;
     ordered.reserve(bucket.entries.size());
-    for (auto& entry : bucket.entries) ordered.push_back(&entry);
-    std::sort(ordered.begin(), ordered.end(), [](const auto* a, const auto* b) { return a->first < b->first; });
-    for (auto* entry : ordered) {
-      table().erase(row(start, entry->first));
-      final(entry->first, window(start), entry->second, out);
+    for (auto& entry : bucket.entries) ordered.push_back(entry.first);
+    std::sort(ordered.begin(), ordered.end());
+    for (std::size_t i = 0; i < ordered.size(); ++i) {
+      auto entry = bucket.entries.extract(bucket.entries.find(ordered[i]));
+      --decoded_;
+      table().erase(row(start, entry.key()));
+      final(entry.key(), window(start), entry.mapped(), out);
+      if (i + 1 < ordered.size() && out.full()) return false;
     }
+    return true;
   }
 
   // Not all of it is decoded, and it need not be at once.
-  void close_from_table(Timestamp start, Bucket& bucket, Emit& out) {
+  bool close_from_table(Timestamp start, Bucket& bucket, Emit& out) {
+    decoded_ -= bucket.entries.size();
     for (auto& [key, entry] : bucket.entries)
       if (entry.dirty) table().put(row(start, key), encode(entry));
     bucket.entries.clear();
     const std::string end = row(start + 1, {});
-    std::string from = row(start, {});
+    if (bucket.closed_up_to.empty()) bucket.closed_up_to = row(start, {});
     std::vector<std::pair<std::string, std::string>> some;
     do {
       some.clear();
-      table().scan(from, end, [&](std::string_view name, std::string_view bytes) {
+      table().scan(bucket.closed_up_to, end, [&](std::string_view name, std::string_view bytes) {
         some.emplace_back(name, bytes);
         return some.size() < kClosedAtOnce;
       });
@@ -132,9 +138,11 @@ class TimeWindows final : public Aggregating {
         Entry entry = decode(bytes);
         table().erase(name);
         final(std::string_view(name).substr(sizeof start), window(start), entry, out);
+        bucket.closed_up_to = name + '\0';
+        if (out.full()) return false;
       }
-      if (!some.empty()) from = some.back().first + '\0';  // what was erased is not passed again
     } while (!some.empty());
+    return true;
   }
 
   // Only windows that came due with this move: earlier ones of the key are closed.

@@ -1,4 +1,6 @@
 // Stateful steps in the agent: their state is durable with the epoch that its records share, and silence is heard.
+#include <algorithm>
+
 #include "tests/unit/app/agent_fixture.h"
 
 using namespace rivulet;
@@ -59,6 +61,98 @@ TEST_CASE("a window closes by the wall clock when its input falls silent") {
   AgentFixture agent(folder.path(), 5, pipelines("closed", "idle: 30ms"));
   agent.a().send(record(1));
   CHECK(agent.until([&] { return agent.stored() == std::vector<std::string>{counted(1, 0)}; }));
+}
+
+namespace {
+
+constexpr int kKeys = 20'000;
+const char* const kLong = "a-key-of-a-machine-with-a-rather-long-name-in-hall-7-of-plant-3-";
+
+std::vector<std::string> stored_keys(store::Store& store) {
+  std::vector<std::string> keys;
+  const auto streams = store.streams().value();
+  for (const auto& stream : streams) {
+    const auto packs = store.read(stream.id, 0, SIZE_MAX).value();
+    for (const auto& pack : packs)
+      for (const auto& one : pack.records) keys.emplace_back(*one.key);
+  }
+  return keys;
+}
+
+std::vector<std::string> all_keys() {
+  std::vector<std::string> keys;
+  for (int i = 0; i < kKeys; ++i) keys.push_back(kLong + std::to_string(i));
+  std::sort(keys.begin(), keys.end());
+  return keys;
+}
+
+// A record for each key, all in one window.
+void fill(AgentFixture& agent) {
+  int sent = 0;
+  EpochNumber last = 0;
+  REQUIRE(agent.until([&] {
+    while (sent < kKeys && agent.a().intake.can_accept()) last = agent.a().send(record(1, kLong + std::to_string(sent++)));
+    return sent == kKeys && agent.a().durable_up_to() >= last;
+  }));
+}
+
+}  // namespace
+
+TEST_CASE("a window of many keys closes over several epochs, and no record is taken in meanwhile") {
+  Folder folder;
+  AgentFixture agent(folder.path(), 5, pipelines("closed"));
+  fill(agent);
+  const auto commits = agent.store->stats().commits;
+  const EpochNumber epoch = agent.a().send(record(10, "z"));
+  CHECK_FALSE(agent.a().intake.can_accept());
+  CHECK_FALSE(agent.b().intake.can_accept());
+  REQUIRE(agent.until([&] { return agent.a().durable_up_to() >= epoch; }));
+  const auto first = stored_keys(*agent.store);
+  CHECK(first.size() < kKeys);
+  REQUIRE(agent.until([&] { return agent.b().intake.can_accept(); }));
+  CHECK(agent.stop());
+  CHECK(agent.store->stats().commits - commits >= 4);
+  CHECK(stored_keys(*agent.store) == all_keys());
+}
+
+TEST_CASE("a window that was closing when the agent was killed goes on where the last durable epoch left it") {
+  Folder folder;
+  {
+    AgentFixture agent(folder.path(), 5, pipelines("closed"));
+    fill(agent);
+    agent.a().send(record(10, "z"));
+  }
+  for (std::size_t had = 0, lives = 0; had < kKeys; ++lives) {
+    REQUIRE(lives < 20);
+    AgentFixture agent(folder.path(), 5, pipelines("closed"));
+    if (lives == 0) agent.a().send(record(10, "z"));  // its epoch was not durable, so it comes again
+    const auto more = [&] { return stored_keys(*agent.store).size() > had; };
+    REQUIRE(agent.until(more));
+    had = stored_keys(*agent.store).size();
+  }
+  AgentFixture agent(folder.path(), 5, pipelines("closed"));
+  CHECK(agent.until([&] { return agent.a().intake.can_accept(); }));
+  CHECK(stored_keys(*agent.store) == all_keys());
+}
+
+TEST_CASE("results that flow together with others of the same record all come with it") {
+  Folder folder;
+  const std::string both = pipelines("closed") + "  q: {from: a}\n  both: {from: [p, q], to: both}\n";
+  AgentFixture agent(folder.path(), 5, both);
+  fill(agent);
+  agent.a().send(record(10, "z"));
+  CHECK(agent.until([&] { return agent.b().intake.can_accept(); }));
+  CHECK(agent.stop());
+  std::vector<std::string> values;
+  const auto streams = agent.store->streams().value();
+  for (const auto& stream : streams) {
+    if (stream.topic != "both") continue;
+    const auto packs = agent.store->read(stream.id, 0, SIZE_MAX).value();
+    for (const auto& pack : packs)
+      for (const auto& one : pack.records) values.emplace_back(*one.value);
+  }
+  REQUIRE(values.size() == 2 * kKeys + 1);
+  CHECK(values.back() == record(10, "z"));  // after the results of the window that it closed
 }
 
 TEST_CASE("a step whose definition has changed is refused at the start with the way out") {
