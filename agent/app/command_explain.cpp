@@ -8,6 +8,7 @@
 #include "agent/app/checked_config.h"
 #include "agent/app/commands.h"
 #include "agent/pipeline/changelog_units.h"
+#include "agent/pipeline/stateful/operator.h"
 #include "agent/pipeline/steps.h"
 #include "agent/source/factory.h"
 
@@ -55,8 +56,10 @@ void explain_source(const config::Config& config, const config::Source& source) 
              source.key.empty() ? "none" : source.key, source.timestamp ? "from " + source.timestamp->field : "at arrival");
   fmt::print("  undecodable records go to {}\n", source.undecodable ? "the topic " + *source.undecodable : "quarantine (`rivulet quarantine list`)");
   std::vector<std::string> readers;
-  for (const auto& pipeline : config.pipelines)
-    if (std::find(pipeline.from.begin(), pipeline.from.end(), source.name) != pipeline.from.end()) readers.push_back(pipeline.name);
+  for (const auto& pipeline : config.pipelines) {
+    const bool joins = std::any_of(pipeline.steps.begin(), pipeline.steps.end(), [&](const config::Step& step) { return pipeline::joined_with(step) == source.name; });
+    if (joins || std::find(pipeline.from.begin(), pipeline.from.end(), source.name) != pipeline.from.end()) readers.push_back(pipeline.name);
+  }
   fmt::print("  read by {}\n\n", readers.empty() ? "no pipeline: its records go nowhere" : list(readers));
 }
 

@@ -1,8 +1,7 @@
 """Where rivulet is better on purpose: which listed differences can apply to a case, decided from the case alone, and how they are taken away
 so that the rest can still be compared with Kafka Streams. D1 is retention, ample here; D8 is nothing that a case can hold (differences_test.py).
 
-R14 is not in the list, but in the rule: with a negative bound Kafka Streams cuts the window's end off at 0 instead of finding it empty, and so
-matches a record at 0 that lies outside. rivulet follows the rule."""
+R14 is not in the list, but in that rule: a window whose end lies before 0."""
 
 # What D6 and D7 change can be taken away from both sides; all else must then be equal.
 COMPARABLE = {"D6", "D7"}

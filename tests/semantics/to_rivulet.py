@@ -87,7 +87,7 @@ class Translated:
 
     def _stream_stream_join(self):
         self._pipeline("right", "b", [], last=False)
-        self._pipeline("main", "a", [self._join(within={name: ms(self.op[name]) for name in ("before", "after", "grace")})])
+        self._pipeline("main", "a", [self._join(within={"before": ms(self.op["before"]), "after": ms(self.op["after"]), "grace": ms(self.op["grace"] + broken_grace_ms)})])
 
     def _stream_table_join(self):
         self._table("right", "b", self.op.get("versioned"))

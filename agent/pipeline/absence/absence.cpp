@@ -47,7 +47,7 @@ class AbsenceStep final : public Operator {
       emit(key, false, known->last_ms, row.timestamp_ms, out);
       put(key, {row.timestamp_ms, false});
       watch(key, row.timestamp_ms);
-    } else if (!known) {
+    } else if (!known || known->last_ms > now) {  // the second: after `state reset-time`
       put(key, {row.timestamp_ms, false});
       watch(key, row.timestamp_ms);
       advanced(key, now, out);  // a first record may be old enough for that

@@ -47,6 +47,22 @@ pipelines:
       - drop: [a, b]
       - rename: {x: y}
       - log: seen
+)",
+                                 R"(
+agent: {id: g}
+sources: {a: {stdin: {}, time: {scope: key, idle: 5s}}, b: {stdin: {}}}
+pipelines:
+  sites: {from: b, steps: [{table: {history: 1h}}]}
+  l: {from: a, steps: [{key: k}, {table: {}}]}
+  counts: {from: l, steps: [{aggregate: {by: site, select: {n: count(*)}, emit: every-change}}, {suppress: {limit: 1s}}], to: n}
+  named:
+    from: l
+    steps:
+      - join: {name: site, with: sites, kind: left, on: left.site, select: {v: left.v, name: right.name}}
+    to: o
+  late: {from: a, steps: [{join: {with: sites, grace: 5s}}], to: p}
+  pairs: {from: a, time: {scope: stream}, steps: [{join: {with: b, kind: outer, within: {before: -1s, after: 5s, grace: 1m}, late: {topic: q}}}, {table: {name: last}}], to: r}
+  silent: {from: [a, b], time: {idle: 10s}, steps: [{absence: {after: 30s}}], to: s}
 )"};
     for (const auto& file : std::filesystem::directory_iterator(RIVULET_SOURCE_DIR "/config")) {
       if (file.path().extension() != ".yaml") continue;

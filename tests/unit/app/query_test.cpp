@@ -20,6 +20,7 @@ class Collected final : public pipeline::QueryRows {
   std::function<void()> at_row;
   result<void> columns(const std::vector<std::string>& given) override {
     names = given;
+    lines.clear();
     return {};
   }
   result<void> row(const std::vector<pipeline::QueryValue>& values) override {
@@ -107,6 +108,24 @@ TEST_CASE("what suppress holds back can be seen") {
   agent.take({record(1, "a"), record(2, "a")});
   CHECK(agent.rows("SELECT key, window_start, window_end, value ->> 'n', ts FROM \"p.suppress\"") == Lines{"a|0|10|2|2"});
   CHECK_THAT(agent.refused("SELECT * FROM p"), ContainsSubstring("no such table: p; there are \"p.aggregate\", \"p.suppress\""));
+}
+
+TEST_CASE("a table step is a row a key, and with history a row a version with the time in which it was valid") {
+  Folder folder;
+  Queried agent(folder, "{table: {}}");
+  agent.take({record(10, "t", 1), record(30, "k1", 7), record(20, "t", 2), record(5, "t0", 3)});
+  Collected found;
+  REQUIRE(agent.ask("SELECT * FROM p ORDER BY key", found));
+  CHECK(found.names == Lines{"key", "value", "ts"});
+  CHECK(found.lines == Lines{"k1|{\"ts\":30,\"k\":\"k1\",\"v\":7}|30", "t|{\"ts\":20,\"k\":\"t\",\"v\":2}|20", "t0|{\"ts\":5,\"k\":\"t0\",\"v\":3}|5"});
+  CHECK(agent.rows("SELECT value ->> 'v' FROM \"p.table\" WHERE key = 't'") == Lines{"2"});
+
+  Folder other;
+  Queried versions(other, "{table: {history: 1h}}");
+  versions.take({record(10, "a", 1), record(30, "b", 7), record(20, "a", 2), record(15, "a", 3)});
+  REQUIRE(versions.ask("SELECT key, window_start, window_end, value ->> 'v', ts FROM p ORDER BY 1, 2", found));
+  CHECK(found.lines == Lines{"a|10|15|1|10", "a|15|20|3|15", "a|20|9223372036854775807|2|20", "b|30|9223372036854775807|7|30"});
+  CHECK(versions.rows("SELECT value ->> 'v' FROM p WHERE key = 'a' AND 17 >= window_start AND 17 < window_end") == Lines{"3"});
 }
 
 TEST_CASE("a query sees one commit while the agent goes on, and the next query the next") {

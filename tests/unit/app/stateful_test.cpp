@@ -155,6 +155,47 @@ TEST_CASE("results that flow together with others of the same record all come wi
   CHECK(values.back() == record(10, "z"));  // after the results of the window that it closed
 }
 
+TEST_CASE("a key that falls silent across restarts is told once, and once when it comes back") {
+  Folder folder;
+  const std::string absence = "pipelines:\n  p: {from: [a, b], time: {idle: 20ms}, steps: [{timestamp: ts}, {key: k}, {absence: {after: 60ms}}], to: out}\n";
+  const auto send = [](AgentFixture& agent, int ts) {
+    const EpochNumber epoch = agent.a().send(record(ts));
+    REQUIRE(agent.until([&] { return agent.a().durable_up_to() >= epoch; }));
+  };
+  {
+    AgentFixture agent(folder.path(), 5, absence);
+    send(agent, 1000);
+  }
+  const std::string silent = R"({"absent":true,"last":1000})", back = R"({"absent":false,"last":1000})";
+  {
+    AgentFixture agent(folder.path(), 5, absence);
+    CHECK(agent.until([&] { return !agent.stored().empty(); }));
+    CHECK(agent.stored() == std::vector<std::string>{silent});
+  }
+  AgentFixture agent(folder.path(), 5, absence);
+  send(agent, 100'000);
+  CHECK(agent.stored() == std::vector<std::string>{silent, back});
+}
+
+TEST_CASE("a join goes on after a restart with the rows and records that were durable") {
+  Folder folder;
+  const std::string joins = "pipelines:\n"
+                            "  t: {from: b, steps: [{timestamp: ts}, {key: k}, {table: {history: 1h}}]}\n"
+                            "  l: {from: a, steps: [{timestamp: ts}, {key: k}]}\n"
+                            "  j: {from: l, steps: [{join: {with: t, select: {l: left.ts, r: right.ts}}}], to: out}\n";
+  {
+    AgentFixture agent(folder.path(), 5, joins);
+    const EpochNumber epoch = agent.b().send(record(7));
+    REQUIRE(agent.until([&] { return agent.b().durable_up_to() >= epoch; }));
+  }
+  AgentFixture agent(folder.path(), 5, joins);
+  agent.b().send(record(20));
+  agent.a().send(record(8));
+  const EpochNumber epoch = agent.a().send(record(21));
+  REQUIRE(agent.until([&] { return agent.a().durable_up_to() >= epoch; }));
+  CHECK(agent.stored() == std::vector<std::string>{R"({"l":8,"r":7})", R"({"l":21,"r":20})"});
+}
+
 TEST_CASE("a step whose definition has changed is refused at the start with the way out") {
   Folder folder;
   { const AgentFixture agent(folder.path(), 5, pipelines("closed")); }

@@ -26,6 +26,18 @@ std::string problems_of(const std::string& pipelines, const std::string& kafka =
 
 }  // namespace
 
+TEST_CASE("what a join reads shares its changelog, also a table that tells the join nothing") {
+  const std::string pipelines = "  t: {from: b, steps: [{table: {}}], CHANGELOG}\n  j: {from: a, steps: [{join: {with: t}}], to: u, changelog: c}\n";
+  std::string with = pipelines, without = pipelines;
+  with.replace(with.find("CHANGELOG"), 9, "changelog: c");
+  without.replace(without.find(", CHANGELOG"), 11, "");
+  const auto units = pipeline::changelog_units(loaded(with));
+  REQUIRE(units.size() == 1);
+  CHECK(units[0].sources == std::vector<std::string>{"a", "b"});
+  CHECK(problems_of(with).empty());
+  CHECK_THAT(problems_of(without), ContainsSubstring("expected the same changelog: c"));
+}
+
 TEST_CASE("a unit is everything with the same changelog, and the sources that feed it") {
   const auto units = pipeline::changelog_units(loaded(
       "  p: {from: a, to: t, changelog: c}\n"

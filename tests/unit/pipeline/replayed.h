@@ -37,6 +37,13 @@ class Replayed {
     return *this;
   }
 
+  // With one epoch over all: what `emit: updates` says at its end.
+  std::vector<std::string> last() const {
+    ReplayOptions whole;
+    whole.epoch_lines = 1'000'000;
+    return run(whole);
+  }
+
   std::vector<std::string> out() const {
     const auto plain = run({});
     ReplayOptions restarts;
