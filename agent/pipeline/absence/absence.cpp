@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 #include "agent/base/bytes.h"
 #include "agent/pipeline/stateful/stream_time.h"
+#include "agent/pipeline/table/each_row.h"
 #include "agent/pipeline/table/ordered.h"
 
 namespace rivulet::pipeline {
@@ -26,6 +28,7 @@ class AbsenceStep final : public Operator {
     time_.attach(state.table(kTimePart));
     keys_ = &state.table(kKeysPart);
     look_ = &state.table(kLookPart);
+    front_ = {};
     earliest_ms_ = 0;  // unknown
   }
 
@@ -103,44 +106,74 @@ class AbsenceStep final : public Operator {
 
   void watch(const std::string& key, Timestamp last_ms) {
     const Timestamp at_ms = plus(last_ms, after_ms_);
-    look_->put(name(key, at_ms), {});
+    look_at(name(key, at_ms));
     earliest_ms_ = std::min(earliest_ms_, at_ms);
   }
 
-  // Keys in the order in which they fell silent. A row is looked at when it is due; a key with newer records gets a later one.
+  void look_at(const std::string& name) {
+    look_->put(name, {});
+    if (!time_.by_key()) front_.put(name);
+  }
+
+  // Keys in the order in which they fell silent, a slice of the rows that are due at a time.
   void advanced(const std::string& clock_key, Timestamp now, Emit& out) {
     if (!time_.by_key() && now < earliest_ms_) return;
     std::string prefix;
     if (time_.by_key()) put_ordered_key(prefix, clock_key);
-    for (;;) {
-      std::optional<std::string> first;
-      look_->scan(prefix, range_of_prefix(prefix).to, [&](std::string_view name, std::string_view) {
-        first = name;
+    for (bool more = true; more;) {
+      more = false;
+      earliest_ms_ = kNever;
+      std::set<std::string> due;
+      look_->scan(time_.by_key() ? prefix : front_.from(), range_of_prefix(prefix).to, [&](std::string_view name, std::string_view) {
+        OrderedReader reader(name);
+        if (time_.by_key()) reader.key();
+        const Timestamp at_ms = reader.time();
+        more = at_ms <= now && due.size() == kSliceRows;
+        if (at_ms <= now && !more) return due.emplace(name).second;
+        earliest_ms_ = at_ms;
         return false;
       });
-      if (!first) {
-        earliest_ms_ = kNever;
-        return;
+      if (due.empty()) return;
+      const std::string last = *due.rbegin();
+      if (!time_.by_key()) front_.passed(last);
+      while (!due.empty()) {
+        const std::string row = due.extract(due.begin()).value();
+        look_->erase(row);
+        auto later = look(row, out);
+        if (!later) continue;
+        if (later->name < last) {  // in its turn
+          due.insert(std::move(later->name));
+          continue;
+        }
+        look_at(later->name);
+        earliest_ms_ = std::min(earliest_ms_, later->at_ms);
+        more = more || later->at_ms <= now;
       }
-      OrderedReader reader(*first);
-      std::string key;
-      if (time_.by_key()) key = reader.key();
-      const Timestamp at_ms = reader.time();
-      if (!time_.by_key()) key = reader.rest();
-      if (!reader.ok()) return damaged();
-      earliest_ms_ = at_ms;
-      if (at_ms > now) return;
-      look_->erase(*first);
-      const auto known = find(key);
-      if (!known || known->absent) continue;
-      const Timestamp silent_ms = plus(known->last_ms, after_ms_);
-      if (silent_ms > at_ms) {
-        look_->put(name(key, silent_ms), {});
-        continue;
-      }
-      put(key, {known->last_ms, true});
-      emit(key, true, known->last_ms, silent_ms, out);
     }
+  }
+
+  struct Later {
+    std::string name;
+    Timestamp at_ms;
+  };
+  // A row that is due: the key is silent, or has newer records and is looked at again later.
+  std::optional<Later> look(const std::string& row, Emit& out) {
+    OrderedReader reader(row);
+    std::string key;
+    if (time_.by_key()) key = reader.key();
+    const Timestamp at_ms = reader.time();
+    if (!time_.by_key()) key = reader.rest();
+    if (!reader.ok()) {
+      damaged();
+      return std::nullopt;
+    }
+    const auto known = find(key);
+    if (!known || known->absent) return std::nullopt;
+    const Timestamp silent_ms = plus(known->last_ms, after_ms_);
+    if (silent_ms > at_ms) return Later{name(key, silent_ms), silent_ms};
+    put(key, {known->last_ms, true});
+    emit(key, true, known->last_ms, silent_ms, out);
+    return std::nullopt;
   }
 
   void emit(const std::string& key, bool absent, Timestamp last_ms, Timestamp timestamp_ms, Emit& out) {
@@ -158,6 +191,7 @@ class AbsenceStep final : public Operator {
   StepState* state_ = nullptr;
   StateTable* keys_ = nullptr;
   StateTable* look_ = nullptr;
+  Front front_;                // of look_, where all keys have one stream time
   Timestamp earliest_ms_ = 0;  // nothing is due before
 };
 

@@ -38,6 +38,7 @@ class StreamStream final : public Joining {
     for (std::uint32_t i = 0; i < 2; ++i) {
       sides_[i].records = &state.table(kRecordsPart + i);
       sides_[i].waiting = &state.table(kPadsPart + i);
+      sides_[i].front = {};
       sides_[i].earliest_pad_ms = first_pad(sides_[i]);
       sides_[i].expired_bucket = 0;
     }
@@ -95,6 +96,7 @@ class StreamStream final : public Joining {
     std::int64_t open_ms = 0;       // how long after its time a record is open: its span and grace
     bool pads = false;
     Timestamp earliest_pad_ms = kNone;  // no pad is earlier
+    Front front;                        // of `waiting`, where all keys have one stream time
     std::int64_t expired_bucket = 0;    // buckets before this one are gone
   };
   struct Waiting {  // a pad that is due
@@ -142,7 +144,9 @@ class StreamStream final : public Joining {
     append_row(bytes, {own.value, timestamp_ms, own.text, false});
     side.records->put(record_name(key, timestamp_ms, arrival_), bytes);
     if (matched || !side.pads) return;
-    side.waiting->put(pad_name(key, timestamp_ms, arrival_), {});
+    const std::string name = pad_name(key, timestamp_ms, arrival_);
+    side.waiting->put(name, {});
+    side.front.put(name);
     side.earliest_pad_ms = std::min(side.earliest_pad_ms, timestamp_ms);
   }
 
@@ -198,7 +202,7 @@ class StreamStream final : public Joining {
   std::vector<Waiting> due_pads(const Half& side, const std::string& prefix, Timestamp before) {
     std::vector<Waiting> found;
     if (!side.pads || before <= 0) return found;
-    side.waiting->scan(prefix, until(prefix, before), [&](std::string_view name, std::string_view) {
+    side.waiting->scan(time_.by_key() ? prefix : side.front.from(), until(prefix, before), [&](std::string_view name, std::string_view) {
       OrderedReader reader(name);
       Waiting waiting;
       waiting.name = name;
@@ -245,29 +249,33 @@ class StreamStream final : public Joining {
     else damaged();
   }
 
-  Timestamp first_pad(const Half& side) const {
+  Timestamp first_pad(Half& side) const {
     if (!side.pads) return kNone;
     if (time_.by_key()) return 0;  // unknown: looked for with each record of the key
     Timestamp first = kNone;
-    side.waiting->scan({}, {}, [&](std::string_view name, std::string_view) {
+    std::string found;
+    side.waiting->scan(side.front.from(), {}, [&](std::string_view name, std::string_view) {
+      found = name;
       first = OrderedReader(name).time();
       return false;
     });
+    if (!found.empty()) side.front.passed(found);
     return first;
   }
 
   // Records before this time are closed.
   void expire(Half& side, const std::string& prefix, Timestamp before) const {
-    std::string end;
+    std::string begin = prefix, end;
     if (time_.by_key()) {
       end = until(prefix, before);
     } else {
       const std::int64_t bucket = std::max<Timestamp>(before, 0) / bucket_ms_;
       if (bucket == side.expired_bucket) return;
+      if (side.expired_bucket != 0) put_ordered(begin, static_cast<std::uint64_t>(side.expired_bucket));
       side.expired_bucket = bucket;
       put_ordered(end, static_cast<std::uint64_t>(bucket));
     }
-    erase_rows(*side.records, prefix, end);
+    erase_rows(*side.records, begin, end);
   }
 
   StreamTime time_;

@@ -3,6 +3,7 @@
 // With grace a record waits in a table under (time, key, arrival) until the highest time of those that waited is grace later. A record keeps its
 // window. Bound: what lies within grace is on disk.
 #include <algorithm>
+#include <limits>
 
 #include "agent/base/bytes.h"
 #include "agent/pipeline/join/joining.h"
@@ -13,6 +14,7 @@
 namespace rivulet::pipeline {
 namespace {
 
+constexpr Timestamp kNone = std::numeric_limits<Timestamp>::max();
 constexpr std::uint32_t kBufferPart = 1, kMetaPart = 2;
 constexpr std::uint8_t kText = 1, kWindow = 2, kSession = 4, kOtherKey = 8, kNullKey = 16;
 
@@ -28,6 +30,8 @@ class StreamTable final : public Joining {
     if (!config_.grace_ms) return;
     time_.attach(state.table(kTimePart));
     buffer_ = &state.table(kBufferPart);
+    front_ = {};
+    earliest_ms_ = 0;
     meta_ = &state.table(kMetaPart);
     if (const auto bytes = meta_->get("n")) arrival_ = Reader(*bytes).varint();
     saved_arrival_ = arrival_;
@@ -80,11 +84,7 @@ class StreamTable final : public Joining {
   std::optional<Timestamp> next_wall_ms() const override {
     if (!config_.grace_ms) return std::nullopt;
     std::optional<Timestamp> wants;
-    if (!time_.by_key())
-      buffer_->scan({}, {}, [&](std::string_view name, std::string_view) {
-        wants = plus(OrderedReader(name).time(), *config_.grace_ms);
-        return false;
-      });
+    if (!time_.by_key() && earliest_ms_ != kNone) wants = plus(earliest_ms_, *config_.grace_ms);
     return time_.next_wall_ms(wants);
   }
 
@@ -123,18 +123,28 @@ class StreamTable final : public Joining {
     if (on_) put_sized(bytes, other_key);
     bytes += left.value;
     buffer_->put(name, bytes);
+    front_.put(name);
+    earliest_ms_ = std::min(earliest_ms_, row.timestamp_ms);
   }
 
   void flush_until(std::string_view clock_key, Timestamp now, Emit& out) {
     const Timestamp last = minus(now, *config_.grace_ms);
-    if (last < 0) return;
+    if (last < 0 || (!time_.by_key() && last < earliest_ms_)) return;
     std::string prefix;
     if (time_.by_key()) put_ordered_key(prefix, clock_key);
     std::string end = prefix;
     put_ordered_time(end, plus(last, 1));
-    each_row(*buffer_, prefix, end, [&](std::string_view name, std::string_view bytes) {
+    each_row(*buffer_, time_.by_key() ? prefix : front_.from(), end, [&](std::string_view name, std::string_view bytes) {
       release(name, bytes, out);
       buffer_->erase(name);
+    });
+    if (time_.by_key()) return;
+    front_.passed(end);
+    earliest_ms_ = kNone;
+    buffer_->scan(end, {}, [&](std::string_view name, std::string_view) {
+      front_.passed(name);
+      earliest_ms_ = OrderedReader(name).time();
+      return false;
     });
   }
 
@@ -163,6 +173,8 @@ class StreamTable final : public Joining {
   std::optional<KeyOf> on_;
   StreamTime time_;
   StateTable* buffer_ = nullptr;
+  Front front_;  // of the buffer, where all keys have one stream time
+  Timestamp earliest_ms_ = 0;  // nothing in it is earlier
   StateTable* meta_ = nullptr;
   std::uint64_t arrival_ = 0, saved_arrival_ = 0;
   std::string value_;

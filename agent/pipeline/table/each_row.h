@@ -37,9 +37,10 @@ void each_row(StateTable& table, std::string from, const std::string& to, const 
 template <class Before>
 void erase_rows(StateTable& table, const std::string& from, const std::string& to, const Before& before) {
   std::vector<std::string> names;
+  std::string next = from;
   do {
     names.clear();
-    table.scan(from, to, [&](std::string_view name, std::string_view) {
+    table.scan(next, to, [&](std::string_view name, std::string_view) {
       names.emplace_back(name);
       return names.size() < kSliceRows;
     });
@@ -47,10 +48,25 @@ void erase_rows(StateTable& table, const std::string& from, const std::string& t
       before(std::string_view(name));
       table.erase(name);
     }
+    if (!names.empty()) next = names.back() + '\0';
   } while (names.size() == kSliceRows);
 }
 inline void erase_rows(StateTable& table, const std::string& from, const std::string& to) {
   erase_rows(table, from, to, [](std::string_view) {});
 }
+
+// Where the rows of a table that serves as a queue begin. A table remembers what was erased until it is folded, so a scan from the very
+// begin would pass all of that each time: 40 us a record at 10,000 records an epoch.
+class Front {
+ public:
+  const std::string& from() const { return from_; }
+  void put(std::string_view name) {
+    if (name < from_) from_ = name;
+  }
+  void passed(std::string_view name) { from_ = name; }  // nothing is before it
+
+ private:
+  std::string from_;
+};
 
 }  // namespace rivulet::pipeline

@@ -1,6 +1,7 @@
 #include "agent/pipeline/table/versions.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "agent/base/bytes.h"
 #include "agent/pipeline/stateful/operator.h"
@@ -153,15 +154,16 @@ void Versions::expire() {
   expired_bucket_ = bucket;
   std::string end;
   put_ordered(end, static_cast<std::uint64_t>(bucket));
-  erase_rows(rows_, {}, end);
-  end.clear();
+  erase_rows(rows_, expired_rows_, end);
+  expired_rows_ = std::exchange(end, {});
   put_ordered_time(end, oldest_ms());
-  erase_rows(deleted_, {}, end, [&](std::string_view name) {
+  erase_rows(deleted_, expired_deleted_, end, [&](std::string_view name) {
     OrderedReader reader(name);
     const Timestamp deleted_ms = reader.time();
     const std::string key(reader.rest());
     if (const auto row = latest(key); row && row->tombstone && row->timestamp_ms == deleted_ms) rows_.erase(std::string(1, kAfterNumbers) + key);
   });
+  expired_deleted_ = end;
 }
 
 }  // namespace rivulet::pipeline

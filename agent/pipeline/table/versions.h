@@ -51,6 +51,7 @@ class Versions {
   Timestamp observed_ms_ = -1;
   bool dirty_ = false;
   std::int64_t expired_bucket_ = -1;  // buckets before this one are gone
+  std::string expired_rows_, expired_deleted_;  // what is before these names is gone
   std::string bytes_, name_, found_;
 };
 
