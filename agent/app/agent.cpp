@@ -248,6 +248,7 @@ void Agent::describe(Snapshot& snapshot) const {
   snapshot.epochs = cycle_.committed();
   snapshot.stored = cycle_.committed_records();
   snapshot.filling_bytes = cycle_.filling_bytes();
+  snapshot.closing = parts_.topology->pending();
   snapshot.committing_for_ms = cycle_.committing_for_ms();
   snapshot.quarantined = quarantined_;
 }

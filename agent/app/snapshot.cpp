@@ -96,7 +96,7 @@ std::string status_json(const Snapshot& now) {
   }
   json.end_array().key("totals").begin_object();
   json_counts(json, now.totals);
-  json.field("quarantined", now.quarantined).field("epochs", now.epochs).field("stored", now.stored).end_object();
+  json.field("quarantined", now.quarantined).field("epochs", now.epochs).field("stored", now.stored).field("closing", now.closing).end_object();
   json.key("store");
   json_store(json, now.store);
   json.key("forward");

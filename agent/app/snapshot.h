@@ -36,6 +36,7 @@ struct Snapshot {
   std::uint64_t epochs = 0;           // committed since the start
   std::uint64_t stored = 0;           // records for topics in those epochs
   std::uint64_t filling_bytes = 0;    // of the epoch that fills
+  bool closing = false;               // a window of many keys closes over several epochs: sources wait for its results
   std::int64_t committing_for_ms = 0;  // 0: none commits
   std::uint64_t quarantined = 0;      // records put there since the start, by decoding and pipelines
   store::StoreStats store;
