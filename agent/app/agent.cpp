@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "agent/base/check.h"
+#include "agent/base/fault_point.h"
 
 namespace rivulet::app {
 namespace {
@@ -74,6 +75,7 @@ result<void> Agent::on_end(EpochNumber number) {
     parts_.topology->end_epoch(*this);
     changes = state_->take_changes();
     if (state_->failure()) return *state_->failure();
+    if (broken_on_purpose("agent.state_apart")) std::swap(changes, kept_apart_);  // the negative control: state an epoch after its results
   }
   if (changelog_) changelog_->end_epoch(cycle_.filling(), changes, [this](std::size_t output) { return streams_[output].last; });
   if (!changes.empty()) {

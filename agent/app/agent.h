@@ -101,6 +101,7 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   std::vector<Attached> sources_;
   boost::asio::steady_timer room_timer_, wall_timer_;
   std::deque<std::pair<EpochNumber, std::uint64_t>> states_under_way_;  // epochs with state, and the number of its changes
+  store::StateChanges kept_apart_;                                      // the negative control's
   bool looking_ = false, started_ = false, stopping_ = false;
   std::optional<EpochNumber> writing_anew_;  // the epoch of the chunk that is on its way
   std::shared_ptr<char> alive_ = std::make_shared<char>();

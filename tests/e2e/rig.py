@@ -136,13 +136,13 @@ class Agent:
 
 class FileWriter(threading.Thread):
     """Numbered lines onto a growing file that is rotated by rename, as logrotate does it (log, log.1, log.2 ...). Some lines come
-    in halves, so that a tail meets unfinished ones."""
+    in halves, so that a tail meets unfinished ones. `make(source, number)`: other records than `record()`."""
 
     LINES, KEPT = 250, 30
 
-    def __init__(self, path, rate):
+    def __init__(self, path, rate, make=None):
         super().__init__(daemon=True)
-        self.path, self.rate, self.count, self.ending = path, rate, 0, threading.Event()
+        self.path, self.rate, self.make, self.count, self.ending = path, rate, make or record, 0, threading.Event()
         open(path, "a").close()
 
     def rotate(self):
@@ -162,7 +162,7 @@ class FileWriter(threading.Thread):
         for _ in range(self.LINES):
             if self.ending.is_set():
                 return
-            line = record("file", self.count)
+            line = self.make("file", self.count)
             if self.count % 10 == 0:
                 file.write(line[:9])
                 time.sleep(0.001)
@@ -176,9 +176,9 @@ class FileWriter(threading.Thread):
 class TcpSender(threading.Thread):
     """Numbered frames with HELLO: goes on from RESUME, which counts what is committed."""
 
-    def __init__(self, port, rate):
+    def __init__(self, port, rate, make=None):
         super().__init__(daemon=True)
-        self.port, self.rate, self.acknowledged, self.ending = port, rate, 0, threading.Event()
+        self.port, self.rate, self.make, self.acknowledged, self.ending = port, rate, make or record, 0, threading.Event()
         self.target = None  # set at the end: send up to here
         self.resumes = 0
 
@@ -212,7 +212,7 @@ class TcpSender(threading.Thread):
                     self.target = sent
                 if self.target is None or sent < self.target:
                     client.settimeout(5)
-                    client.sendall(record("tcp", sent) + b"\n")
+                    client.sendall(self.make("tcp", sent) + b"\n")
                     sent += 1
                 client.settimeout(1 / self.rate)
                 try:
