@@ -45,8 +45,8 @@ def disturb(rig, kind):
 
 
 class Campaign:
-    def __init__(self, rig, dice, points, environment):
-        self.rig, self.dice, self.points, self.environment = rig, dice, points, environment
+    def __init__(self, rig, dice, points, environment, patience=3.0):
+        self.rig, self.dice, self.points, self.environment, self.patience = rig, dice, points, environment, patience
         self.reached = dict.fromkeys(points, 0)
         self.kills = 0
 
@@ -85,10 +85,12 @@ class Campaign:
             if troubles and not first_turn and self.dice.random() < 0.3:
                 point = "random"
             trouble = "broker kill" if number in kafka_dies else self.dice.choice(troubles) if troubles else ""
-            self.kill_at(point, 1 if first_turn else self.dice.randrange(1, 4), trouble, self.dice.uniform(0.1, 1.5) if point == "random" else 3.0)
+            self.kill_at(point, 1 if first_turn else self.dice.randrange(1, 4), trouble, self.dice.uniform(0.1, 1.5) if point == "random" else self.patience)
         if kills < len(self.points):
             return
         for point in self.never_reached():  # a trouble was in the way: once more without one
+            if point == "forward.resolved" and "forward.after_prepared" in self.reached:
+                self.kill_at("forward.after_prepared", seconds=15.0)  # so that there is something to resolve
             self.kill_at(point, seconds=15.0)
 
     def never_reached(self):

@@ -167,7 +167,7 @@ def frozen(row):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rivulet", required=True, help="the program")
-    parser.add_argument("--kills", type=int, default=40, help="beside those while the last windows close")
+    parser.add_argument("--kills", type=int, default=30, help="beside those while the last windows close")
     parser.add_argument("--broker-kills", type=int, default=1)
     parser.add_argument("--rate", type=int, default=150, help="records a second, of each source")
     parser.add_argument("--points", default="", help="only these named points, comma-separated, and no link trouble")
@@ -181,7 +181,7 @@ def main():
     with Stage(given.rivulet) as stage:
         play = Play(stage, Input(seed, int(time.time() - 5 * 3600) // 10 * 10_000), given.rate, environment)
         play.start()
-        campaign = Campaign(stage, random.Random(seed), points, environment)
+        campaign = Campaign(stage, random.Random(seed), points, environment, patience=8.0)  # many partitions: after a broker's death resolving takes 3 to 7 s
         campaign.run(given.kills, 0 if given.points else given.broker_kills, [] if given.points else TROUBLES)
         play.finish(campaign.kill_at, [point for point in LAST_KILLS if point in points])
         verdict = Verdict()
