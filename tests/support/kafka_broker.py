@@ -82,6 +82,7 @@ class Broker:
             "offsets.topic.replication.factor": "1", "transaction.state.log.replication.factor": "1", "transaction.state.log.min.isr": "1",
             "transaction.state.log.num.partitions": "4", "offsets.topic.num.partitions": "1",
             "group.initial.rebalance.delay.ms": "0", "auto.create.topics.enable": "false",
+            "log.retention.ms": "-1",  # records of tests may be years old by their own time, which would have them deleted within minutes
         }
         properties.update({key: str(value).replace("{port}", str(self.port)).replace("{controller}", str(controller)) for key, value in (extra or {}).items()})
         config = os.path.join(self.folder, "server.properties")
