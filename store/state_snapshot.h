@@ -20,7 +20,7 @@
 
 namespace rivulet::store {
 
-inline constexpr std::size_t kOverlayBytes = 4 << 20;
+inline constexpr std::size_t kOverlayBytes = 16 << 20;
 
 class StateSnapshot {
  public:

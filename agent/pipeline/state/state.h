@@ -66,8 +66,9 @@ class StateStore {
  private:
   friend class StateTable;
   friend class StepState;
-  static std::size_t weight(std::size_t key_bytes, std::size_t value_bytes) { return key_bytes + value_bytes + PackedRows::kRowBytes + kSlackBytes; }
-  static constexpr std::size_t kSlackBytes = 24;  // of a row: leaves are not full
+  // Of a change: about what it takes in memory, and in the log that is made of it.
+  static std::size_t weight(std::size_t key_bytes, std::size_t value_bytes) { return key_bytes + value_bytes + kRowBytes; }
+  static constexpr std::size_t kRowBytes = 40;
   StateTable& table(std::uint32_t id);
   void fold(store::StateChanges& changes);
   std::uint32_t since_start(std::uint64_t log) const { return static_cast<std::uint32_t>(log - base_); }  // as rows in memory have it

@@ -20,8 +20,8 @@ void StateTable::change(std::string_view key, std::optional<std::string_view> va
   else if (!value && whole_) return;
   else before.flags = whole_ ? 0 : kMaybeInFile;
   at = rows_.put(at, key, value.value_or(std::string_view()));
+  weigh();
   const std::size_t bytes = StateStore::weight(key.size(), value ? value->size() : 0);
-  store_.bytes_ += bytes - (known ? StateStore::weight(key.size(), before.value_bytes) : 0);
   if (!known || before.log != kChanged) ++changed_;
   store_.changed_bytes_ += bytes - (known && before.log == kChanged ? StateStore::weight(key.size(), before.value_bytes) : 0);
   rows_.set(at, kChanged, static_cast<std::uint8_t>((before.flags & (kLogged | kMaybeInFile)) | kUsed | (value ? kValue : 0)));
@@ -50,15 +50,13 @@ std::optional<std::string_view> StateTable::get(std::string_view key) {
 void StateTable::keep(std::string_view key, std::string_view value) {
   const Position at = rows_.put(rows_.lower_bound(key), key, value);
   rows_.set(at, kInFile, kValue | kUsed | kMaybeInFile);
-  store_.bytes_ += StateStore::weight(key.size(), value.size());
+  weigh();
 }
 
 void StateTable::read_log(std::uint32_t log, std::string_view key, std::optional<std::string_view> value) {
-  Position at = rows_.lower_bound(key);
-  if (rows_.is(at, key)) store_.bytes_ -= StateStore::weight(key.size(), rows_.head(at).value_bytes);
-  at = rows_.put(at, key, value.value_or(std::string_view()));
+  const Position at = rows_.put(rows_.lower_bound(key), key, value.value_or(std::string_view()));
   rows_.set(at, log, static_cast<std::uint8_t>(kLogged | kMaybeInFile | (value ? kValue : 0)));
-  store_.bytes_ += StateStore::weight(key.size(), value ? value->size() : 0);
+  weigh();
 }
 
 result<void> StateTable::load(std::size_t up_to_bytes) {
@@ -86,8 +84,14 @@ result<void> StateTable::load(std::size_t up_to_bytes) {
 }
 
 StateTable::Position StateTable::drop(Position at) {
-  store_.bytes_ -= StateStore::weight(rows_.key(at).size(), rows_.head(at).value_bytes);
-  return rows_.erase(at);
+  const Position next = rows_.erase(at);
+  weigh();
+  return next;
+}
+
+void StateTable::weigh() {
+  store_.bytes_ += rows_.memory_bytes() - weighed_;
+  weighed_ = rows_.memory_bytes();
 }
 
 void StateTable::log_changes(std::uint32_t log, std::string& body) {

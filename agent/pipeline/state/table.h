@@ -56,10 +56,12 @@ class StateTable {
   void settle(std::uint32_t up_to);
   void evict(bool all);
   Position drop(Position at);  // from memory
+  void weigh();
 
   StateStore& store_;
   const std::uint32_t id_;
   PackedRows rows_;
+  std::size_t weighed_ = 0;  // what of rows_ is in the store's bytes
   std::size_t changed_ = 0;
   bool whole_ = false;  // every row that is on disk is in rows_
 };
