@@ -12,6 +12,7 @@ namespace {
 
 // The outbox gets room when Kafka acknowledges, which nobody tells io: while a source waits, it is looked for.
 constexpr std::chrono::milliseconds kLookForRoom{20};
+constexpr std::chrono::seconds kLookAtTables{1};
 constexpr std::int64_t kLongestWaitMs = 60'000;  // the wall clock may be set meanwhile
 
 }  // namespace
@@ -45,7 +46,7 @@ Agent::Agent(Parts parts)
       clock_trust_(parts_.config.agent.state, parts_.clock),
       cycle_(parts_.io, parts_.store, {parts_.config.agent.commit_interval_ms, epoch_bytes_for(parts_.config.agent)}, *this),
       shared_{cycle_, parts_.store, *parts_.topology, *this, parts_.clock, [this] { look_for_room(); }, [this] { after_record(); }},
-      room_timer_(parts_.io), wall_timer_(parts_.io) {}
+      room_timer_(parts_.io), wall_timer_(parts_.io), tables_timer_(parts_.io) {}
 
 Agent::~Agent() = default;
 
@@ -103,7 +104,7 @@ void Agent::keep_time() {
   wall_timer_.expires_after(std::chrono::milliseconds(std::clamp<std::int64_t>(*next_ms - parts_.clock.wall_ms(), 0, kLongestWaitMs)));
   wall_timer_.async_wait([this, alive = std::weak_ptr(alive_)](boost::system::error_code error) {
     if (error || alive.expired() || stopping_) return;
-    if (cycle_.can_accept() && !parts_.topology->pending()) {
+    if (cycle_.can_accept() && !parts_.topology->pending() && parts_.topology->tables_ready()) {
       parts_.topology->advance_wall(*this);
       cycle_.grown();  // the epoch's end comes here again
     } else {
@@ -136,6 +137,7 @@ result<void> Agent::attach_sources() {
 }
 
 void Agent::start() {
+  keep_tables();
   if (changelog_ && changelog_->writing_anew()) write_changelogs_anew();
   else start_sources();
 }
@@ -145,6 +147,16 @@ void Agent::start_sources() {
   for (Attached& each : sources_) each.source->start();
   if (state_ != nullptr) keep_time();
   if (parts_.topology->pending()) look_for_room();
+}
+
+// Lookup tables are loaded a part at a time, and everything else goes on in between.
+void Agent::keep_tables() {
+  if (stopping_ || parts_.config.tables.empty()) return;
+  const bool more = parts_.topology->look_at_tables(parts_.config.agent.state);
+  tables_timer_.expires_after(more ? std::chrono::seconds(0) : kLookAtTables);
+  tables_timer_.async_wait([this, alive = std::weak_ptr(alive_)](boost::system::error_code error) {
+    if (!error && !alive.expired()) keep_tables();
+  });
 }
 
 // An epoch a chunk. Nothing else changes meanwhile: what a restore finds is one moment's state.
@@ -166,6 +178,7 @@ void Agent::stop(std::function<void()> stopped) {
   stopping_ = true;
   room_timer_.cancel();
   wall_timer_.cancel();
+  tables_timer_.cancel();
   if (started_)
     for (Attached& each : sources_) each.source->stop();
   cycle_.drain(std::move(stopped));
@@ -187,7 +200,7 @@ void Agent::on_durable(EpochNumber up_to) {
 }
 
 void Agent::on_room() {
-  if (sources_.empty() || !started_ || stopping_ || !cycle_.can_accept()) return;
+  if (sources_.empty() || !started_ || stopping_ || !cycle_.can_accept() || !parts_.topology->tables_ready()) return;
   if (parts_.topology->pending()) {
     parts_.topology->go_on(*this);
     cycle_.grown();
@@ -246,6 +259,7 @@ void Agent::describe(Snapshot& snapshot) const {
   }
   for (std::size_t i = 0; i < parts_.config.pipelines.size(); ++i)
     snapshot.pipelines.push_back({parts_.config.pipelines[i].name, parts_.topology->pipeline_counts(i)});
+  snapshot.tables = parts_.topology->tables();
   snapshot.totals = parts_.topology->counts();
   snapshot.epochs = cycle_.committed();
   snapshot.stored = cycle_.committed_records();

@@ -86,6 +86,7 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   void start_sources();
   void write_changelogs_anew();
   void look_for_room();
+  void keep_tables();
   void keep_time();
   void keep_time_later();
   void after_record();
@@ -99,7 +100,7 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   AgentIntake::Shared shared_;
   std::vector<OutputStream> streams_;
   std::vector<Attached> sources_;
-  boost::asio::steady_timer room_timer_, wall_timer_;
+  boost::asio::steady_timer room_timer_, wall_timer_, tables_timer_;
   std::deque<std::pair<EpochNumber, std::uint64_t>> states_under_way_;  // epochs with state, and the number of its changes
   store::StateChanges kept_apart_;                                      // the negative control's
   bool looking_ = false, started_ = false, stopping_ = false;

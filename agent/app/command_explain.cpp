@@ -63,6 +63,15 @@ void explain_source(const config::Config& config, const config::Source& source) 
   fmt::print("  read by {}\n\n", readers.empty() ? "no pipeline: its records go nowhere" : list(readers));
 }
 
+void explain_table(const config::LookupTable& table) {
+  if (table.kind == config::LookupTable::Kind::file)
+    fmt::print("table {}\n  {}, by {}; loaded anew about a second after it changed, whole or not at all: write another file and rename it over this one\n", table.name, table.path, table.key);
+  else
+    fmt::print("table {}\n  {} in {}, by {}; read as it is: all lookups of an epoch see one commit of it\n", table.name, table.query, table.path, table.key);
+  fmt::print("  a result has the row as it was when its record came; after a crash, what was not yet stored is joined with the row as it is then\n"
+             "  sources wait until the table can be read\n\n");
+}
+
 void explain_pipeline(const config::Pipeline& pipeline) {
   fmt::print("pipeline {}\n  from {}\n", pipeline.name, list(pipeline.from));
   for (const auto& step : pipeline.steps) fmt::print("  {}\n", pipeline::describe(step));
@@ -97,6 +106,7 @@ int command_explain(const std::string& file) {
   if (!print_problems(checked)) return kNotInOrder;
   explain_agent(checked.config);
   for (const auto& source : checked.config.sources) explain_source(checked.config, source);
+  for (const auto& table : checked.config.tables) explain_table(table);
   for (const auto& pipeline : checked.config.pipelines) explain_pipeline(pipeline);
   for (const auto& unit : pipeline::changelog_units(checked.config)) explain_changelog(checked.config, unit);
   fmt::print("streams\n");

@@ -5,7 +5,7 @@
 namespace rivulet::app {
 
 bool AgentIntake::has_room() const {
-  return shared_.cycle.can_accept() && !shared_.topology.pending() &&
+  return shared_.cycle.can_accept() && !shared_.topology.pending() && shared_.topology.tables_ready() &&
          std::all_of(streams_.begin(), streams_.end(), [this](StreamId stream) { return shared_.store.has_room_for(stream); });
 }
 

@@ -57,6 +57,8 @@ std::vector<std::string> health_problems(const Snapshot& now) {
   std::vector<std::string> problems;
   if (!now.store_notice.empty()) problems.push_back(now.store_notice);
   if (now.store.disk_full) problems.push_back("the disk of agent.state is full: nothing is acknowledged until there is room");
+  for (const auto& table : now.tables)
+    if (!table.ready) problems.push_back("sources wait for the table " + table.name + ": " + table.text);
   const bool waits = std::any_of(now.sources.begin(), now.sources.end(), [](const SourceSnapshot& source) { return source.waiting; });
   if (waits && now.store.outbox_max_bytes > 0 && now.store.used_bytes >= now.store.outbox_max_bytes)
     problems.push_back("the store is at its limit: sources wait, and nothing more is acknowledged until Kafka takes records or agent.storage.max is raised");
@@ -88,6 +90,8 @@ std::string status_json(const Snapshot& now) {
     for (const auto& [event, count] : source.events) json.field(event, count);
     json.end_object().end_object();
   }
+  json.end_array().key("tables").begin_array();
+  for (const auto& table : now.tables) json.begin_object().field("name", table.name).field("ready", table.ready).field("state", table.text).end_object();
   json.end_array().key("pipelines").begin_array();
   for (const auto& pipeline : now.pipelines) {
     json.begin_object().field("name", pipeline.name);
@@ -118,6 +122,8 @@ std::string status_text(const Snapshot& now) {
     fmt::format_to(to, "  {} ({}): {} records; {}{}\n", source.name, source.type, source.records, source.state, source.waiting ? "; waits for room" : "");
     for (const auto& [event, count] : source.events) fmt::format_to(to, "    {}: {}\n", event, count);
   }
+  if (!now.tables.empty()) text += "tables\n";
+  for (const auto& table : now.tables) fmt::format_to(to, "  {}: {}\n", table.name, table.text);
   text += "pipelines\n";
   for (const auto& pipeline : now.pipelines)
     fmt::format_to(to, "  {}: {} in, {} out, {} failed\n", pipeline.name, pipeline.counts.in, pipeline.counts.out,

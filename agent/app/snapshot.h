@@ -31,6 +31,7 @@ struct Snapshot {
   std::int64_t now_ms = 0;     // wall clock
   std::int64_t uptime_ms = 0;
   std::vector<SourceSnapshot> sources;
+  std::vector<pipeline::Topology::TableState> tables;  // lookup tables
   std::vector<PipelineSnapshot> pipelines;
   pipeline::Counts totals;
   std::uint64_t epochs = 0;           // committed since the start

@@ -192,7 +192,7 @@ struct Suppress {
 struct Table { std::optional<std::int64_t> history_ms; };  // with history: versioned
 struct Join {
   enum class Kind { inner, left, outer } kind = Kind::inner;
-  std::string with;  // a source or a pipeline
+  std::string with;  // a source, a pipeline or a lookup table
   Location with_at;
   struct Within {
     std::int64_t before_ms = 0, after_ms = 0;  // left l matches right from l - before to l + after; either may be negative
@@ -204,8 +204,8 @@ struct Join {
   std::vector<Assignment> select;        // empty: {"left":...,"right":...}
   std::optional<std::string> late_topic;
   // What the two inputs are, found by load():
-  enum class How { stream_stream, stream_table, table_table, foreign_key } how = How::stream_stream;
-  std::string left_table, right_table;  // "<pipeline>/<step>"; empty: a stream
+  enum class How { stream_stream, stream_table, table_table, foreign_key, lookup } how = How::stream_stream;
+  std::string left_table, right_table;  // "<pipeline>/<step>", or the name of a LookupTable; empty: a stream
 };
 struct Absence { std::int64_t after_ms = 0; };
 struct Step {
@@ -216,6 +216,16 @@ struct Step {
   std::variant<Where, Select, Set, Drop, Rename, Key, SetTimestamp, LogStep, Aggregate, Suppress, Table, Join, Absence> what;
 };
 bool is_stateful(const Step& step);
+
+// Rows by key that come from elsewhere, for joins.
+struct LookupTable {
+  std::string name;
+  Location at;
+  enum class Kind { file, sqlite } kind = Kind::file;
+  std::string path;   // file: .csv, .json, .jsonl
+  std::string query;  // sqlite
+  std::string key;    // the field that is a row's key
+};
 
 struct Output {
   std::string topic;
@@ -239,6 +249,7 @@ struct Config {
   Status status;
   Log log;
   std::vector<Source> sources;      // in the order of the file
+  std::vector<LookupTable> tables;
   std::vector<Pipeline> pipelines;  // in topological order: a pipeline comes after every one it reads from
 };
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "agent/config/sections.h"
 
@@ -67,6 +68,11 @@ bool check_graph(Config& config, Report& report) {
   };
   for (const Source& source : config.sources) add(source.name, source.at, "sources." + source.name);
   for (const Pipeline& pipeline : config.pipelines) add(pipeline.name, pipeline.at, "pipelines." + pipeline.name);
+  std::set<std::string> tables;
+  for (const LookupTable& table : config.tables) {
+    add(table.name, table.at, "tables." + table.name);
+    tables.insert(table.name);
+  }
 
   std::map<std::string, bool> used;
   for (const Pipeline& pipeline : config.pipelines) {
@@ -75,7 +81,8 @@ bool check_graph(Config& config, Report& report) {
       const std::string& from = pipeline.from[i];
       used[from] = true;
       if (report.full()) continue;
-      if (names.count(from) == 0) report.error(pipeline.at, path, "there is no source or pipeline '" + from + "'" + suggestion(from, known));
+      if (tables.count(from) != 0) report.error(pipeline.at, path, "'" + from + "' is a lookup table, which has no records of its own; expected a source or a pipeline (a join step looks into the table)");
+      else if (names.count(from) == 0) report.error(pipeline.at, path, "there is no source or pipeline '" + from + "'" + suggestion(from, known));
       if (std::find(pipeline.from.begin(), pipeline.from.begin() + static_cast<std::ptrdiff_t>(i), from) != pipeline.from.begin() + static_cast<std::ptrdiff_t>(i))
         report.error(pipeline.at, path, "'" + from + "' stands twice");
     }
@@ -83,11 +90,13 @@ bool check_graph(Config& config, Report& report) {
       const auto* join = std::get_if<Join>(&step.what);
       if (join == nullptr || join->with.empty()) continue;
       used[join->with] = true;
-      if (!report.full() && names.count(join->with) == 0) report.error(join->with_at, step.path + ".with", "there is no source or pipeline '" + join->with + "'" + suggestion(join->with, known));
+      if (!report.full() && names.count(join->with) == 0) report.error(join->with_at, step.path + ".with", "there is no source, pipeline or table '" + join->with + "'" + suggestion(join->with, known));
     }
   }
   for (const Source& source : config.sources)
     if (!used[source.name]) report.warning(source.at, "sources." + source.name, "no pipeline reads from this source; what it takes in goes nowhere");
+  for (const LookupTable& table : config.tables)
+    if (!used[table.name]) report.warning(table.at, "tables." + table.name, "no join looks into this table");
   for (const Pipeline& pipeline : config.pipelines)
     if (!used[pipeline.name] && !pipeline.to) report.warning(pipeline.at, "pipelines." + pipeline.name, "has no 'to', and no pipeline reads from it; its records go nowhere");
 

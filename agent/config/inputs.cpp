@@ -6,6 +6,8 @@
 namespace rivulet::config {
 namespace {
 
+const Table kLookedUp;  // what any lookup table is to a join
+
 // The records between two steps.
 struct Input {
   bool known = true;            // false: a name in `from` has been refused
@@ -18,6 +20,7 @@ class Inputs {
  public:
   Inputs(Config& config, Report& report) : config_(config), report_(report) {
     for (const Source& source : config.sources) ends_[source.name] = {};
+    for (const LookupTable& table : config.tables) ends_[table.name] = {true, &kLookedUp, table.name, {}};
   }
 
   // Pipelines come after those that they read from.
@@ -77,6 +80,7 @@ class Inputs {
     if (!right.spoiled.empty()) return error(step, with + " has a '" + right.spoiled + "' step after its table step; put it before the table step, or a table step after it");
     join.left_table = left.name;
     join.right_table = right.name;
+    if (right.table == &kLookedUp) return check_lookup(step, join, with);
     if (right.table == nullptr) {
       join.how = Join::How::stream_stream;
       if (left.table != nullptr) error(step, "a table cannot be joined with the stream " + with + "; join the stream with the table, or give " + with + " a table step");
@@ -90,6 +94,15 @@ class Inputs {
     } else {
       check_stream_table(step, join, *right.table, with);
     }
+  }
+
+  void check_lookup(const Step& step, Join& join, const std::string& with) {
+    join.how = Join::How::lookup;
+    const std::string what = with + " is a lookup table, ";
+    if (!join.left_table.empty()) error(step, what + "and a lookup table's changes reach nobody, so that a table cannot be joined with it; expected a stream (or a kafka source with a table step)");
+    else if (join.kind == Join::Kind::outer) error(step, what + "whose rows wait for no record; expected inner or left");
+    else if (join.within) error(step, what + "which has no 'within'; expected none");
+    else if (join.grace_ms) error(step, what + "which knows only what is now; expected no 'grace'");
   }
 
   void check_tables(const Step& step, Join& join, const std::string& with) {

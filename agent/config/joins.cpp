@@ -54,7 +54,7 @@ void read_join(const Value& value, Step& step) {
   Map map(value);
   step.name = read_name(map);
   join.with_at = value.at();
-  if (auto with = map.need("with", "a source or a pipeline to join with")) {
+  if (auto with = map.need("with", "a source, a pipeline or a table to join with")) {
     join.with = with->text().value_or("");
     join.with_at = with->at();
   }

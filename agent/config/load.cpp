@@ -51,6 +51,7 @@ void read_root(const Value& root, Config& config, bool fragment) {
     if (auto log = map.get("log")) read_log(*log, config.log);
   }
   if (auto sources = map.get("sources")) read_sources(*sources, config.sources);
+  if (auto tables = map.get("tables")) read_tables(*tables, config.tables);
   if (auto pipelines = map.get("pipelines")) read_pipelines(*pipelines, config.pipelines);
   map.done();
 }

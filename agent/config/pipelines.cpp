@@ -129,8 +129,7 @@ void read_pipelines(const Value& value, std::vector<Pipeline>& pipelines) {
     Pipeline pipeline;
     pipeline.name = name;
     pipeline.at = entry.at();
-    if (name.empty() || name.size() > 64 || !std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-'; }))
-      entry.error("'" + name.substr(0, 64) + "' is not a name, expected 1 to 64 of A-Z a-z 0-9 _ . -");
+    check_name(name, entry);
     Map map(entry);
     if (auto from = map.need("from", "a source, a pipeline, or a list of them"))
       for (const Value& one : from->list())

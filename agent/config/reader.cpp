@@ -57,6 +57,10 @@ std::string size_text(std::uint64_t bytes) {
   return std::to_string(bytes);
 }
 
+bool is_name(const std::string& text) {
+  return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-'; });
+}
+
 }  // namespace
 
 std::string suggestion(const std::string& word, const std::vector<std::string>& known) {
@@ -105,11 +109,14 @@ std::optional<std::string> Value::text() const {
   return *substituted;
 }
 
+void check_name(const std::string& name, const Value& of) {
+  if (!is_name(name)) of.error("'" + name.substr(0, 64) + "' is not a name, expected 1 to 64 of A-Z a-z 0-9 _ . -");
+}
+
 std::optional<std::string> Value::name() const {
   auto found = text();
   if (!found) return found;
-  const bool legal = !found->empty() && found->size() <= 64 && std::all_of(found->begin(), found->end(), [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-'; });
-  if (legal) return found;
+  if (is_name(*found)) return found;
   error(shown(*found) + " is not a name, expected 1 to 64 of A-Z a-z 0-9 _ . -");
   return std::nullopt;
 }

@@ -90,6 +90,9 @@ class Map {
   std::set<std::string> asked_;
 };
 
+// Whether a map's key is a name, as Value::name(); else reported.
+void check_name(const std::string& name, const Value& of);
+
 // ", did you mean 'x'?" or nothing.
 std::string suggestion(const std::string& word, const std::vector<std::string>& known);
 

@@ -11,6 +11,7 @@ void read_status(const Value& value, Status& status);
 void read_log(const Value& value, Log& log);
 void read_sources(const Value& value, std::vector<Source>& sources);
 void read_pipelines(const Value& value, std::vector<Pipeline>& pipelines);
+void read_tables(const Value& value, std::vector<LookupTable>& tables);  // lookup tables
 std::optional<Tls> read_tls(const Value& value);
 
 // "host:port", "[::1]:port"; false: reported.

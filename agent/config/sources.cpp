@@ -161,8 +161,7 @@ void read_sources(const Value& value, std::vector<Source>& sources) {
     Source source;
     source.name = name;
     source.at = entry.at();
-    if (name.empty() || name.size() > 64 || !std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-'; }))
-      entry.error("'" + name.substr(0, 64) + "' is not a name, expected 1 to 64 of A-Z a-z 0-9 _ . -");
+    check_name(name, entry);
     Map map(entry);
     read_type(map, entry, source);
     if (auto decode = map.get("decode"))

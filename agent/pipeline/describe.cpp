@@ -27,7 +27,7 @@ std::string describe(const config::Aggregate& aggregate) {
 
 std::string describe(const config::Join& join) {
   static constexpr const char* kinds[] = {"inner", "left", "outer"};
-  static constexpr const char* hows[] = {"two streams", "the stream with the table", "two tables", "two tables by a foreign key"};
+  static constexpr const char* hows[] = {"two streams", "the stream with the table", "two tables", "two tables by a foreign key", "the stream with the lookup table"};
   std::string text = fmt::format("{}, {}, with {}", hows[static_cast<int>(join.how)], kinds[static_cast<int>(join.kind)], join.with);
   if (join.on) text += ", on " + join.on->sql;
   if (join.within) text += fmt::format(", from {} before to {} after, grace {}", duration(join.within->before_ms), duration(join.within->after_ms), duration(join.within->grace_ms));

@@ -122,6 +122,10 @@ class Replay {
 
  private:
   result<void> attach() {
+    while (topology_->look_at_tables({})) {
+    }
+    for (const auto& table : topology_->tables())
+      if (!table.ready) return Error{ErrorCode::unavailable, fmt::format("table {}: {}", table.name, table.text)};
     state_ = std::make_unique<StateStore>(memory_, options_.state_bytes);
     return topology_->attach(*state_);
   }

@@ -220,6 +220,22 @@ std::vector<Topology::ShownStep> Topology::shown_steps() const {
 
 bool Topology::stateful() const { return !impl_->stateful.empty(); }
 
+bool Topology::look_at_tables(const std::string& folder) {
+  bool more = false;
+  for (const auto& lookup : impl_->lookups) more = lookup->look(folder) || more;
+  return more;
+}
+
+bool Topology::tables_ready() const {
+  return std::all_of(impl_->lookups.begin(), impl_->lookups.end(), [](const auto& lookup) { return lookup->ready(); });
+}
+
+std::vector<Topology::TableState> Topology::tables() const {
+  std::vector<TableState> states;
+  for (std::size_t i = 0; i < impl_->lookups.size(); ++i) states.push_back({impl_->config.tables[i].name, impl_->lookups[i]->state(), impl_->lookups[i]->ready()});
+  return states;
+}
+
 result<void> Topology::attach(StateStore& state) {
   std::vector<std::pair<Operator*, StepState*>> opened;
   for (std::size_t i = 0; i < impl_->pipelines.size(); ++i)
@@ -249,6 +265,7 @@ void Topology::go_on(Outputs& outputs) { impl_->go_on(outputs); }
 void Topology::end_epoch(Outputs& outputs) {
   impl_->each_stateful(outputs, [](Operator& stateful, Emit& results) { stateful.flush(results); });
   impl_->each_stateful(outputs, [](Operator& stateful, Emit&) { stateful.save(); });
+  for (const auto& lookup : impl_->lookups) lookup->end_epoch();
 }
 
 std::optional<Timestamp> Topology::next_wall_ms() const {

@@ -67,6 +67,16 @@ class Topology {
   };
   std::vector<ShownStep> shown_steps() const;
 
+  // Lookup tables: to be looked at about once a second, and again at once while the answer is true; `folder` is the agent's. Before all are ready no
+  // record may come, nor go_on() or advance_wall().
+  bool look_at_tables(const std::string& folder);
+  bool tables_ready() const;
+  struct TableState {
+    std::string name, text;
+    bool ready = false;
+  };
+  std::vector<TableState> tables() const;
+
   bool stateful() const;
   // Once, before the first record, when stateful(). Error: state was written under another definition of a step.
   result<void> attach(StateStore& state);

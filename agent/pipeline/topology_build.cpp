@@ -24,6 +24,10 @@ void Topology::Impl::build(std::vector<config::Problem>& problems) {
     if (added) added = sources[i].key->prepare();
     if (!added) problems.push_back({source.key_at, "sources." + source.name + ".key", added.error().message, false});
   }
+  for (const config::LookupTable& table : config.tables) {
+    lookups.push_back(Lookup::make(table));
+    tables[table.name] = lookups.back().get();
+  }
   pipelines.resize(config.pipelines.size());
   for (std::size_t i = 0; i < pipelines.size(); ++i) {
     const config::Pipeline& pipeline = config.pipelines[i];

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agent/codec/json.h"
+#include "agent/pipeline/lookup/lookup.h"
 #include "agent/pipeline/stateful/operator.h"
 #include "agent/pipeline/steps.h"
 #include "agent/pipeline/topology.h"
@@ -60,6 +61,7 @@ struct Topology::Impl {
   std::string topic_token, buffer;
   std::vector<Output> outputs;
   std::vector<SourceNode> sources;
+  std::vector<std::unique_ptr<Lookup>> lookups;  // in the order of the configuration
   Tables tables;  // that joins look into
   std::vector<PipelineNode> pipelines;
   std::vector<Operator*> stateful;  // all of them, in topological order

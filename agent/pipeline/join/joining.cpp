@@ -49,7 +49,8 @@ result<std::optional<std::string_view>> KeyOf::of(const TableRow& row) {
 
 std::unique_ptr<Operator> make_join(const OperatorParts& parts) {
   switch (std::get<config::Join>(parts.step.what).how) {
-    case config::Join::How::stream_table: return make_stream_table(parts);
+    case config::Join::How::stream_table:
+    case config::Join::How::lookup: return make_stream_table(parts);
     case config::Join::How::table_table: return make_table_table(parts);
     case config::Join::How::foreign_key: return make_foreign_key(parts);
     default: return make_stream_stream(parts);

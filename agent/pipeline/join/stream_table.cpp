@@ -56,10 +56,7 @@ class StreamTable final : public Joining {
       else out.dropped(1);
       return {};
     }
-    if (!config_.grace_ms) {
-      join(row.key, *key, left, row.timestamp_ms, row.window, out);
-      return {};
-    }
+    if (!config_.grace_ms) return join(row.key, *key, left, row.timestamp_ms, row.window, out);
     const std::string_view clock_key = row.key.value_or(std::string_view());
     const Timestamp now = time_.advance(clock_key, row.timestamp_ms).to;
     if (row.timestamp_ms < minus(now, *config_.grace_ms)) {
@@ -99,11 +96,14 @@ class StreamTable final : public Joining {
     return "join table grace" + std::string(parts.time.scope == config::Time::Scope::key ? " by key" : "");
   }
 
-  void join(std::optional<std::string_view> key, std::string_view other_key, const Side& left, Timestamp timestamp_ms, const std::optional<Window>& window, Emit& out) {
+  result<void> join(std::optional<std::string_view> key, std::string_view other_key, const Side& left, Timestamp timestamp_ms, const std::optional<Window>& window, Emit& out) {
     const auto row = table_->as_of(other_key, timestamp_ms);
-    if (!row && !pads_left()) return;
+    if (!row)
+      if (auto trouble = table_->trouble()) return *std::move(trouble);
+    if (!row && !pads_left()) return {};
     const Side right = row ? side_of(*row) : Side{};
     emit(key, &left, row ? &right : nullptr, timestamp_ms, window, out);
+    return {};
   }
 
   // flags, window, the key of the other row where it is another one, value.

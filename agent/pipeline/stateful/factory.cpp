@@ -60,12 +60,13 @@ std::unique_ptr<Operator> make_operator(const OperatorParts& parts) {
 std::string other_input(const config::Step& step) {
   const auto* join = std::get_if<config::Join>(&step.what);
   // A stream looks into its table and hears nothing of it.
-  return join == nullptr || join->how == config::Join::How::stream_table ? std::string() : join->with;
+  const bool looks = join != nullptr && (join->how == config::Join::How::stream_table || join->how == config::Join::How::lookup);
+  return join == nullptr || looks ? std::string() : join->with;
 }
 
 std::string joined_with(const config::Step& step) {
   const auto* join = std::get_if<config::Join>(&step.what);
-  return join == nullptr ? std::string() : join->with;
+  return join == nullptr || join->how == config::Join::How::lookup ? std::string() : join->with;
 }
 
 bool part_of_the_step_before(const config::Step& step) {

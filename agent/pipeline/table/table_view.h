@@ -1,7 +1,6 @@
 // TableView: a table as a join sees it. TableRow: a value with its time, as tables and joins keep it.
 //
-// The seam for tables that are filled from elsewhere (a file, a database): implement TableView, and put it into Tables under a name that
-// config::Join::right_table gives; joins of streams with tables need nothing more.
+// The tables of steps lie in the state; those of ../lookup are filled from elsewhere.
 // Thread: io. Lifetime: within its Topology. Views are valid until the next call on the same table.
 #pragma once
 #include <functional>
@@ -30,9 +29,11 @@ class TableView {
   virtual std::optional<TableRow> current(std::string_view key) = 0;
   // Of a versioned table: the row that was there at that time. Of another one: the current.
   virtual std::optional<TableRow> as_of(std::string_view key, Timestamp timestamp_ms) = 0;
+  // Why the last call could not tell. (Of a table in the state StateStore::failure() says it.)
+  virtual std::optional<Error> trouble() const { return std::nullopt; }
 };
 
-using Tables = std::map<std::string, TableView*, std::less<>>;  // by "<pipeline>/<step>" of the table step
+using Tables = std::map<std::string, TableView*, std::less<>>;  // by "<pipeline>/<step>" of the table step, or the lookup table's name
 
 // flags, time, value.
 void append_row(std::string& to, const TableRow& row);

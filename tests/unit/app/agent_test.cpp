@@ -1,3 +1,4 @@
+#include "tests/support/temp_folder.h"
 #include "tests/unit/app/agent_fixture.h"
 
 using namespace rivulet;
@@ -251,4 +252,29 @@ TEST_CASE("an agent whose sources wait for a full store is unhealthy, and says w
   CHECK_THAT(app::health_problems(now)[0], ContainsSubstring("agent.storage.max"));
   now.store.used_bytes = 99;
   CHECK(app::health_problems(now).empty());  // it waits for its epoch only
+}
+
+TEST_CASE("sources wait until a lookup table is there, and results have its rows") {
+  Folder folder;
+  const std::string path = folder.path() + "/sites.csv";
+  const std::string joined = "tables: {sites: {file: {path: " + path + ", key: id}}}\npipelines:\n  p: {from: [a, b], steps: [{key: id}, {join: {with: sites, kind: left, select: {site: right.name}}}], to: out}\n";
+  AgentFixture at(folder.path() + "/state", 20, joined);
+  CHECK_FALSE(at.a().intake.can_accept());
+  app::Snapshot snapshot;
+  at.agent->describe(snapshot);
+  REQUIRE(app::health_problems(snapshot).size() == 1);
+  CHECK(app::health_problems(snapshot)[0].find("sources wait for the table sites: " + path + " cannot be read") == 0);
+  overwrite(path, "id,name\nx,Halle\n");
+  REQUIRE(at.until([&] { return at.a().room == 1; }));
+  const auto epoch = at.a().send(R"({"id":"x"})");
+  REQUIRE(at.until([&] { return at.a().durable_up_to() >= epoch; }));
+  CHECK(at.stored() == std::vector<std::string>{R"({"site":"Halle"})"});
+  overwrite(path, "id,name\nx,Jena\n");
+  REQUIRE(at.until([&] {
+    at.a().send(R"({"id":"x"})");
+    const auto stored = at.stored();
+    return stored.back() == R"({"site":"Jena"})";
+  }));
+  for (const std::string& value : at.stored()) CHECK((value == R"({"site":"Halle"})" || value == R"({"site":"Jena"})"));
+  CHECK(at.stop());
 }

@@ -136,7 +136,7 @@ TEST_CASE("a join that cannot be is refused with one clear error") {
     return problems;
   };
   const auto joined = [&](const std::string& steps) { return only(kSources + "pipelines:\n  p: {from: b, steps: [{table: {}}]}\n  v: {from: b, steps: [{table: {history: 1m}}]}\n  s: {from: b, steps: [{table: {}}, {where: value > 1}]}\n  j: {from: a, steps: [" + steps + "]}\n"); };
-  CHECK_THAT(joined("{join: {with: q, within: {before: 1s}}}"), ContainsSubstring("pipelines.j.steps[0].join.with: there is no source or pipeline 'q'"));
+  CHECK_THAT(joined("{join: {with: q, within: {before: 1s}}}"), ContainsSubstring("pipelines.j.steps[0].join.with: there is no source, pipeline or table 'q'"));
   CHECK_THAT(joined("{join: {with: b}}"), ContainsSubstring("expected within"));
   CHECK_THAT(joined("{join: {with: b, within: {before: 1s}, grace: 1s}}"), ContainsSubstring("has its grace in within"));
   CHECK_THAT(joined("{join: {with: b, within: {before: 1s}, on: x}}"), ContainsSubstring("joined by their keys"));
