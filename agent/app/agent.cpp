@@ -11,14 +11,14 @@ namespace rivulet::app {
 namespace {
 
 // The outbox gets room when Kafka acknowledges, which nobody tells io: while a source waits, it is looked for.
-constexpr std::chrono::milliseconds kLookForRoom{20};
+constexpr std::chrono::milliseconds kLookForRoom{20}, kLookForTables{250};
 constexpr std::chrono::seconds kLookAtTables{1};
 constexpr std::int64_t kLongestWaitMs = 60'000;  // the wall clock may be set meanwhile
 
 }  // namespace
 
 const char* type_name(const config::Source& source) {
-  static constexpr const char* names[] = {"mqtt", "tcp", "file", "stdin", "simulate"};
+  static constexpr const char* names[] = {"mqtt", "tcp", "file", "stdin", "simulate", "kafka"};
   static_assert(std::variant_size_v<decltype(config::Source::type)> == std::size(names));
   return names[source.type.index()];
 }
@@ -45,7 +45,7 @@ Agent::Agent(Parts parts)
     : parts_(std::move(parts)),
       clock_trust_(parts_.config.agent.state, parts_.clock),
       cycle_(parts_.io, parts_.store, {parts_.config.agent.commit_interval_ms, epoch_bytes_for(parts_.config.agent)}, *this),
-      shared_{cycle_, parts_.store, *parts_.topology, *this, parts_.clock, [this] { look_for_room(); }, [this] { after_record(); }},
+      shared_{cycle_, parts_.store, *parts_.topology, *this, parts_.clock, [this] { look_for_room(); }, [this] { after_record(); }, {}},
       room_timer_(parts_.io), wall_timer_(parts_.io), tables_timer_(parts_.io) {}
 
 Agent::~Agent() = default;
@@ -131,6 +131,7 @@ result<void> Agent::attach_sources() {
     attached.intake = std::make_unique<AgentIntake>(shared_, i, source.name, std::move(*positions), std::move(streams));
     attached.source = parts_.make_source(parts_.io, source, parts_.config.agent.id, *attached.intake);
     RV_CHECK(attached.source != nullptr, "every configured source can be made");
+    if (!attached.source->ready()) shared_.first.push_back(i);
     sources_.push_back(std::move(attached));
   }
   return {};
@@ -207,6 +208,7 @@ void Agent::on_room() {
     after_record();
     if (parts_.topology->pending()) return look_for_room();
   }
+  std::erase_if(shared_.first, [this](std::size_t i) { return sources_[i].source->ready(); });
   first_served_ = (first_served_ + 1) % sources_.size();
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     Attached& each = sources_[(first_served_ + i) % sources_.size()];
@@ -219,7 +221,7 @@ void Agent::on_lost(Error error) { parts_.on_lost(std::move(error)); }
 void Agent::look_for_room() {
   if (looking_ || stopping_) return;
   looking_ = true;
-  room_timer_.expires_after(kLookForRoom);
+  room_timer_.expires_after(parts_.topology->tables_ready() && shared_.first.empty() ? kLookForRoom : kLookForTables);
   room_timer_.async_wait([this, alive = std::weak_ptr(alive_)](boost::system::error_code error) {
     if (error || alive.expired()) return;
     looking_ = false;

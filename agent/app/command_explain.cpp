@@ -88,9 +88,11 @@ void explain_changelog(const config::Config& config, const pipeline::ChangelogUn
              "  results in Kafka end, nothing missing and nothing twice, as far as sources can send again what was not forwarded:\n", config.agent.restore ? " (agent.restore: at the first start)" : "");
   for (const auto& source : config.sources) {
     if (std::find(unit.sources.begin(), unit.sources.end(), source.name) == unit.sources.end()) continue;
+    const bool kafka = std::holds_alternative<config::KafkaSource>(source.type);
     const bool file = std::holds_alternative<config::FileSource>(source.type), mqtt = std::holds_alternative<config::MqttSource>(source.type);
     fmt::print("    {}: {}\n", source.name,
-               file   ? "files that survive the device are read on from there; one that does not is gone with it"
+               kafka  ? "read on from the offsets in the changelog"
+               : file ? "files that survive the device are read on from there; one that does not is gone with it"
                : mqtt ? "what was acknowledged to the server and not yet forwarded is lost with the device; what was not acknowledged comes again and is recognised by "
                         "packet id, topic and payload (an id that the lost device had freed, reused for the very same message, would be taken for its redelivery)"
                       : "what was acknowledged and not yet forwarded is lost with the device");

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <set>
 
 #include "agent/app/checked_config.h"
@@ -19,7 +20,7 @@ constexpr std::int64_t kShortRetentionMs = 7LL * 24 * 3600 * 1000;
 // Many partitions: another agent's open transaction in the same one delays our recovery.
 constexpr std::int32_t kProgressPartitions = 50;
 
-enum class Kind { records, progress, changelog };
+enum class Kind { records, progress, changelog, input, table };  // the last two are read by kafka sources
 
 std::int64_t number(const std::map<std::string, std::string>& settings, const char* name, std::int64_t otherwise) {
   const auto found = settings.find(name);
@@ -37,13 +38,15 @@ bool look_at(kafka::Admin& admin, const std::string& topic, std::int32_t replica
   const auto cleanup = settings->find("cleanup.policy");
   const bool compacted = cleanup != settings->end() && cleanup->second.find("compact") != std::string::npos;
   const bool deletes = cleanup == settings->end() || cleanup->second.find("delete") != std::string::npos;
-  if (kind != Kind::records && (!compacted || deletes)) {
+  if (kind == Kind::table && (!compacted || deletes))
+    fmt::print("    warning: cleanup.policy is {}; a table's topic is to be compacted, or a new device misses the rows that were deleted\n", cleanup == settings->end() ? "unknown" : cleanup->second);
+  if ((kind == Kind::progress || kind == Kind::changelog) && (!compacted || deletes)) {
     fmt::print("    WRONG: cleanup.policy is {}, it must be compact, or {}\n", cleanup == settings->end() ? "unknown" : cleanup->second,
                kind == Kind::progress ? "the witness of the last transaction is deleted" : "state that does not change is deleted, and a restore misses it");
     usable = false;
   }
   const std::int64_t retention_ms = number(*settings, "retention.ms", -1);
-  if (kind == Kind::records && deletes && retention_ms >= 0 && retention_ms < kShortRetentionMs)
+  if (kind == Kind::records && deletes && retention_ms >= 0 && retention_ms <= kShortRetentionMs)
     fmt::print("    warning: retention.ms is {} h; after an outage longer than that, records are deleted on arrival (their event time is old)\n",
                retention_ms / 3'600'000);
   if (replicas < 3) fmt::print("    warning: {} replica{}; 3 and min.insync.replicas 2 survive the loss of a broker\n", replicas, replicas == 1 ? "" : "s");
@@ -56,15 +59,27 @@ bool create(kafka::Admin& admin, const std::string& topic, Kind kind, const Topi
   wanted.name = topic;
   wanted.partitions = kind == Kind::progress ? kProgressPartitions : options.partitions;
   wanted.replicas = options.replicas;
-  if (kind != Kind::records) wanted.settings["cleanup.policy"] = "compact";
+  if (kind != Kind::records && kind != Kind::input) wanted.settings["cleanup.policy"] = "compact";
   const auto created = admin.create_topic(wanted, kTimeoutMs);
   fmt::print("    {}\n", created ? fmt::format("created with {} partitions", wanted.partitions) : "could not be created: " + created.error().message);
   return created.has_value();
 }
 
-void print_permissions(const config::Config& config, const std::set<std::string>& topics) {
+const char* role(Kind kind) {
+  switch (kind) {
+    case Kind::records: return "";
+    case Kind::progress: return " (progress topic)";
+    case Kind::changelog: return " (changelog)";
+    case Kind::input: return " (read by a source)";
+    case Kind::table: return " (read by a source, as a table)";
+  }
+  return "";
+}
+
+void print_permissions(const config::Config& config, const std::set<std::string>& topics, const std::map<std::string, Kind>& read) {
   fmt::print("permissions that the agent's login needs\n  write, describe, read: {}{}\n", fmt::join(topics, ", "),
              config.kafka->exactly_once ? ", " + config.kafka->progress_topic : "");
+  for (const auto& [topic, kind] : read) fmt::print("  read, describe: {}\n", topic);
   fmt::print("  idempotent write: the cluster\n");
   if (config.kafka->exactly_once) fmt::print("  write, describe: transactional id rivulet-{}\n", config.agent.id);
 }
@@ -95,14 +110,18 @@ int command_topics(const TopicsOptions& options) {
   std::set<std::string> changelogs;
   for (const auto& unit : pipeline::changelog_units(checked.config)) changelogs.insert(unit.topic);
   topics.insert(changelogs.begin(), changelogs.end());
+  std::map<std::string, Kind> read;
+  for (const auto& source : checked.config.sources)
+    if (const auto* kafka = std::get_if<config::KafkaSource>(&source.type)) read[kafka->topic] = kafka->bootstrap ? Kind::table : Kind::input;
   std::set<std::string> all = topics;
+  for (const auto& [topic, kind] : read) all.insert(topic);
   if (checked.config.kafka->exactly_once) all.insert(checked.config.kafka->progress_topic);
   bool in_order = true;
   for (const std::string& topic : all) {
-    const Kind kind = topic == checked.config.kafka->progress_topic ? Kind::progress : changelogs.contains(topic) ? Kind::changelog : Kind::records;
+    const Kind kind = topic == checked.config.kafka->progress_topic ? Kind::progress : changelogs.contains(topic) ? Kind::changelog : topics.contains(topic) ? Kind::records : read.contains(topic) ? read[topic] : Kind::records;
     const auto found = (*admin)->topic(topic, kTimeoutMs);
     if (found) {
-      fmt::print("  {}: {} partitions, {} replicas{}\n", topic, found->partitions, found->replicas, kind == Kind::progress ? " (progress topic)" : kind == Kind::changelog ? " (changelog)" : "");
+      fmt::print("  {}: {} partitions, {} replicas{}\n", topic, found->partitions, found->replicas, role(kind));
       in_order &= look_at(**admin, topic, found->replicas, kind);
       continue;
     }
@@ -110,7 +129,7 @@ int command_topics(const TopicsOptions& options) {
     fmt::print("  {}: {}\n", topic, missing ? std::string("missing") : found.error().message);
     in_order &= missing && options.create && create(**admin, topic, kind, options);
   }
-  print_permissions(checked.config, topics);
+  print_permissions(checked.config, topics, read);
   if (!in_order && !options.create) fmt::print("`rivulet topics --create` makes the missing ones\n");
   return in_order ? kDone : kNotInOrder;
 }

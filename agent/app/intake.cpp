@@ -5,6 +5,7 @@
 namespace rivulet::app {
 
 bool AgentIntake::has_room() const {
+  if (!shared_.first.empty() && std::find(shared_.first.begin(), shared_.first.end(), index_) == shared_.first.end()) return false;
   return shared_.cycle.can_accept() && !shared_.topology.pending() && shared_.topology.tables_ready() &&
          std::all_of(streams_.begin(), streams_.end(), [this](StreamId stream) { return shared_.store.has_room_for(stream); });
 }
@@ -18,7 +19,7 @@ bool AgentIntake::can_accept() const {
 void AgentIntake::accept(const source::Frame& frame) {
   ++records_;
   bytes_ += frame.payload.size();
-  shared_.topology.arrive(index_, frame.payload, frame.topic, shared_.clock.wall_ms(), shared_.outputs);
+  shared_.topology.arrive(index_, {frame.payload, frame.topic, frame.timestamp_ms.value_or(shared_.clock.wall_ms()), frame.key, frame.null}, shared_.outputs);
   shared_.cycle.grown();
   shared_.accepted();
 }

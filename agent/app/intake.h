@@ -24,6 +24,7 @@ class AgentIntake final : public source::Intake {
     const Clock& clock;
     std::function<void()> refused;  // a source was told to wait
     std::function<void()> accepted;  // a record went through
+    std::vector<std::size_t> first;  // sources that bring tables; until they are ready no other may come
   };
   using Events = std::map<std::string, std::uint64_t, std::less<>>;
   static constexpr std::size_t kMaxEvents = 64;  // different names; more of them are counted as "other"

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <csignal>
 
+#include "agent/app/kafka_connection.h"
 #include "agent/app/logging.h"
 #include "agent/app/process.h"
 #include "agent/app/restore_store.h"
@@ -55,7 +56,11 @@ result<void> Service::set_up(std::unique_ptr<pipeline::Topology> topology) {
     const auto uplink = make_uplink();
     if (auto restored = restore_at_start(config_, *store_, *uplink, clock_); !restored) return restored.error();
   }
-  const SourceMaker make = options_.make_source ? options_.make_source : SourceMaker(source::make_source);
+  const SourceMaker make = options_.make_source ? options_.make_source : [this](boost::asio::io_context& io, const config::Source& source, const std::string& agent_id, source::Intake& intake) {
+    if (!config_.kafka) return source::make_source(io, source, agent_id, intake);
+    const kafka::Connection connection = connection_of(*config_.kafka, "rivulet-" + agent_id + "-" + source.name);
+    return source::make_source(io, source, agent_id, intake, &connection);
+  };
   auto agent = Agent::create({io_, config_, *store_, clock_, std::move(topology), make, [this](const Error& error) { lost(error); }});
   if (!agent) return agent.error();
   agent_ = std::move(*agent);

@@ -112,6 +112,11 @@ struct FileSource {
   std::uint64_t max_line_bytes = 1ULL << 20;
   std::int64_t poll_ms = 250;
 };
+struct KafkaSource {
+  std::string topic;
+  Location topic_at;
+  bool bootstrap = false;  // a table: it is read to its end before other sources begin
+};
 struct StdinSource { std::uint64_t max_line_bytes = 1ULL << 20; };
 struct SimulateSource {
   std::uint32_t devices = 10;
@@ -138,11 +143,11 @@ struct TimestampFrom {
 struct Source {
   std::string name;
   Location at;
-  std::variant<MqttSource, TcpSource, FileSource, StdinSource, SimulateSource> type;
+  std::variant<MqttSource, TcpSource, FileSource, StdinSource, SimulateSource, KafkaSource> type;
   Decode decode;
-  std::string key;  // an expression; empty: null key
+  std::string key;  // an expression; empty: null key, or Kafka's
   Location key_at;
-  std::optional<TimestampFrom> timestamp;  // absent: arrival time
+  std::optional<TimestampFrom> timestamp;  // absent: arrival time, or Kafka's
   std::optional<std::string> undecodable;  // a topic; absent: the quarantine table
   std::optional<Time> time;
   std::string topic_field;                 // the frame's topic becomes this field ("" = off)

@@ -127,7 +127,19 @@ SimulateSource read_simulate(const Value& value) {
   return simulate;
 }
 
-const std::vector<std::string> kTypes = {"mqtt", "tcp", "file", "stdin", "simulate"};
+KafkaSource read_kafka_source(const Value& value) {
+  KafkaSource kafka;
+  Map map(value);
+  if (auto topic = map.need("topic", "the topic to read")) {
+    kafka.topic = topic->topic().value_or("");
+    kafka.topic_at = topic->at();
+  }
+  if (auto bootstrap = map.get("bootstrap")) kafka.bootstrap = bootstrap->boolean().value_or(false);
+  map.done();
+  return kafka;
+}
+
+const std::vector<std::string> kTypes = {"mqtt", "tcp", "file", "stdin", "simulate", "kafka"};
 
 std::optional<std::string> read_type(Map& map, const Value& value, Source& source) {
   std::vector<std::string> found;
@@ -138,7 +150,7 @@ std::optional<std::string> read_type(Map& map, const Value& value, Source& sourc
     const std::vector<std::string> settings = {"decode", "key", "timestamp", "undecodable", "topic_field", "time"};
     for (const std::string& key : map.keys())
       if (hint.empty() && std::find(settings.begin(), settings.end(), key) == settings.end()) hint = suggestion(key, kTypes);
-    value.error("has no type, expected exactly one of: mqtt tcp file stdin simulate" + hint);
+    value.error("has no type, expected exactly one of: mqtt tcp file stdin simulate kafka" + hint);
     return std::nullopt;
   }
   if (found.size() > 1) {
@@ -151,6 +163,7 @@ std::optional<std::string> read_type(Map& map, const Value& value, Source& sourc
   if (found[0] == "file") source.type = read_file(setting);
   if (found[0] == "stdin") source.type = read_stdin(setting);
   if (found[0] == "simulate") source.type = read_simulate(setting);
+  if (found[0] == "kafka") source.type = read_kafka_source(setting);
   return found[0];
 }
 

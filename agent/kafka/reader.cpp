@@ -76,7 +76,7 @@ struct Reader::Impl : Signals {
 Reader::Reader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Reader::~Reader() = default;
 
-result<std::unique_ptr<Reader>> Reader::create(const Connection& connection, Isolation isolation) {
+result<std::unique_ptr<Reader>> Reader::create(const Connection& connection, Isolation isolation, std::int64_t fetch_wait_ms) {
   auto impl = std::make_unique<Impl>();
   // What is passed through is meant for the producer; a consumer's handle would only warn about it.
   auto conf = Conf::make(connection, impl.get());
@@ -85,7 +85,7 @@ result<std::unique_ptr<Reader>> Reader::create(const Connection& connection, Iso
   conf->require("enable.partition.eof", "true");
   conf->require("enable.auto.commit", "false");
   conf->prefer("allow.auto.create.topics", "false");
-  conf->prefer("fetch.wait.max.ms", "100");
+  conf->prefer("fetch.wait.max.ms", std::to_string(fetch_wait_ms));
   conf->prefer("fetch.error.backoff.ms", "100");
   conf->prefer("queued.max.messages.kbytes", "1024");
   conf->prefer("fetch.message.max.bytes", "1048576");
@@ -104,7 +104,7 @@ Reader::Watermarks Reader::watermarks(const TopicPartition& where, std::int64_t 
 }
 
 Reader::Progress Reader::read(const std::vector<ReadRange>& ranges, std::int64_t idle_timeout_ms,
-                              const std::function<bool(const Fetched&)>& take) {
+                              const std::function<bool(const Fetched&)>& take, const std::function<bool()>& idle) {
   Progress progress;
   std::map<std::pair<std::string_view, std::int32_t>, std::size_t> index;
   Started started(impl_->handle.get());
@@ -118,7 +118,11 @@ Reader::Progress Reader::read(const std::vector<ReadRange>& ranges, std::int64_t
   }
   std::int64_t last_progress_ms = now_ms();
   while (open > 0) {
-    const auto message = started.next(100);
+    auto message = started.next(idle ? 0 : 100);
+    if (!message && idle) {
+      if (!idle()) return progress;
+      message = started.next(1000);
+    }
     rd_kafka_poll(impl_->handle.get(), 0);
     if (!message) {
       if (now_ms() - last_progress_ms < idle_timeout_ms) continue;

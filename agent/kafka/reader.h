@@ -33,7 +33,8 @@ struct ReadRange {
 
 class Reader {
  public:
-  static result<std::unique_ptr<Reader>> create(const Connection& connection, Isolation isolation);
+  // `fetch_wait_ms`: how long a broker that has nothing more keeps a request.
+  static result<std::unique_ptr<Reader>> create(const Connection& connection, Isolation isolation, std::int64_t fetch_wait_ms = 100);
   ~Reader();
 
   // `end` is the last stable offset for Isolation::committed, else the high watermark.
@@ -45,7 +46,8 @@ class Reader {
   // or what went wrong (an offset that does not exist any more is FailureKind::uncertain).
   // positions[i]: first offset of range i that was not yet passed.
   struct Progress { Failure failure; std::vector<std::int64_t> positions; };
-  Progress read(const std::vector<ReadRange>& ranges, std::int64_t idle_timeout_ms, const std::function<bool(const Fetched&)>& take);
+  // With `idle` it is called each time that nothing more is there at once, and once a second then; false stops early.
+  Progress read(const std::vector<ReadRange>& ranges, std::int64_t idle_timeout_ms, const std::function<bool(const Fetched&)>& take, const std::function<bool()>& idle = {});
 
   TopicAnswer metadata(const std::string& topic, std::int64_t timeout_ms);
 

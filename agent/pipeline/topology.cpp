@@ -205,8 +205,8 @@ Topology::~Topology() = default;
 
 const std::vector<Output>& Topology::outputs() const { return impl_->outputs; }
 std::vector<std::size_t> Topology::outputs_of(std::size_t source) const { return impl_->outputs_of(source); }
-void Topology::arrive(std::size_t source, std::string_view payload, std::string_view topic, Timestamp arrival_ms, Outputs& outputs) {
-  impl_->arrive(source, payload, topic, arrival_ms, outputs);
+void Topology::arrive(std::size_t source, const Arrival& frame, Outputs& outputs) {
+  impl_->arrive(source, frame, outputs);
 }
 void Topology::inject(std::size_t source, Record record, Outputs& outputs) { impl_->inject(source, record, outputs); }
 

@@ -39,6 +39,14 @@ class Outputs {
   virtual bool full() const { return false; }
 };
 
+// What a source brings, before decoding. Views are valid during the call only.
+struct Arrival {
+  std::string_view payload, topic;
+  Timestamp timestamp_ms = 0;           // of the arrival, or what came with it
+  std::optional<std::string_view> key = std::nullopt;  // that came with it
+  bool null = false;                    // a tombstone: no payload
+};
+
 struct Counts {  // since build()
   std::uint64_t in = 0, out = 0, late = 0, dropped = 0, undecodable = 0, failed = 0;
 };
@@ -54,8 +62,8 @@ class Topology {
   // The outputs that records of source number `source` may lead to, by whatever way.
   std::vector<std::size_t> outputs_of(std::size_t source) const;
 
-  // A frame of source number `source` (index into Config::sources) that arrived at `arrival_ms`.
-  void arrive(std::size_t source, std::string_view payload, std::string_view topic, Timestamp arrival_ms, Outputs& outputs);
+  // A frame of source number `source` (index into Config::sources).
+  void arrive(std::size_t source, const Arrival& frame, Outputs& outputs);
   // A record that is already decoded (replay): key, value and timestamp are given; the source's own `key:` and
   // `timestamp:` are not applied.
   void inject(std::size_t source, Record record, Outputs& outputs);

@@ -99,7 +99,7 @@ struct Topology::Impl {
   StepResult emit(PipelineNode& node, Segment& last, StepFailure& failure, Outputs& to);
   // Every call begins and ends with this: no view outlives its frame.
   void forget();
-  void arrive(std::size_t source, std::string_view payload, std::string_view topic, Timestamp arrival_ms, Outputs& to);
+  void arrive(std::size_t source, const Arrival& frame, Outputs& to);
   bool decoded(std::size_t source, std::string_view payload, Timestamp arrival_ms, Outputs& to);
   bool timed(std::size_t source, std::string_view payload, Timestamp arrival_ms, Outputs& to);
   bool keyed(std::size_t source, std::string_view topic, Outputs& to);

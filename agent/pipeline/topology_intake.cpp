@@ -4,12 +4,13 @@
 
 namespace rivulet::pipeline {
 
-void Topology::Impl::arrive(std::size_t source, std::string_view payload, std::string_view topic, Timestamp arrival_ms, Outputs& to) {
+void Topology::Impl::arrive(std::size_t source, const Arrival& frame, Outputs& to) {
   forget();
   ++counts.in;
   source_now = source;
-  arrived.timestamp_ms = arrival_ms;
-  if (decoded(source, payload, arrival_ms, to) && timed(source, payload, arrival_ms, to) && keyed(source, topic, to))
+  arrived.timestamp_ms = frame.timestamp_ms;
+  arrived.key = frame.key;
+  if (frame.null ? frame.timestamp_ms >= 0 : decoded(source, frame.payload, frame.timestamp_ms, to) && timed(source, frame.payload, frame.timestamp_ms, to) && keyed(source, frame.topic, to))
     tell(sources[source].readers, arrived, to);
   forget();
 }

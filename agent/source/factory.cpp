@@ -4,7 +4,9 @@
 #include <type_traits>
 #include <variant>
 
+#include "agent/base/check.h"
 #include "agent/source/file/file_source.h"
+#include "agent/source/kafka/kafka_source.h"
 #include "agent/source/mqtt/mqtt_source.h"
 #include "agent/source/simulate/simulate_source.h"
 #include "agent/source/stdin/stdin_source.h"
@@ -13,7 +15,7 @@
 namespace rivulet::source {
 
 std::unique_ptr<Source> make_source(boost::asio::io_context& io, const config::Source& source, const std::string& agent_id,
-                                    Intake& intake) {
+                                    Intake& intake, const kafka::Connection* connection) {
   return std::visit(
       [&](const auto& type) -> std::unique_ptr<Source> {
         using Type = std::decay_t<decltype(type)>;
@@ -25,6 +27,9 @@ std::unique_ptr<Source> make_source(boost::asio::io_context& io, const config::S
           return std::make_unique<FileSource>(io, type, source.name, intake);
         } else if constexpr (std::is_same_v<Type, config::StdinSource>) {
           return std::make_unique<StdinSource>(io, type, source.name, intake);
+        } else if constexpr (std::is_same_v<Type, config::KafkaSource>) {
+          RV_CHECK(connection != nullptr, "a configuration with a kafka source has a kafka section");
+          return std::make_unique<KafkaSource>(io, type, source.name, *connection, intake);
         } else {
           static_assert(std::is_same_v<Type, config::SimulateSource>);
           return std::make_unique<SimulateSource>(io, type, source.name, intake);

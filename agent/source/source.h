@@ -8,6 +8,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,10 @@ namespace rivulet::source {
 struct Frame {
   std::string_view payload;
   std::string_view topic;  // MQTT topic, file path, ...: what the source's `topic_field` gives; may be empty
+  // What a Kafka record brings with it; the source's own `key` and `timestamp` win.
+  std::optional<std::string_view> key = std::nullopt;
+  std::optional<Timestamp> timestamp_ms = std::nullopt;
+  bool null = false;  // a tombstone: it has no payload
 };
 
 class Intake {
@@ -44,6 +49,8 @@ class Source {
   virtual void on_durable(EpochNumber up_to) = 0;   // every epoch up to and including this one is durable
   virtual void on_room() {}                         // can_accept() became true again
   virtual bool finished() const { return false; }   // nothing more will ever come (stdin at its end, simulate at its count)
+  // False: it brings a table that has to be there before the first record of other sources is taken in.
+  virtual bool ready() const { return true; }
   virtual std::string state() const = 0;            // one line for status: "connected to mqtt://localhost:1883"
 };
 

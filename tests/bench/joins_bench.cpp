@@ -57,7 +57,7 @@ bool measure(const char* name, const std::string& pipelines, std::uint64_t a_eve
   Counted out;
   const double begin = cpu_ns();
   for (std::uint64_t n = 0; n < records; ++n) {
-    topology->arrive(n % a_every == 0 ? 0 : 1, record(n), "", 0, out);
+    topology->arrive(n % a_every == 0 ? 0 : 1, {record(n), "", 0}, out);
     if (n % kEpochRecords != kEpochRecords - 1) continue;
     topology->end_epoch(out);
     const auto changes = state.take_changes();

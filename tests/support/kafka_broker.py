@@ -117,10 +117,16 @@ class Broker:
     def create_topic(self, name, partitions, settings):
         """With settings that `rivulet topics --create` does not know; a JVM each time (2 s). Bypasses a proxy."""
         config = [word for key, value in settings.items() for word in ("--config", f"{key}={value}")]
+        self._topic_command(name, "--create", "--partitions", str(partitions), *config)
+
+    def delete_topic(self, name):
+        self._topic_command(name, "--delete")
+
+    def _topic_command(self, name, *arguments):
         done = subprocess.run(["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", fetch() + "/*", "org.apache.kafka.tools.TopicCommand", "--bootstrap-server", f"127.0.0.1:{self.port}",
-                               "--create", "--topic", name, "--partitions", str(partitions), *config], capture_output=True, text=True, timeout=60)
+                               "--topic", name, *arguments], capture_output=True, text=True, timeout=60)
         if done.returncode != 0:
-            raise RuntimeError(f"kafka: topic {name} could not be created: " + done.stdout[-1500:] + done.stderr[-1500:])
+            raise RuntimeError(f"kafka: {arguments[0]} of topic {name}: " + done.stdout[-1500:] + done.stderr[-1500:])
 
     def restart(self):
         self._run()

@@ -135,8 +135,8 @@ TEST_CASE("steps that share a statement give what they give one by one") {
         together.topology->inject(0, record, a);
         apart.topology->inject(0, record, b);
       } else {
-        together.topology->arrive(0, payload, "", 42, a);
-        apart.topology->arrive(0, payload, "", 42, b);
+        together.topology->arrive(0, {payload, "", 42}, a);
+        apart.topology->arrive(0, {payload, "", 42}, b);
       }
       INFO("together:\n" << shown(a) << "one by one:\n" << shown(b));
       REQUIRE(a == b);

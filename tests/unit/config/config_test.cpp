@@ -111,7 +111,7 @@ pipelines:
            "r.yaml:7:13: kafka.delivery: 'exactly-onse' is not known, expected exactly-once | at-least-once, did you mean 'exactly-once'?",
            "r.yaml:8:34: kafka.librdkafka.transactional.id: is set by rivulet itself",
            "sources.a: has two types (mqtt and tcp)",
-           "sources.b: has no type, expected exactly one of: mqtt tcp file stdin simulate, did you mean 'mqtt'?",
+           "sources.b: has no type, expected exactly one of: mqtt tcp file stdin simulate kafka, did you mean 'mqtt'?",
            "sources.c.file.path: * ? [ may stand in the last part of the path only",
            "sources.c.file.start: 'middle' is not known",
            "r.yaml:13:3: sources.c: stands twice",
@@ -121,6 +121,17 @@ pipelines:
            "reads from itself: q -> r -> q",
            "pipelines.r.steps[0].where: is empty, expected an expression"})
     CHECK_THAT(text, ContainsSubstring(expected));
+}
+
+TEST_CASE("a kafka source needs the cluster, and a topic that this agent does not write") {
+  const std::string sources = "sources: {s: {kafka: {topic: t}}}\npipelines: {p: {from: s, to: t}}\n";
+  CHECK_THAT(all(load_text("agent: {id: g}\n" + sources, "r.yaml")), ContainsSubstring("sources.s.kafka: needs the kafka section, which is missing"));
+  CHECK_THAT(all(load_text("agent: {id: g}\nkafka: {brokers: [b]}\n" + sources, "r.yaml")), ContainsSubstring("r.yaml:3:30: sources.s.kafka.topic: is the topic that pipeline 'p' writes to"));
+  CHECK_THAT(all(load_text("agent: {id: g}\nkafka: {brokers: [b]}\nsources: {s: {kafka: {bootstrap: maybe}}}\n", "r.yaml")), ContainsSubstring("sources.s.kafka: 'topic' is missing"));
+  const Loaded good = load_text("agent: {id: g}\nkafka: {brokers: [b]}\nsources: {s: {kafka: {topic: t, bootstrap: true}}}\npipelines: {p: {from: s, steps: [table: {}]}, q: {from: s, to: u}}\n", "r.yaml");
+  INFO(all(good));
+  REQUIRE(good.ok());
+  CHECK(std::get<KafkaSource>(good.config.sources[0].type).bootstrap);
 }
 
 TEST_CASE("a secret comes from a file or the environment and never shows in a message") {

@@ -41,7 +41,7 @@ struct Fixture {
     INFO(problems);
     REQUIRE(topology != nullptr);
     out.records.clear();
-    topology->arrive(0, payload, "the/topic", 42, out);
+    topology->arrive(0, {payload, "the/topic", 42}, out);
     return out.records.empty() ? "" : out.records.back().record.value.value_or("null");
   }
 };

@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""The kafka source against a real Kafka: what one agent forwards another one reads. One fact a function;
+kafka_source_scenarios.py --rivulet PROGRAM NAME."""
+import argparse
+import inspect
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from rig import Agent, wait_for  # noqa: E402
+from stage import Stage  # noqa: E402
+
+COUNT = """
+  copy: {from: in, to: out}
+  totals:
+    from: in
+    steps: [{aggregate: {select: {c: count(*), s: sum(n)}, emit: updates}}]
+    to: totals
+"""
+SITES = """
+  site-of: {from: sites, steps: [table: {}]}
+  named:
+    from: machines
+    steps: [{join: {with: site-of, kind: left, select: {n: left.n, site: right.name}}}]
+    to: named
+"""
+
+
+def produce(stage, topic, rows):
+    """By kcat; a value of None is a tombstone."""
+    text = "".join(f"{key}\t{'' if value is None else json.dumps(value)}\n" for key, value in rows)
+    done = subprocess.run(["kcat", "-b", f"127.0.0.1:{stage.broker.port}", "-P", "-t", topic, "-K", "\t", "-Z", "-X", "partitioner=murmur2_random"], input=text, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def sites_source(stage, bootstrap=True):
+    return f"  sites: {{kafka: {{topic: sites, bootstrap: {str(bootstrap).lower()}}}}}\n  machines: {{file: {{path: {stage.path('in.log')}, poll: 20ms}}, key: k}}\n"
+
+
+def named(stage):
+    return {json.loads(value)["n"]: json.loads(value)["site"] for _, _, value in stage.read("named")}
+
+
+def each_committed_record_comes_once(program):
+    """A forwarding agent is killed within its transactions, so that the topic has aborted ones; the reading one is killed all the time."""
+    seed = int(os.environ.get("RIVULET_SEED") or random.SystemRandom().randrange(1 << 31))
+    print(f"RIVULET_SEED={seed}", flush=True)
+    dice = random.Random(seed)
+    with Stage(program) as stage:
+        writer = Agent(program, stage.folder, f"agent: {{id: writer, state: {stage.folder}/writer, commit_interval: 50ms}}\n"
+                       f"kafka:\n  brokers: [\"127.0.0.1:{stage.broker.port}\"]\n  transaction: {{interval: 50ms, timeout: 20s}}\n"
+                       f"status: {{listen: \"unix:{stage.folder}/writer.sock\"}}\n"
+                       f"sources:\n  lines: {{file: {{path: {stage.path('in.log')}, poll: 20ms}}, key: k}}\npipelines:\n  sent: {{from: lines, to: in}}\n", "writer.yaml")
+        made = stage.command("topics", "--create", "-c", writer.config)
+        assert made.returncode == 0, made.stdout + made.stderr
+        stage.configure("  in: {kafka: {topic: in}}\n", COUNT)
+        stage.make_topics()
+        sent = 0
+        try:
+            for life in range(10):
+                writer.start(RIVULET_KILL_AT=f"forward.before_commit:{dice.randrange(1, 4)}")
+                point = dice.choice(["store.before_commit", "store.after_commit", "forward.after_commit", "forward.before_commit", "agent.epoch_durable", "random", "random"])
+                stage.agent.start(**({} if point == "random" else {"RIVULET_KILL_AT": f"{point}:{dice.randrange(1, 6)}"}))
+                for _ in range(10):
+                    stage.lines("in.log", range(sent, sent + 100))
+                    sent += 100
+                    time.sleep(dice.uniform(0.02, 0.15))
+                writer.kill()
+                stage.agent.kill()
+                print(f"life {life + 1}: {point}", flush=True)
+            writer.start()
+            stage.agent.start()
+
+            def last_totals():
+                last = {}
+                for _, key, value in stage.read("totals"):
+                    row = json.loads(value)
+                    last[key] = (row["c"], row["s"])
+                return last
+            wait_for("every record", lambda: stage.agent.drained() and sum(c for c, _ in last_totals().values()) >= sent, 60, every=0.5)
+            assert writer.terminate()[0] == 0 and stage.agent.terminate()[0] == 0
+        finally:
+            if writer.running():
+                writer.kill()
+        stage.expect_exactly("out", range(sent))
+        expected = {f"k{k}": (len(range(k, sent, 5)), sum(range(k, sent, 5))) for k in range(5)}
+        assert last_totals() == expected, f"{last_totals()} instead of {expected}"
+        all_in = len(stage.read("in"))
+        assert all_in == sent, all_in
+        with_aborted = subprocess.run(["kcat", "-b", f"127.0.0.1:{stage.broker.port}", "-C", "-t", "in", "-e", "-q", "-o", "beginning", "-X", "isolation.level=read_uncommitted", "-f", "%o\n"],
+                                      capture_output=True, text=True, timeout=60).stdout.split()
+        assert len(with_aborted) > sent, "no transaction was aborted, so this proves little"
+        print(f"{sent} records, {len(with_aborted) - sent} more in aborted transactions")
+
+
+def a_table_is_there_before_the_first_record(program):
+    """No record is joined before the topic was read to its end; after that also without a broker; a change reaches the records after it."""
+    with Stage(program) as stage:
+        stage.configure(sites_source(stage), SITES)
+        stage.make_topics()
+        produce(stage, "sites", [(f"k{i}", {"name": "old"}) for i in range(3000)])
+        produce(stage, "sites", [(f"k{i}", {"name": f"site-{i}"}) for i in range(5)] + [("k3", None)])
+        stage.lines("in.log", range(0, 500))
+        stage.agent.start()
+        stage.wait_forwarded(500)
+        want = {n: None if n % 5 == 3 else f"site-{n % 5}" for n in range(500)}
+        assert named(stage) == want, [(n, site, want[n]) for n, site in named(stage).items() if site != want[n]][:5]
+        stage.agent.kill()
+
+        stage.proxy.cut()
+        stage.lines("in.log", range(500, 600))
+        stage.agent.start()
+        stage.wait_stored(100)
+        stage.proxy.restore()
+        stage.wait_forwarded(100)
+        assert [named(stage)[n] for n in (500, 503)] == ["site-0", None]
+
+        produce(stage, "sites", [("k3", {"name": "new"}), ("k4", None)])
+        number = [600]
+
+        def seen():
+            stage.lines("in.log", range(number[0], number[0] + 5))
+            number[0] += 5
+            found = named(stage)
+            return found.get(number[0] - 7) == "new" and found.get(number[0] - 6, "") is None
+        wait_for("the changed rows", seen, 60, every=0.3)
+        stage.expect_exactly("named", range(len(stage.read("named"))))
+
+
+def without_a_broker_a_table_is_waited_for(program):
+    """The first start offline: nothing is taken in, the status says what is waited for, SIGTERM ends it."""
+    with Stage(program) as stage:
+        stage.configure(sites_source(stage), SITES)
+        stage.make_topics()
+        produce(stage, "sites", [("k0", {"name": "zero"})])
+        stage.proxy.cut()
+        stage.lines("in.log", range(0, 10))
+        stage.agent.start()
+        wait_for("the source to say so", lambda: any("sites" in (source["state"] or "") and source["name"] == "sites" for source in (stage.agent.status() or {"sources": []})["sources"]), 20)
+        time.sleep(1)
+        status = stage.agent.status()
+        assert status["totals"]["in"] == 0, status["totals"]
+        code, seconds = stage.agent.terminate()
+        assert code == 0 and seconds < 5, (code, seconds)
+        stage.proxy.restore()
+        stage.agent.start()
+        stage.wait_forwarded(10)
+        assert named(stage)[0] == "zero" and named(stage)[1] is None
+
+
+def a_topic_made_anew_is_noticed(program):
+    """A table is read again from its beginning; a stream stops and says the way out."""
+    with Stage(program) as stage:
+        stage.configure(sites_source(stage), SITES)
+        stage.make_topics()
+        produce(stage, "sites", [(f"k{i}", {"name": "before"}) for i in range(5)] * 20)
+        stage.lines("in.log", range(0, 5))
+        stage.agent.start()
+        stage.wait_forwarded(5)
+        stage.agent.terminate()
+        stage.broker.delete_topic("sites")
+        stage.broker.create_topic("sites", 3, {"cleanup.policy": "compact"})
+        produce(stage, "sites", [("k1", {"name": "after"})])
+        stage.agent.start()
+        number = [5]
+
+        def seen():
+            stage.lines("in.log", range(number[0], number[0] + 5))
+            number[0] += 5
+            return named(stage).get(number[0] - 9) == "after"
+        wait_for("the new table", seen, 90, every=0.5)
+        assert "read again from its beginning" in stage.agent.log_tail(400)
+        stage.agent.terminate()
+
+        stage.configure(sites_source(stage, bootstrap=False), SITES)
+        stage.broker.delete_topic("sites")
+        stage.broker.create_topic("sites", 3, {"cleanup.policy": "compact"})
+        stage.agent.start()
+        wait_for("the alarm", lambda: any("give the source another name" in source["state"] for source in (stage.agent.status() or {"sources": []})["sources"]), 60)
+        stage.agent.kill()
+
+
+SCENARIOS = {name: fact for name, fact in globals().items() if inspect.isfunction(fact) and list(inspect.signature(fact).parameters) == ["program"]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rivulet", required=True)
+    parser.add_argument("name", choices=sorted(SCENARIOS))
+    given = parser.parse_args()
+    SCENARIOS[given.name](given.rivulet)
+    print("ok")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+#include "agent/source/kafka/kafka_source.h"
+
+#include <boost/asio/io_context.hpp>
+
+#include "agent/kafka/mock_cluster.h"
+#include "agent/kafka/producer.h"
+#include "tests/support/catch.h"
+#include "tests/support/fake_intake.h"
+#include "tests/support/run_until.h"
+
+using namespace rivulet;
+using namespace rivulet::source;
+using test::FakeIntake;
+
+namespace {
+
+// Numbered records in an in-process Kafka, which has no isolation: aborted ones are for the end-to-end tests.
+struct Topic {
+  Topic() : cluster(kafka::MockCluster::start().value()) {
+    connection.brokers = {cluster->bootstrap_servers()};
+    REQUIRE(cluster->create_topic("in", 2));
+  }
+  void produce(int from, int to, bool tombstones = false) {
+    auto producer = kafka::Producer::create(connection, {}).value();
+    producer->start_report();
+    for (int i = from; i < to; ++i) {
+      const std::string key = "k" + std::to_string(i), value = "{\"n\":" + std::to_string(i) + "}";
+      kafka::Message message;
+      message.topic = producer->topic("in");
+      message.partition = i % 2;
+      message.key = key;
+      if (!tombstones) message.value = value;
+      message.timestamp_ms = 1000 + i;
+      message.index = static_cast<std::uint32_t>(i);
+      REQUIRE_FALSE(producer->produce(message, 10'000));
+    }
+    REQUIRE_FALSE(producer->flush(20'000));
+  }
+  std::unique_ptr<KafkaSource> source(FakeIntake& intake, bool bootstrap = false) {
+    config::KafkaSource config;
+    config.topic = "in";
+    config.bootstrap = bootstrap;
+    auto made = std::make_unique<KafkaSource>(io, config, "s", connection, intake);
+    made->start();
+    return made;
+  }
+  std::unique_ptr<kafka::MockCluster> cluster;
+  kafka::Connection connection;
+  boost::asio::io_context io;
+};
+
+}  // namespace
+
+TEST_CASE("a kafka source goes on where the last durable epoch ended") {
+  Topic topic;
+  topic.produce(0, 1000);
+  FakeIntake intake;
+  intake.room_up_to = 300;
+  {
+    auto source = topic.source(intake);
+    REQUIRE(test::run_until(topic.io, [&] { return intake.accepted.size() == 300; }));
+    test::run_ready(topic.io);
+    CHECK(intake.accepted.size() == 300);  // no room
+    intake.commit(*source);
+    intake.room_up_to = 500;
+    source->on_room();
+    REQUIRE(test::run_until(topic.io, [&] { return intake.accepted.size() == 500; }));
+  }  // 200 of them are lost with the process
+  auto next = intake.after_crash();
+  auto source = topic.source(*next);
+  REQUIRE(test::run_until(topic.io, [&] { return next->accepted.size() >= 1000; }));
+  topic.produce(1000, 1010);
+  REQUIRE(test::run_until(topic.io, [&] { return next->accepted.size() >= 1010; }));
+  next->commit(*source);
+  auto payloads = next->payloads();
+  std::sort(payloads.begin(), payloads.end());
+  CHECK(std::adjacent_find(payloads.begin(), payloads.end()) == payloads.end());
+  CHECK(payloads.size() == 1010);
+  CHECK(next->positions == std::map<std::string, std::string>{{"offset/in/0", "505"}, {"offset/in/1", "505"}});
+  CHECK(source->state() == "reads topic in (2 partitions)");
+}
+
+TEST_CASE("a record brings its key and time, and a tombstone is one") {
+  Topic topic;
+  topic.produce(0, 1);
+  topic.produce(7, 8, true);
+  FakeIntake intake;
+  auto source = topic.source(intake);
+  REQUIRE(test::run_until(topic.io, [&] { return intake.accepted.size() == 2; }));
+  const auto& first = intake.accepted[intake.accepted[0].null ? 1 : 0];
+  const auto& second = intake.accepted[intake.accepted[0].null ? 0 : 1];
+  CHECK((first.payload == "{\"n\":0}" && first.key == "k0" && first.timestamp_ms == 1000 && !first.null));
+  CHECK((second.payload.empty() && second.key == "k7" && second.timestamp_ms == 1007 && second.null));
+  CHECK(first.topic == "in");
+}
+
+TEST_CASE("a table is ready when what it had at first is taken in, and from then on at once") {
+  Topic topic;
+  topic.produce(0, 100);
+  FakeIntake intake;
+  intake.room_up_to = 50;
+  {
+    auto source = topic.source(intake, true);
+    REQUIRE(test::run_until(topic.io, [&] { return intake.accepted.size() == 50; }));
+    CHECK_FALSE(source->ready());
+    intake.room_up_to = SIZE_MAX;
+    source->on_room();
+    REQUIRE(test::run_until(topic.io, [&] { return source->ready(); }));
+    CHECK(intake.accepted.size() == 100);
+    intake.commit(*source);
+  }
+  auto next = intake.after_crash();
+  CHECK(topic.source(*next, true)->ready());
+  topic.cluster->cut_link();
+  auto without_epoch = std::make_unique<FakeIntake>();
+  auto source = topic.source(*without_epoch, true);
+  REQUIRE(test::run_until(topic.io, [&] { return source->state().find("the broker is tried again") != std::string::npos; }));
+  CHECK_FALSE(source->ready());
+}
+
+TEST_CASE("positions that make no sense and topics that are not there are said, and nothing ends") {
+  Topic topic;
+  topic.produce(0, 10);
+  FakeIntake intake;
+  intake.start_with({{"offset/in/0", "x"}, {"offset/in/1", "5"}, {"offset/other/0", "3"}});
+  auto source = topic.source(intake);
+  REQUIRE(test::run_until(topic.io, [&] { return intake.accepted.size() == 5; }));
+  FakeIntake beyond;
+  beyond.start_with({{"offset/in/0", "99"}});
+  auto stopped = topic.source(beyond);
+  REQUIRE(test::run_until(topic.io, [&] { return stopped->state().find("was the topic made anew? Nothing of it is read: to read it from its beginning, give the source another name") != std::string::npos; }));
+  CHECK(beyond.accepted.empty());
+}
