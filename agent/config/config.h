@@ -254,6 +254,11 @@ struct Config {
   Status status;
   Log log;
   std::vector<Source> sources;      // in the order of the file
+  struct Extension {
+    std::string path;
+    Location at;
+  };
+  std::vector<Extension> extensions;  // SQLite's, for expressions
   std::vector<LookupTable> tables;
   std::vector<Pipeline> pipelines;  // in topological order: a pipeline comes after every one it reads from
 };

@@ -34,6 +34,12 @@ bool too_deep(const std::string& text) {
   return false;
 }
 
+void read_extension(const Value& value, const std::string& path, Config& config) {
+  std::error_code why;
+  if (std::filesystem::is_regular_file(path, why)) return config.extensions.push_back({path, value.at()});
+  value.error("'" + path + "' is no file that can be loaded" + (why ? ": " + why.message() : "") + "; expected the path of a shared library");
+}
+
 void read_root(const Value& root, Config& config, bool fragment) {
   if (!root.is_map()) {
     root.error(root.is_null() ? "is empty, expected a configuration" : "expected a map with agent, kafka, sources, pipelines");
@@ -49,6 +55,9 @@ void read_root(const Value& root, Config& config, bool fragment) {
     }
     if (auto status = map.get("status")) read_status(*status, config.status);
     if (auto log = map.get("log")) read_log(*log, config.log);
+    if (auto extensions = map.get("extensions"))
+      for (const Value& one : extensions->list())
+        if (auto path = one.text()) read_extension(one, *path, config);
   }
   if (auto sources = map.get("sources")) read_sources(*sources, config.sources);
   if (auto tables = map.get("tables")) read_tables(*tables, config.tables);

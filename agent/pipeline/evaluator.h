@@ -30,6 +30,7 @@ struct Outcome {
 class Evaluator {
  public:
   explicit Evaluator(const Clock& clock);  // throws when SQLite cannot be set up
+  result<void> load_extension(const std::string& path) { return sandbox_.load_extension(path); }  // before the first Group
 
  private:
   friend class Group;

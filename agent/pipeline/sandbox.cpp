@@ -102,6 +102,16 @@ Sandbox::~Sandbox() = default;
 sqlite3* Sandbox::db() const { return impl_->db; }
 void Sandbox::begin() { impl_->progress = 0; }
 
+result<void> Sandbox::load_extension(const std::string& path) {
+  char* message = nullptr;
+  sqlite3_db_config(impl_->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 1, nullptr);  // for this call, not for SQL
+  const int code = sqlite3_load_extension(impl_->db, path.c_str(), nullptr, &message);
+  sqlite3_db_config(impl_->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, nullptr);
+  const std::string why = message == nullptr ? sqlite3_errstr(code) : message;
+  sqlite3_free(message);
+  return code == SQLITE_OK ? result<void>() : result<void>(Error{ErrorCode::invalid, why});
+}
+
 result<Sandbox::Prepared> Sandbox::prepare(const std::string& sql) {
   Prepared prepared;
   const char* tail = nullptr;

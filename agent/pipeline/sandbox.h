@@ -29,6 +29,8 @@ class Sandbox {
     std::string missing;                // the column that SQLite did not find
   };
   result<Prepared> prepare(const std::string& sql);
+  // A SQLite extension (a shared library) with more functions. Once, before prepare(). Native code: it can do what the process can.
+  result<void> load_extension(const std::string& path);
   void begin();  // an evaluation: its bounds are whole again
   sqlite3* db() const;
 

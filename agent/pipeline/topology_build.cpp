@@ -8,6 +8,8 @@
 namespace rivulet::pipeline {
 
 void Topology::Impl::build(std::vector<config::Problem>& problems) {
+  for (const auto& extension : config.extensions)
+    if (auto loaded = evaluator.load_extension(extension.path); !loaded) problems.push_back({extension.at, "extensions", loaded.error().message, false});
   std::map<std::string, std::vector<Reader>*> readers_of;
   sources.resize(config.sources.size());
   for (std::size_t i = 0; i < sources.size(); ++i) {

@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -182,6 +183,36 @@ def a_topic_made_anew_is_noticed(program):
         stage.agent.start()
         wait_for("the alarm", lambda: any("give the source another name" in source["state"] for source in (stage.agent.status() or {"sources": []})["sources"]), 60)
         stage.agent.kill()
+
+
+def a_wiped_device_reads_on_from_its_changelog(program):
+    """The offsets are in the changelog, with the results: after `rivulet restore` each record's effect is there once."""
+    pipelines = COUNT.replace("to: out}", "to: out, changelog: state}").replace("    to: totals\n", "    to: totals\n    changelog: state\n")
+    with Stage(program) as stage:
+        stage.configure("  in: {kafka: {topic: in}}\n", pipelines)
+        stage.make_topics()
+        sent = 0
+        for _ in range(3):
+            for _ in range(5):
+                produce(stage, "in", [(f"k{n % 5}", {"n": n}) for n in range(sent, sent + 500)])
+                sent += 500
+                if not stage.agent.running():
+                    stage.agent.start()
+                wait_for("some of it", lambda: stage.agent.forwarded() > 0, 30)
+            stage.agent.kill()
+            shutil.rmtree(stage.path("state"))
+            restored = stage.command("restore", "-c", stage.agent.config, seconds=120)
+            assert restored.returncode == 0, restored.stdout + restored.stderr
+        stage.agent.start()
+        totals = {}
+
+        def all_there():
+            for _, key, value in stage.read("totals"):
+                totals[key] = json.loads(value)
+            return sum(row["c"] for row in totals.values()) >= sent and stage.agent.drained()
+        wait_for("every record", all_there, 60, every=0.5)
+        assert {key: (row["c"], row["s"]) for key, row in totals.items()} == {f"k{k}": (len(range(k, sent, 5)), sum(range(k, sent, 5))) for k in range(5)}, totals
+        stage.expect_exactly("out", range(sent))
 
 
 SCENARIOS = {name: fact for name, fact in globals().items() if inspect.isfunction(fact) and list(inspect.signature(fact).parameters) == ["program"]}
