@@ -10,7 +10,7 @@ namespace {
 // Measured with 100,000 keys: folding more often writes more pages, a longer log takes longer to read at the start.
 constexpr std::size_t kLogMaxBytes = 16 << 20;  // before compression
 
-constexpr std::size_t kBytesForAnObject = 1024;
+constexpr std::size_t kBytesForAnObject = 4096;
 
 }  // namespace
 
