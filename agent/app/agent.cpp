@@ -45,7 +45,7 @@ Agent::Agent(Parts parts)
     : parts_(std::move(parts)),
       clock_trust_(parts_.config.agent.state, parts_.clock),
       cycle_(parts_.io, parts_.store, {parts_.config.agent.commit_interval_ms, epoch_bytes_for(parts_.config.agent)}, *this),
-      shared_{cycle_, parts_.store, *parts_.topology, *this, parts_.clock, [this] { look_for_room(); }, [this] { after_record(); }, {}},
+      shared_{cycle_, parts_.store, *parts_.topology, *this, parts_.clock, [this] { look_for_room(); }, [this] { after_record(); }, [this] { return state_full(); }, {}},
       room_timer_(parts_.io), wall_timer_(parts_.io), tables_timer_(parts_.io) {}
 
 Agent::~Agent() = default;
@@ -240,6 +240,9 @@ void Agent::emit(std::size_t output, const Record& record) {
 bool Agent::full() const {
   return cycle_.filling_bytes() >= epoch_bytes_for(parts_.config.agent) || (state_ != nullptr && state_->wants_end());
 }
+
+// What one epoch changes is in memory until it is durable, and while another commits it cannot end.
+bool Agent::state_full() const { return state_ != nullptr && (state_->full() || parts_.topology->held_bytes() > state_bytes_for(parts_.config.agent) / 8 * 5); }
 
 void Agent::quarantine(store::QuarantineEntry entry) {
   ++quarantined_;

@@ -6,6 +6,7 @@
 // Thread: io. Lifetime: store, clock and io outlive it. Bounds: two epochs (see epoch_cycle.h); at the bound, at a full
 // outbox and on a full disk sources are refused, and asked to go on as soon as there is room. When streams whose topic takes nothing fill
 // half of the outbox, the sources that lead to them are refused, and only they.
+// A commit may take long: changed state is bounded, too, by a quarter more than what asks for the epoch's end.
 // Errors: Parts::on_lost is called once when a commit's fate is unknown; the process has to end then.
 #pragma once
 #include <boost/asio/io_context.hpp>
@@ -83,6 +84,7 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   void emit(std::size_t output, const Record& record) override;
   void quarantine(store::QuarantineEntry entry) override;
   bool full() const override;
+  bool state_full() const;
   void start_sources();
   void write_changelogs_anew();
   void look_for_room();

@@ -6,7 +6,7 @@ namespace rivulet::app {
 
 bool AgentIntake::has_room() const {
   if (!shared_.first.empty() && std::find(shared_.first.begin(), shared_.first.end(), index_) == shared_.first.end()) return false;
-  return shared_.cycle.can_accept() && !shared_.topology.pending() && shared_.topology.tables_ready() &&
+  return shared_.cycle.can_accept() && !shared_.topology.pending() && shared_.topology.tables_ready() && !shared_.state_full() &&
          std::all_of(streams_.begin(), streams_.end(), [this](StreamId stream) { return shared_.store.has_room_for(stream); });
 }
 

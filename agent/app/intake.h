@@ -24,6 +24,7 @@ class AgentIntake final : public source::Intake {
     const Clock& clock;
     std::function<void()> refused;  // a source was told to wait
     std::function<void()> accepted;  // a record went through
+    std::function<bool()> state_full;
     std::vector<std::size_t> first;  // sources that bring tables; until they are ready no other may come
   };
   using Events = std::map<std::string, std::uint64_t, std::less<>>;

@@ -4,7 +4,7 @@
 // or the memory is at its bound, the latest value of what the oldest half of the log changed is folded into the B-tree and those log rows
 // go, in the same transaction. What was changed again or erased since (a window that is closed) is never written there.
 // At the start the log is read into memory. Thread: io. Lifetime: the backend outlives it; tables live in it.
-// Bounds: `budget_bytes` of entries; wants_end() asks for the epoch's end before changes alone exceed it.
+// Bounds: `budget_bytes` of entries; wants_end() asks for the epoch's end before changes alone exceed it; full(): they do.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -60,6 +60,7 @@ class StateStore {
   // Everything up to the changes with this number (StateChanges::number) is durable.
   void durable(std::uint64_t number);
   bool wants_end() const { return changed_bytes_ > budget_bytes_ / 2; }
+  bool full() const { return changed_bytes_ > budget_bytes_ / 8 * 5; }  // no more, until the epoch has ended
   const std::optional<Error>& failure() const { return failure_; }
   std::size_t memory_bytes() const { return bytes_; }
 

@@ -18,6 +18,23 @@ std::string counted(int n, int start) { return "{\"n\":" + std::to_string(n) + "
 
 }  // namespace
 
+TEST_CASE("what one epoch changes in the state is bounded, also while it cannot end") {
+  Folder folder;
+  AgentFixture at(folder.path(), 60'000, "pipelines:\n  p: {from: a, steps: [{key: k}, {aggregate: {select: {n: count(*)}, emit: updates}}], to: out}\n  q: {from: b, to: other}\n");
+  int sent = 0;
+  const auto send = [&] { at.a().send("{\"k\":" + std::to_string(sent++) + "}"); };
+  while (sent < 100'000 && at.a().intake.can_accept()) send();  // io does not run: no epoch ends
+  CHECK(sent > 1'000);
+  REQUIRE(sent < 20'000);
+  CHECK_FALSE(at.b().intake.can_accept());
+  const int room = at.a().room;
+  REQUIRE(at.until([&] { return at.a().room > room; }));
+  CHECK(at.a().intake.can_accept());
+  send();
+  CHECK(at.stop());
+  CHECK(at.stored().size() == static_cast<std::size_t>(sent));
+}
+
 TEST_CASE("a window goes on after a restart where the last durable epoch left it") {
   Folder folder;
   for (int i = 0; i < 9; ++i) {
