@@ -21,6 +21,7 @@ constexpr std::size_t kRecordBytes = 128;  // of a record in a batch, beside key
 
 std::string offset_key(const std::string& topic, std::int32_t partition) { return "offset/" + topic + "/" + std::to_string(partition); }
 std::string whole_key(const std::string& topic) { return "whole/" + topic; }
+std::string stopped_key(const std::string& topic) { return "stopped/" + topic; }
 
 template <class Number>
 std::optional<Number> number_of(std::string_view text) {
@@ -36,6 +37,7 @@ KafkaSource::KafkaSource(boost::asio::io_context& io, const config::KafkaSource&
   const auto& known = intake_.positions_at_start();
   whole_ = known.count(whole_key(config_.topic)) != 0;
   ready_ = whole_ || !config_.bootstrap;
+  stopped_ = !config_.bootstrap && known.count(stopped_key(config_.topic)) != 0;
   const std::string prefix = "offset/" + config_.topic + "/";
   for (const auto& [key, value] : known) {
     if (key.rfind(prefix, 0) != 0) continue;
@@ -90,13 +92,14 @@ void KafkaSource::drain() {
   Batch* const batch = given_.get();  // the reading thread leaves it alone until it is null
   if (batch == nullptr || stopping_) return;
   lock.unlock();
+  if (next_ == 0) moved_.insert(batch->rewound.begin(), batch->rewound.end());
   for (; next_ < batch->records.size() && intake_.can_accept(); ++next_) {
     const Taken& one = batch->records[next_];
     Frame frame;
     frame.payload = one.value ? std::string_view(*one.value) : std::string_view();
     frame.topic = config_.topic;
     if (one.key) frame.key = *one.key;
-    frame.timestamp_ms = one.timestamp_ms;
+    if (one.timestamp_ms >= 0) frame.timestamp_ms = one.timestamp_ms;  // else it has none
     frame.null = !one.value;
     intake_.accept(frame);
     moved_[one.partition] = one.offset + 1;
@@ -120,6 +123,8 @@ void KafkaSource::drained() {
   }
   next_ = 0;
   if (batch->gone > 0) intake_.count("skipped_to_log_start", batch->gone);
+  if (batch->gap_records > 0) intake_.count("gap_records", batch->gap_records);
+  if (batch->stopped) intake_.set_position(stopped_key(config_.topic), "made anew");
   if (!batch->whole) return;
   intake_.set_position(whole_key(config_.topic), "1");
   ready_ = true;
@@ -140,6 +145,10 @@ std::int64_t KafkaSource::session() {
     attempts_ = std::min(attempts_ + 1, 10U);
     return std::min(kShortestWaitMs << attempts_, kLongestWaitMs);
   };
+  if (stopped_) {
+    say("topic " + config_.topic + " ended before the offset up to which it was read: was the topic made anew? Nothing of it is read: to read it from its beginning, give the source another name", true);
+    return kLongestWaitMs;
+  }
   if (reader_ == nullptr) {
     auto made = kafka::Reader::create(connection_, kafka::Isolation::committed, kFetchWaitMs);
     if (!made) {
@@ -174,6 +183,8 @@ std::int64_t KafkaSource::session() {
 // From where each partition is read, and up to where it has something now.
 std::optional<std::vector<kafka::ReadRange>> KafkaSource::ranges(std::int32_t partitions) {
   std::vector<kafka::ReadRange> all;
+  std::vector<std::int64_t> starts;
+  std::string beyond;
   for (std::int32_t partition = 0; partition < partitions; ++partition) {
     const kafka::TopicPartition where{config_.topic, partition};
     const auto marks = reader_->watermarks(where, kCallMs);
@@ -181,33 +192,43 @@ std::optional<std::vector<kafka::ReadRange>> KafkaSource::ranges(std::int32_t pa
       say("topic " + config_.topic + ": " + marks.failure.message + "; the broker is tried again", true);
       return std::nullopt;
     }
-    const auto from = place(partition, marks);
-    if (!from) return std::nullopt;
-    all.push_back({where, *from, marks.end});
+    const std::int64_t position = positions_.try_emplace(partition, marks.start).first->second;
+    if (position > marks.end)
+      beyond = "topic " + config_.topic + ", partition " + std::to_string(partition) + " ends at offset " + std::to_string(marks.end) + ", but was read up to " + std::to_string(position) +
+               ": was the topic made anew?";
+    starts.push_back(marks.start);
+    all.push_back({where, position, marks.end});
+  }
+  if (!beyond.empty() && !made_anew(beyond, starts)) return std::nullopt;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    std::int64_t& position = positions_[all[i].where.partition];
+    if (position < starts[i]) {
+      spdlog::error("source {}: topic {}, partition {}: the records from offset {} to {} are no longer there (retention or compaction); it goes on at {}", name_, config_.topic,
+                    all[i].where.partition, position, starts[i] - 1, starts[i]);
+      ++filling_.gone;
+      position = starts[i];
+    }
+    all[i].from = position;
   }
   beyond_ = 0;
   return all;
 }
 
-std::optional<std::int64_t> KafkaSource::place(std::int32_t partition, const kafka::Reader::Watermarks& marks) {
-  const auto known = positions_.find(partition);
-  if (known == positions_.end()) return positions_[partition] = marks.start;
-  const std::string where = "topic " + config_.topic + ", partition " + std::to_string(partition);
-  if (known->second < marks.start) {
-    spdlog::error("source {}: {}: the records from offset {} to {} are no longer there (retention or compaction); it goes on at {}", name_, where, known->second, marks.start - 1, marks.start);
-    ++filling_.gone;
-    known->second = marks.start;
-  } else if (known->second > marks.end) {
-    const std::string what = where + " ends at offset " + std::to_string(marks.end) + ", but was read up to " + std::to_string(known->second) + ": was the topic made anew?";
-    // After a broker's restart it may be behind for a moment.
-    if (!config_.bootstrap || ++beyond_ < kBeyondTimes) {
-      say(what + " Nothing of it is read" + (config_.bootstrap ? std::string() : ": to read it from its beginning, give the source another name"), true);
-      return std::nullopt;
-    }
-    spdlog::error("source {}: {} It is a table, and is read again from its beginning", name_, what);
-    known->second = marks.start;
+// Offsets mean nothing any more, of no partition. After a broker's restart it may only be behind for a moment, so it is looked a few times.
+// True: a table, which is read again from its beginning.
+bool KafkaSource::made_anew(const std::string& what, const std::vector<std::int64_t>& starts) {
+  if (++beyond_ < kBeyondTimes) {
+    say(what + " Nothing of it is read for now", true);
+    return false;
   }
-  return known->second;
+  if (!config_.bootstrap) {
+    filling_.stopped = stopped_ = true;
+    hand_over();
+    return false;
+  }
+  spdlog::error("source {}: {} It is a table, and is read again from its beginning", name_, what);
+  for (std::size_t i = 0; i < starts.size(); ++i) filling_.rewound[static_cast<std::int32_t>(i)] = positions_[static_cast<std::int32_t>(i)] = starts[i];
+  return hand_over();
 }
 
 // True: to the end of the ranges (`once`), or for a session. False: what went wrong is said.
@@ -228,6 +249,11 @@ bool KafkaSource::read(std::vector<kafka::ReadRange>& ranges, std::int64_t idle_
 }
 
 bool KafkaSource::take(const kafka::Fetched& record) {
+  if (record.rv_gap) {  // another agent's mark of what it dropped on purpose: no record
+    ++filling_.gap_records;
+    positions_[record.partition] = record.offset + 1;
+    return true;
+  }
   const auto copy = [](const std::optional<std::string_view>& text) { return text ? std::optional<std::string>(*text) : std::nullopt; };
   filling_.records.push_back({record.partition, record.offset, copy(record.key), copy(record.value), record.timestamp_ms});
   filling_.bytes += kRecordBytes + (record.key ? record.key->size() : 0) + (record.value ? record.value->size() : 0);
@@ -239,7 +265,7 @@ bool KafkaSource::take(const kafka::Fetched& record) {
 // Waits until io has taken the batch before. False: the source stops, and what is left is read again by the next process.
 bool KafkaSource::hand_over() {
   std::unique_lock lock(mutex_);
-  if (filling_.records.empty() && !filling_.whole && filling_.gone == 0) return !stopping_;
+  if (filling_.empty()) return !stopping_;
   changed_.wait(lock, [this] { return given_ == nullptr || stopping_; });
   if (stopping_) return false;
   given_ = std::make_unique<Batch>(std::exchange(filling_, {}));

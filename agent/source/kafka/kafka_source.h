@@ -1,7 +1,8 @@
 // KafkaSource: the records of a topic, read_committed, exactly once: how far each partition was read is in the epoch of its records, not in
 // a consumer group.
 //
-// Positions: "offset/TOPIC/PARTITION": the next offset to take in; "whole/TOPIC": the table was read to its end once (bootstrap).
+// Positions: "offset/TOPIC/PARTITION": the next offset to take in; "whole/TOPIC": the table was read to its end once (bootstrap);
+// "stopped/TOPIC": the topic was made anew, and nothing of it is read.
 // Threads: io, and one of its own that reads (librdkafka's calls block). Bounds: two batches of kBatchBytes, librdkafka's fetches of 1 MiB.
 // While io has no room nothing more is fetched. The destructor waits for a call that is under way: about a second.
 // Errors: nothing ends the agent; state() says what it waits for.
@@ -48,7 +49,11 @@ class KafkaSource final : public Source {
     std::vector<Taken> records;
     std::size_t bytes = 0;
     bool whole = false;                         // the table is there, with these
+    bool stopped = false;                       // for good: the topic was made anew
+    std::map<std::int32_t, std::int64_t> rewound;  // a table that is read again
     std::uint64_t gone = 0;                     // partitions whose next records the topic no longer had
+    std::uint64_t gap_records = 0;
+    bool empty() const { return records.empty() && !whole && !stopped && rewound.empty() && gone == 0 && gap_records == 0; }
   };
 
   // io
@@ -60,7 +65,7 @@ class KafkaSource final : public Source {
   void run();
   std::int64_t session();  // answers how many ms to wait before the next one
   std::optional<std::vector<kafka::ReadRange>> ranges(std::int32_t partitions);
-  std::optional<std::int64_t> place(std::int32_t partition, const kafka::Reader::Watermarks& marks);
+  bool made_anew(const std::string& what, const std::vector<std::int64_t>& starts);
   bool read(std::vector<kafka::ReadRange>& ranges, std::int64_t idle_ms, bool once);
   bool take(const kafka::Fetched& record);
   bool hand_over();
@@ -84,7 +89,7 @@ class KafkaSource final : public Source {
   std::map<std::int32_t, std::int64_t> positions_;
   Batch filling_;
   std::int64_t session_ends_ms_ = 0;
-  bool whole_ = false;
+  bool whole_ = false, stopped_ = false;
   std::uint32_t attempts_ = 0, beyond_ = 0;
 
   mutable std::mutex mutex_;  // of what follows

@@ -130,4 +130,24 @@ TEST_CASE("positions that make no sense and topics that are not there are said, 
   auto stopped = topic.source(beyond);
   REQUIRE(test::run_until(topic.io, [&] { return stopped->state().find("was the topic made anew? Nothing of it is read: to read it from its beginning, give the source another name") != std::string::npos; }));
   CHECK(beyond.accepted.empty());
+  beyond.commit(*stopped);
+  CHECK(beyond.positions.count("stopped/in") == 1);  // also after a restart, however long the new topic has become
+  stopped.reset();
+  beyond.positions["offset/in/0"] = "1";
+  auto next = beyond.after_crash();
+  auto still = topic.source(*next);
+  REQUIRE(test::run_until(topic.io, [&] { return still->state().find("give the source another name") != std::string::npos; }));
+  CHECK(next->accepted.empty());
+}
+
+TEST_CASE("a table whose topic was made anew is read again from the beginning of every partition") {
+  Topic topic;
+  topic.produce(0, 10);
+  FakeIntake intake;
+  intake.start_with({{"offset/in/0", "99"}, {"offset/in/1", "3"}, {"whole/in", "1"}});
+  auto source = topic.source(intake, true);
+  REQUIRE(test::run_until(topic.io, [&] { return intake.accepted.size() == 10; }));
+  intake.commit(*source);
+  CHECK(intake.positions["offset/in/0"] == "5");
+  CHECK(intake.positions["offset/in/1"] == "5");
 }
