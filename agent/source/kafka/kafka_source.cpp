@@ -243,7 +243,7 @@ bool KafkaSource::read(std::vector<kafka::ReadRange>& ranges, std::int64_t idle_
   if (!handed) return false;
   if (!progress.failure) return true;
   if (progress.failure.kind == kafka::FailureKind::pending && !once) return true;  // nothing came for so long
-  if (progress.failure.kind != kafka::FailureKind::uncertain)  // else an offset that is gone: place() says what that means
+  if (progress.failure.kind != kafka::FailureKind::uncertain)  // else an offset that is gone: ranges() says what that means
     say("topic " + config_.topic + ": " + progress.failure.message + "; the broker is tried again", true);
   return false;
 }
