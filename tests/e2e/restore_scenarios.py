@@ -11,7 +11,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from rig import fault_points, wait_for  # noqa: E402
+from rig import Mosquitto, MqttPublisher, Proxy, fault_points, wait_for  # noqa: E402
 from stage import Stage  # noqa: E402
 
 KEYS, WINDOW_MS, STEP_MS = 7, 1000, 10
@@ -209,6 +209,56 @@ def a_wiped_device_goes_on_from_its_changelog(program):
         expect_clean(stage, count)
         print(f"{count} records, {restored} restores: nothing missing, nothing twice")
         assert restored >= 5, "too few restores to prove anything; another seed"
+
+
+def what_mqtt_delivers_again_after_a_restore_is_known(program):
+    """QoS 2 messages are in Kafka and the server was never told: it delivers all of them again, to a device that has only the changelog."""
+    with Stage(program) as stage:
+        mosquitto = Mosquitto(stage.folder, "max_inflight_messages 0\n")
+        stage.others.append(mosquitto)
+        link = Proxy(frames=False)
+        link.target = mosquitto.port
+        try:
+            stage.configure(f"  in: {{mqtt: {{url: \"mqtt://127.0.0.1:{link.port}\", topics: [\"plant/#\"], qos: 2, receive_maximum: 300}}, key: k}}\n",
+                            "  copy: {from: in, to: t-copy, changelog: t-state}\n")
+            stage.make_topics()
+            again = 0
+            for life in range(3):
+                stage.agent.start()
+                wait_for("the agent to subscribe", lambda: stage.agent.log_tail(1000).count("subscribed at") == 2 * life + 1, 20)
+                if life == 0:
+                    publisher = MqttPublisher(mosquitto.port, 1000)
+                    publisher.start()
+                wait_for("messages in Kafka", lambda: stage.agent.forwarded() >= 100, 30)
+                link.deaf()
+                wait_for("the server to have no more room, and everything to be in Kafka", lambda: steady(lambda: (stage.agent.status() or {"totals": {"in": -1}})["totals"]["in"]) and stage.agent.drained(), 60)
+                wipe(stage)
+                link.deaf(False)
+                must_restore(stage)
+                stage.agent.start()
+                wait_for("the agent to subscribe", lambda: stage.agent.log_tail(1000).count("subscribed at") == 2 * life + 2, 20)
+                wait_for("what is delivered again", lambda: redelivered(stage) > 0, 20)
+                wait_for("more of it", lambda: stage.agent.forwarded() >= 100, 30)
+                again += redelivered(stage)
+                stage.agent.kill()
+            publisher.finish()
+            stage.agent.start()
+            wait_for("every message", lambda: stage.agent.drained() and len(stage.read("t-copy")) >= publisher.count, 60, every=0.5)
+            print(f"{publisher.count} messages, {again} delivered again to a restored device")
+            stage.expect_exactly("t-copy", range(publisher.count))
+        finally:
+            link.close()
+
+
+def steady(measure, seconds=0.5):
+    """It does not change for so long."""
+    before = measure()
+    time.sleep(seconds)
+    return before == measure()
+
+
+def redelivered(stage):
+    return next((source["events"].get("redelivered", 0) for source in (stage.agent.status() or {"sources": []})["sources"]), 0)
 
 
 def a_changelog_apart_from_its_results_is_noticed(program):

@@ -3,7 +3,8 @@
 cut(): every connection ends and new ones are refused. restore(). black_hole(True): bytes are swallowed, connections stay.
 delay(seconds): every answer waits. hold_end_txn(seconds): the next EndTxn request (api key 26) waits alone, `held` counts them, and is
 sent even when its client is gone by then, as a packet that was on its way. drop_end_txn_reply(): the next answer to an EndTxn request (api key 26) is dropped and its
-connection cut; `dropped` counts them. Runs on its own thread.
+connection cut; `dropped` counts them. With `frames=False` it passes on any bytes, for MQTT: deaf(True) swallows what the agent sends and lets
+through what it is sent. Runs on its own thread.
 """
 import asyncio
 import struct
@@ -22,10 +23,11 @@ class Link:
 
 
 class Proxy:
-    def __init__(self, port=0):
+    def __init__(self, port=0, frames=True):
         self.target = None
+        self.frames = frames
         self.refuse = False
-        self.swallow = False
+        self.swallow = self.swallow_requests = False
         self.wait = 0.0
         self.drop_replies = 0
         self.dropped = 0
@@ -77,6 +79,11 @@ class Proxy:
         if not on:  # what was swallowed is gone: those connections cannot go on
             self._on_loop(self._close_all)
 
+    def deaf(self, on=True):
+        self.swallow_requests = on
+        if not on:
+            self._on_loop(self._close_all)
+
     def delay(self, seconds):
         self.wait = seconds
 
@@ -87,8 +94,13 @@ class Proxy:
         self.hold_seconds = seconds
 
     def close(self):
-        self._on_loop(self._close_all)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        def end():
+            self._close_all()
+            for task in asyncio.all_tasks(self._loop):
+                task.cancel()
+            self._loop.call_later(0.05, self._loop.stop)  # after they have ended
+
+        self._loop.call_soon_threadsafe(end)
         self._thread.join(5)
 
     async def _client(self, reader, writer):
@@ -102,7 +114,8 @@ class Proxy:
             return
         link = Link(writer, up_writer)
         self._writers.update((writer, up_writer))
-        tasks = [asyncio.ensure_future(self._requests(reader, link)), asyncio.ensure_future(self._answers(up_reader, link))]
+        both = (self._requests(reader, link), self._answers(up_reader, link)) if self.frames else (self._bytes(reader, up_writer, True), self._bytes(up_reader, writer, False))
+        tasks = [asyncio.ensure_future(each) for each in both]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -118,6 +131,16 @@ class Proxy:
     async def _deliver_late(self, link, frame, seconds):
         await asyncio.sleep(seconds)
         link.broker.write(frame)
+
+    async def _bytes(self, reader, writer, requests):
+        try:
+            while data := await reader.read(65536):
+                if self.swallow or (requests and self.swallow_requests):
+                    continue
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            return
 
     async def _frame(self, reader):
         head = await reader.readexactly(4)
