@@ -106,6 +106,13 @@ struct TcpSource {
   std::int64_t idle_ms = 0;  // 0: never
   std::uint32_t max_sessions = 10'000;  // remembered HELLO sessions; the longest unused goes first
 };
+struct UdpSource {
+  std::string listen_host;  // an IP address; a multicast one is joined
+  std::uint16_t listen_port = 0;
+  bool lines = false;  // framing: newline; else one datagram is one frame
+  std::uint64_t max_datagram_bytes = 64ULL << 10;
+  std::uint64_t receive_buffer_bytes = 1ULL << 20;  // in the kernel
+};
 struct FileSource {
   std::string path;  // a path or a glob in its last component
   bool from_end = false;  // start: beginning | end (of files seen for the first time)
@@ -143,7 +150,7 @@ struct TimestampFrom {
 struct Source {
   std::string name;
   Location at;
-  std::variant<MqttSource, TcpSource, FileSource, StdinSource, SimulateSource, KafkaSource> type;
+  std::variant<MqttSource, TcpSource, FileSource, StdinSource, SimulateSource, KafkaSource, UdpSource> type;
   Decode decode;
   std::string key;  // an expression; empty: null key, or Kafka's
   Location key_at;

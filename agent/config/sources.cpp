@@ -1,3 +1,5 @@
+#include <arpa/inet.h>
+
 #include <algorithm>
 
 #include "agent/config/sections.h"
@@ -89,6 +91,23 @@ TcpSource read_tcp(const Value& value) {
   return tcp;
 }
 
+UdpSource read_udp(const Value& value) {
+  UdpSource udp;
+  Map map(value);
+  if (auto listen = map.need("listen", "an address such as 0.0.0.0:5514"))
+    if (auto text = listen->text(); text && read_host_port(*listen, *text, udp.listen_host, udp.listen_port)) {
+      in6_addr any{};
+      if (::inet_pton(AF_INET, udp.listen_host.c_str(), &any) != 1 && ::inet_pton(AF_INET6, udp.listen_host.c_str(), &any) != 1)
+        listen->error("'" + udp.listen_host + "' is no IP address, expected one such as 0.0.0.0, or a multicast group");
+    }
+  if (auto framing = map.get("framing"))
+    if (auto word = framing->choice({"datagram", "newline"})) udp.lines = *word == "newline";
+  if (auto max = map.get("max_datagram")) udp.max_datagram_bytes = max->size(64, 64ULL << 10).value_or(udp.max_datagram_bytes);
+  if (auto buffer = map.get("receive_buffer")) udp.receive_buffer_bytes = buffer->size(4096, 256 * kMiB).value_or(udp.receive_buffer_bytes);
+  map.done();
+  return udp;
+}
+
 FileSource read_file(const Value& value) {
   FileSource file;
   Map map(value);
@@ -139,7 +158,7 @@ KafkaSource read_kafka_source(const Value& value) {
   return kafka;
 }
 
-const std::vector<std::string> kTypes = {"mqtt", "tcp", "file", "stdin", "simulate", "kafka"};
+const std::vector<std::string> kTypes = {"mqtt", "tcp", "file", "stdin", "simulate", "kafka", "udp"};
 
 std::optional<std::string> read_type(Map& map, const Value& value, Source& source) {
   std::vector<std::string> found;
@@ -150,7 +169,7 @@ std::optional<std::string> read_type(Map& map, const Value& value, Source& sourc
     const std::vector<std::string> settings = {"decode", "key", "timestamp", "undecodable", "topic_field", "time"};
     for (const std::string& key : map.keys())
       if (hint.empty() && std::find(settings.begin(), settings.end(), key) == settings.end()) hint = suggestion(key, kTypes);
-    value.error("has no type, expected exactly one of: mqtt tcp file stdin simulate kafka" + hint);
+    value.error("has no type, expected exactly one of: mqtt tcp file stdin simulate kafka udp" + hint);
     return std::nullopt;
   }
   if (found.size() > 1) {
@@ -163,6 +182,7 @@ std::optional<std::string> read_type(Map& map, const Value& value, Source& sourc
   if (found[0] == "file") source.type = read_file(setting);
   if (found[0] == "stdin") source.type = read_stdin(setting);
   if (found[0] == "simulate") source.type = read_simulate(setting);
+  if (found[0] == "udp") source.type = read_udp(setting);
   if (found[0] == "kafka") source.type = read_kafka_source(setting);
   return found[0];
 }

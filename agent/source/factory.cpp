@@ -11,6 +11,7 @@
 #include "agent/source/simulate/simulate_source.h"
 #include "agent/source/stdin/stdin_source.h"
 #include "agent/source/tcp/tcp_source.h"
+#include "agent/source/udp/udp_source.h"
 
 namespace rivulet::source {
 
@@ -23,6 +24,8 @@ std::unique_ptr<Source> make_source(boost::asio::io_context& io, const config::S
           return make_mqtt_source(io, type, source.name, agent_id, intake);
         } else if constexpr (std::is_same_v<Type, config::TcpSource>) {
           return std::make_unique<TcpSource>(io, type, source.name, intake);
+        } else if constexpr (std::is_same_v<Type, config::UdpSource>) {
+          return std::make_unique<UdpSource>(io, type, source.name, intake);
         } else if constexpr (std::is_same_v<Type, config::FileSource>) {
           return std::make_unique<FileSource>(io, type, source.name, intake);
         } else if constexpr (std::is_same_v<Type, config::StdinSource>) {

@@ -94,6 +94,7 @@ sources:
   a: {mqtt: {url: "http://x", topics: ["a/#/b"]}, tcp: {listen: "x:1"}}
   b: {mqqt: {}}
   c: {file: {path: /x/*/y, start: middle}}
+  d: {udp: {listen: "gateway:5514"}}
   c: {stdin: {}}
 pipelines:
   p: {from: aa, steps: [{wher: x}], to: "bad topic"}
@@ -111,10 +112,11 @@ pipelines:
            "r.yaml:7:13: kafka.delivery: 'exactly-onse' is not known, expected exactly-once | at-least-once, did you mean 'exactly-once'?",
            "r.yaml:8:34: kafka.librdkafka.transactional.id: is set by rivulet itself",
            "sources.a: has two types (mqtt and tcp)",
-           "sources.b: has no type, expected exactly one of: mqtt tcp file stdin simulate kafka, did you mean 'mqtt'?",
+           "sources.b: has no type, expected exactly one of: mqtt tcp file stdin simulate kafka udp, did you mean 'mqtt'?",
            "sources.c.file.path: * ? [ may stand in the last part of the path only",
            "sources.c.file.start: 'middle' is not known",
-           "r.yaml:13:3: sources.c: stands twice",
+           "sources.d.udp.listen: 'gateway' is no IP address",
+           "r.yaml:14:3: sources.c: stands twice",
            "there is no source or pipeline 'aa', did you mean 'a'?",
            "pipelines.p.steps[0].wher: is not a known step, did you mean 'where'?",
            "pipelines.p.to: 'bad topic' is not a Kafka topic",

@@ -24,6 +24,10 @@ TEST_CASE("factory: every type of source can be made, and says what it guarantee
   says("exactly once for a client that says HELLO");
   source.type = config::FileSource{"/nowhere/app.log", false, 1000, 10};
   says("exactly once from the file");
+  config::UdpSource udp;
+  udp.listen_host = "127.0.0.1";
+  source.type = udp;
+  says("at most once");
   source.type = config::StdinSource{};
   says("at most once");
   source.type = config::SimulateSource{};
