@@ -4,10 +4,14 @@
 
 #include "agent/app/checked_config.h"
 #include "agent/app/commands.h"
+#include "agent/config/document.h"
 
 namespace rivulet::app {
 
-int command_check(const std::string& config) {
+int command_check(const std::string& config, const CheckOptions& options) {
+  if (options.schema) fmt::print("{}", config::json_schema());
+  if (options.reference) fmt::print("{}", config::reference());
+  if (options.schema || options.reference) return kDone;
   const SystemClock clock;
   const CheckedConfig checked = check_config(config, clock);
   const bool ok = print_problems(checked);

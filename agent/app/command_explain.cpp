@@ -8,6 +8,7 @@
 #include "agent/app/checked_config.h"
 #include "agent/app/commands.h"
 #include "agent/pipeline/changelog_units.h"
+#include "agent/pipeline/decoding.h"
 #include "agent/pipeline/stateful/operator.h"
 #include "agent/pipeline/steps.h"
 #include "agent/source/factory.h"
@@ -52,7 +53,7 @@ void explain_agent(const config::Config& config) {
 
 void explain_source(const config::Config& config, const config::Source& source) {
   fmt::print("source {} ({})\n  {}\n", source.name, type_name(source), source::guarantee(source));
-  fmt::print("  decode {}; key {}; timestamp {}\n", source.decode.kind == config::Decode::Kind::json ? "json" : "raw",
+  fmt::print("  decode {}; key {}; timestamp {}\n", pipeline::describe(source.decode),
              source.key.empty() ? "none" : source.key, source.timestamp ? "from " + source.timestamp->field : "at arrival");
   fmt::print("  undecodable records go to {}\n", source.undecodable ? "the topic " + *source.undecodable : "quarantine (`rivulet quarantine list`)");
   std::vector<std::string> readers;

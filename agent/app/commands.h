@@ -20,7 +20,10 @@ struct RunOptions {
 };
 int command_run(const RunOptions& options);
 
-int command_check(const std::string& config);
+struct CheckOptions {
+  bool schema = false, reference = false;  // printed instead
+};
+int command_check(const std::string& config, const CheckOptions& options);
 int command_explain(const std::string& config);
 
 struct ReplayOptions {

@@ -19,7 +19,7 @@ bool AgentIntake::can_accept() const {
 void AgentIntake::accept(const source::Frame& frame) {
   ++records_;
   bytes_ += frame.payload.size();
-  shared_.topology.arrive(index_, {frame.payload, frame.topic, frame.timestamp_ms.value_or(shared_.clock.wall_ms()), frame.key, frame.null}, shared_.outputs);
+  shared_.topology.arrive(index_, {frame.payload, frame.topic, frame.timestamp_ms.value_or(shared_.clock.wall_ms()), frame.key, frame.null, frame.first_line}, shared_.outputs);
   shared_.cycle.grown();
   shared_.accepted();
 }

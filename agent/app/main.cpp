@@ -97,7 +97,10 @@ int run(int argc, char** argv) {
   std::string config = kDefaultConfig;
   CLI::App* check = app.add_subcommand("check", "every problem of the configuration; exit code 1 if there is any");
   add_config(*check, config);
-  check->callback([&] { code = command_check(config); });
+  CheckOptions check_options;
+  check->add_flag("--schema", check_options.schema, "print the JSON Schema of configurations instead, for editors");
+  check->add_flag("--reference", check_options.reference, "print every setting with its default and meaning instead, as Markdown");
+  check->callback([&] { code = command_check(config, check_options); });
   CLI::App* explain = app.add_subcommand("explain", "the sources, steps and topics, and what each guarantees");
   add_config(*explain, config);
   explain->callback([&] { code = command_explain(config); });

@@ -211,8 +211,10 @@ void unescape(std::string_view inside, std::string& to) {
   }
 }
 
+}  // namespace
+
 // Few fields: only those are compared whose length and ends fall together with another's, which beats hashing.
-bool repeated(const std::vector<JsonField>& fields) {
+bool has_repeated_names(const std::vector<JsonField>& fields) {
   if (fields.size() <= 24) {
     std::uint64_t seen = 0;
     for (std::size_t i = 0; i < fields.size(); ++i) {
@@ -229,7 +231,13 @@ bool repeated(const std::vector<JsonField>& fields) {
   return !std::all_of(fields.begin(), fields.end(), [&](const JsonField& field) { return seen.insert(field.name).second; });
 }
 
-}  // namespace
+bool is_json_number(std::string_view text) {
+  if (text.empty() || (text.front() != '-' && !is_digit(text.front()))) return false;
+  Scanner scanner(text);
+  return scanner.value(1) && scanner.at_end();
+}
+
+bool is_utf8(std::string_view text) { return simdjson::validate_utf8(text.data(), text.size()); }
 
 result<JsonKind> JsonDocument::parse(std::string_view text) {
   fields_.clear();
@@ -292,7 +300,7 @@ result<JsonKind> JsonDocument::parse(std::string_view text) {
     scanner.fail("more text after the value");
     return scanner.error();
   }
-  if (repeated(fields_)) return Error{ErrorCode::invalid, "a field stands twice; which one counts is not defined (RFC 8259 section 4)"};
+  if (has_repeated_names(fields_)) return Error{ErrorCode::invalid, "a field stands twice; which one counts is not defined (RFC 8259 section 4)"};
   return JsonKind::object;
 }
 
@@ -324,25 +332,26 @@ std::string_view as_utf8(std::string_view text, std::string& buffer) {
 
 void append_json_string(std::string& to, std::string_view given) {
   std::string repaired;
-  const std::string_view text = as_utf8(given, repaired);
+  append_json_utf8(to, as_utf8(given, repaired));
+}
+
+void append_json_utf8(std::string& to, std::string_view text) {
   to += '"';
-  std::size_t plain = 0;  // start of what can be copied as it is
-  const auto flush = [&](std::size_t end) { to.append(text.substr(plain, end - plain)); };
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (c >= 0x20 && c != '"' && c != '\\') continue;
-    flush(i);
-    plain = i + 1;
-    switch (c) {
+  const char* const end = text.data() + text.size();
+  for (const char* at = text.data();;) {
+    const char* const plain = at;
+    at = skip_plain(at, end);
+    to.append(plain, static_cast<std::size_t>(at - plain));
+    if (at == end) break;
+    switch (const char c = *at++) {
       case '"': to += "\\\""; break;
       case '\\': to += "\\\\"; break;
       case '\n': to += "\\n"; break;
       case '\r': to += "\\r"; break;
       case '\t': to += "\\t"; break;
-      default: fmt::format_to(std::back_inserter(to), "\\u{:04x}", static_cast<unsigned>(c));
+      default: fmt::format_to(std::back_inserter(to), "\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
     }
   }
-  flush(text.size());
   to += '"';
 }
 

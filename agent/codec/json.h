@@ -43,6 +43,13 @@ std::string_view json_text(std::string_view token, std::string& buffer);
 // Appends `text` as a JSON string. Bytes that are not UTF-8 become U+FFFD.
 void append_json_string(std::string& to, std::string_view text);
 
+// The same for text that is known to be UTF-8.
+void append_json_utf8(std::string& to, std::string_view text);
+
+bool is_utf8(std::string_view text);
+bool is_json_number(std::string_view text);  // by RFC 8259's grammar
+bool has_repeated_names(const std::vector<JsonField>& fields);
+
 // `text` where it is UTF-8; else a copy in `buffer` with U+FFFD for each byte that is not.
 std::string_view as_utf8(std::string_view text, std::string& buffer);
 

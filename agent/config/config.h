@@ -105,6 +105,7 @@ struct TcpSource {
   std::uint32_t max_clients = 64;
   std::int64_t idle_ms = 0;  // 0: never
   std::uint32_t max_sessions = 10'000;  // remembered HELLO sessions; the longest unused goes first
+  bool first_line_names = false;        // csv with a header: a connection's first line is no record (read_decode())
 };
 struct UdpSource {
   std::string listen_host;  // an IP address; a multicast one is joined
@@ -118,13 +119,18 @@ struct FileSource {
   bool from_end = false;  // start: beginning | end (of files seen for the first time)
   std::uint64_t max_line_bytes = 1ULL << 20;
   std::int64_t poll_ms = 250;
+  bool first_line_names = false;  // csv with a header: a file's first line is no record
+  enum class Compression { none, gzip, zstd, automatic } compression = Compression::none;  // not none: files that are complete when they appear
 };
 struct KafkaSource {
   std::string topic;
   Location topic_at;
   bool bootstrap = false;  // a table: it is read to its end before other sources begin
 };
-struct StdinSource { std::uint64_t max_line_bytes = 1ULL << 20; };
+struct StdinSource {
+  std::uint64_t max_line_bytes = 1ULL << 20;
+  bool first_line_names = false;  // csv with a header: the first line is no record
+};
 struct SimulateSource {
   std::uint32_t devices = 10;
   double rate_per_s = 100;
@@ -141,7 +147,13 @@ struct Time {
 };
 
 struct Decode {
-  enum class Kind { json, raw } kind = Kind::json;
+  enum class Kind { json, raw, influx, cbor, csv } kind = Kind::json;
+  std::vector<std::string> columns;  // csv: names in the place of the header's; empty: the header's
+  bool header = false;               // csv: the first line of each file, connection or message is one
+  char separator = ',';              // csv
+  std::string pattern;               // raw: named groups become fields; empty: the whole is the field `value`
+  Location pattern_at;
+  bool guess = true;                 // csv, a pattern: what reads as a JSON number, true or false is one; else all is text
 };
 struct TimestampFrom {
   std::string field;

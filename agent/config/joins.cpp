@@ -4,9 +4,7 @@
 namespace rivulet::config {
 namespace {
 
-constexpr std::int64_t kMaxMs = 3650LL * 86'400'000;
-
-std::string read_name(Map& map) {
+std::string read_name(const Map& map) {
   const auto name = map.get("name");
   return name ? name->name().value_or("") : std::string();
 }
@@ -17,12 +15,12 @@ Join::Within read_within(const Value& value) {
     value.error("expected a map such as {before: 5s, after: 5s, grace: 1s}");
     return within;
   }
-  Map map(value);
+  const Map map(value, schema::within);
   const auto before = map.get("before");
   const auto after = map.get("after");
-  if (before) within.before_ms = before->duration(-kMaxMs, kMaxMs).value_or(0);
-  if (after) within.after_ms = after->duration(-kMaxMs, kMaxMs).value_or(0);
-  if (auto grace = map.get("grace")) within.grace_ms = grace->duration(0, kMaxMs).value_or(0);
+  if (before) within.before_ms = before->duration().value_or(0);
+  if (after) within.after_ms = after->duration().value_or(0);
+  if (auto grace = map.get("grace")) within.grace_ms = grace->duration().value_or(0);
   if (!before && !after) value.error("has neither before nor after, expected how far apart two records may be, such as {before: 5s, after: 5s}");
   else if (within.before_ms + within.after_ms < 0) value.error("lets nothing match: it ends before it begins; expected before + after of 0s or more");
   map.done();
@@ -34,9 +32,9 @@ Join::Within read_within(const Value& value) {
 void read_table(const Value& value, Step& step) {
   Table table;
   if (value.is_map()) {
-    Map map(value);
+    const Map map(value, schema::table_step);
     step.name = read_name(map);
-    if (auto history = map.get("history")) table.history_ms = history->duration(0, kMaxMs).value_or(0);
+    if (auto history = map.get("history")) table.history_ms = history->duration().value_or(0);
     map.done();
   } else if (!value.is_null()) {
     value.error("expected {} or {history: 1h}");
@@ -51,7 +49,7 @@ void read_join(const Value& value, Step& step) {
     step.what = std::move(join);
     return;
   }
-  Map map(value);
+  const Map map(value, schema::join);
   step.name = read_name(map);
   join.with_at = value.at();
   if (auto with = map.need("with", "a source, a pipeline or a table to join with")) {
@@ -59,20 +57,20 @@ void read_join(const Value& value, Step& step) {
     join.with_at = with->at();
   }
   if (auto kind = map.get("kind")) {
-    const std::string word = kind->choice({"inner", "left", "outer"}).value_or("inner");
+    const std::string word = kind->choice().value_or("inner");
     join.kind = word == "left" ? Join::Kind::left : word == "outer" ? Join::Kind::outer : Join::Kind::inner;
   }
   if (auto within = map.get("within")) join.within = read_within(*within);
-  if (auto grace = map.get("grace")) join.grace_ms = grace->duration(0, kMaxMs).value_or(0);
+  if (auto grace = map.get("grace")) join.grace_ms = grace->duration().value_or(0);
   if (auto on = map.get("on")) join.on = read_expression(*on);
   if (auto select = map.get("select")) join.select = read_assignments(*select);
   if (auto late = map.get("late")) {
     if (late->is_map()) {
-      Map to(*late);
+      const Map to(*late, schema::late);
       if (auto topic = to.need("topic", "where late records go")) join.late_topic = topic->topic();
       to.done();
     } else {
-      static_cast<void>(late->choice({"drop"}));
+      static_cast<void>(late->choice());
     }
     if (!map.has("within")) late->error("only a join of two streams has late records; expected no 'late'");
   }
@@ -85,9 +83,9 @@ void read_absence(const Value& value, Step& step) {
   if (!value.is_map()) {
     value.error("expected a map such as {after: 30s}");
   } else {
-    Map map(value);
+    const Map map(value, schema::absence);
     step.name = read_name(map);
-    if (auto after = map.need("after", "how long a key is silent before it is absent, such as 30s")) absence.after_ms = after->duration(1, kMaxMs).value_or(1);
+    if (auto after = map.need("after", "how long a key is silent before it is absent, such as 30s")) absence.after_ms = after->duration().value_or(1);
     map.done();
   }
   step.what = absence;

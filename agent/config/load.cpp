@@ -45,16 +45,15 @@ void read_root(const Value& root, Config& config, bool fragment) {
     root.error(root.is_null() ? "is empty, expected a configuration" : "expected a map with agent, kafka, sources, pipelines");
     return;
   }
-  Map map(root);
+  const Map map(root, schema::root);
   if (!fragment) {
-    if (auto agent = map.get("agent")) read_agent(*agent, config.agent);
-    else read_agent(Value(YAML::Load("{}"), "agent", root.file(), root.report()), config.agent);
+    read_agent(map.map("agent"), config.agent);
     if (auto kafka = map.get("kafka")) {
       config.kafka.emplace();
       read_kafka(*kafka, *config.kafka);
     }
     if (auto status = map.get("status")) read_status(*status, config.status);
-    if (auto log = map.get("log")) read_log(*log, config.log);
+    read_log(map.map("log"), config.log);
     if (auto extensions = map.get("extensions"))
       for (const Value& one : extensions->list())
         if (auto path = one.text()) read_extension(one, *path, config);

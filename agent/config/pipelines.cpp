@@ -38,8 +38,6 @@ std::vector<Assignment> read_assignments(const Value& value) {
 
 namespace {
 
-const std::vector<std::string> kKinds = {"where", "select", "set", "drop", "rename", "key", "timestamp", "log", "aggregate", "suppress", "table", "join", "absence"};
-
 void read_step_body(const std::string& kind, const Value& value, Step& step) {
   if (kind == "where") {
     if (auto condition = read_expression(value)) step.what = Where{std::move(*condition)};
@@ -75,9 +73,9 @@ void read_step_body(const std::string& kind, const Value& value, Step& step) {
   } else {
     LogStep log;
     if (value.is_map()) {
-      Map map(value);
+      const Map map(value, schema::log_step);
       if (auto message = map.get("message")) log.message = message->text().value_or("");
-      if (auto level = map.get("level")) log.level = level->choice({"trace", "debug", "info", "warning", "error"}).value_or("info");
+      if (auto level = map.get("level")) log.level = level->choice().value_or("info");
       map.done();
     } else if (!value.is_null()) {
       log.message = value.text().value_or("");
@@ -91,15 +89,17 @@ std::optional<Step> read_step(const Value& value) {
     value.error("expected one step as a map with one key, such as - where: temperature > 20");
     return std::nullopt;
   }
-  const auto entries = value.entries();
-  if (entries.empty()) return std::nullopt;
-  const auto& [kind, body] = entries.front();
-  if (std::find(kKinds.begin(), kKinds.end(), kind) == kKinds.end()) {
+  const Map map(value, schema::step);
+  if (map.keys().empty()) return std::nullopt;
+  const std::string kind = map.keys().front();
+  if (schema::step.find(kind) == nullptr) {
+    const std::vector<std::string> kinds = alternatives_of(schema::step);
     std::string all;
-    for (const std::string& known : kKinds) all += " " + known;
-    value.report().error(value.at(), body.path(), "is not a known step" + (suggestion(kind, kKinds).empty() ? ", expected one of:" + all : suggestion(kind, kKinds)));
+    for (const std::string& known : kinds) all += " " + known;
+    value.report().error(value.at(), value.path() + "." + kind, "is not a known step" + (suggestion(kind, kinds).empty() ? ", expected one of:" + all : suggestion(kind, kinds)));
     return std::nullopt;
   }
+  const Value body = *map.get(kind);
   Step step;
   step.kind = kind;
   step.at = body.at();
@@ -114,10 +114,10 @@ Output read_output(const Value& value) {
     output.topic = value.topic().value_or("");
     return output;
   }
-  Map map(value);
+  const Map map(value, schema::output);
   if (auto topic = map.need("topic", "a Kafka topic")) output.topic = topic->topic().value_or("");
   if (auto key = map.get("key")) output.key = read_expression(*key);
-  if (auto format = map.get("key_format")) output.windowed_key = format->choice({"plain", "windowed"}).value_or("plain") == "windowed";
+  if (auto format = map.get("key_format")) output.windowed_key = format->choice().value_or("plain") == "windowed";
   map.done();
   return output;
 }
@@ -130,7 +130,7 @@ void read_pipelines(const Value& value, std::vector<Pipeline>& pipelines) {
     pipeline.name = name;
     pipeline.at = entry.at();
     check_name(name, entry);
-    Map map(entry);
+    const Map map(entry, schema::pipeline);
     if (auto from = map.need("from", "a source, a pipeline, or a list of them"))
       for (const Value& one : from->list())
         if (auto text = one.text()) pipeline.from.push_back(*text);

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "agent/base/check.h"
 #include "agent/config/substitute.h"
 
 namespace rivulet::config {
@@ -88,12 +89,18 @@ void Report::add(Problem problem) {
   problems_.push_back(std::move(problem));
 }
 
-Value::Value(YAML::Node node, std::string path, std::string file, Report& report)
-    : node_(std::move(node)), path_(std::move(path)), file_(std::move(file)), report_(&report) {}
+Value::Value(YAML::Node node, std::string path, std::string file, Report& report, const Setting* setting)
+    : node_(std::move(node)), path_(std::move(path)), file_(std::move(file)), report_(&report), setting_(setting) {}
 
 Location Value::at() const {
   const YAML::Mark mark = node_.Mark();
   return {file_, mark.line < 0 ? 1 : mark.line + 1, mark.column < 0 ? 1 : mark.column + 1};
+}
+
+std::string bounds_text(const Setting& setting) {
+  if (setting.type == Type::duration) return duration_text(setting.min) + " to " + duration_text(static_cast<std::int64_t>(setting.max));
+  if (setting.type == Type::size) return size_text(static_cast<std::uint64_t>(setting.min)) + " to " + size_text(setting.max);
+  return std::to_string(setting.min) + " to " + std::to_string(setting.max);
 }
 
 std::optional<std::string> Value::text() const {
@@ -153,18 +160,25 @@ std::optional<bool> Value::boolean() const {
   return std::nullopt;
 }
 
-std::optional<std::uint64_t> Value::integer(std::uint64_t min, std::uint64_t max) const {
+std::optional<std::uint64_t> Value::integer() const {
+  RV_CHECK(setting_ != nullptr && setting_->type == Type::integer, "the table of settings has no such row");
+  const auto min = static_cast<std::uint64_t>(setting_->min);
+  const std::uint64_t max = setting_->max;
   const auto found = text();
   if (!found) return std::nullopt;
   std::uint64_t number = 0;
   const char* end = found->data() + found->size();
   const auto parsed = std::from_chars(found->data(), end, number);
   if (parsed.ec == std::errc() && parsed.ptr == end && number >= min && number <= max) return number;
-  error(shown(*found) + " does not fit, expected a whole number from " + std::to_string(min) + " to " + std::to_string(max));
+  error(shown(*found) + " does not fit, expected a whole number from " + bounds_text(*setting_));
   return std::nullopt;
 }
 
-std::optional<std::int64_t> Value::duration(std::int64_t min_ms, std::int64_t max_ms) const {
+std::optional<std::int64_t> Value::duration() const {
+  RV_CHECK(setting_ != nullptr && setting_->type == Type::duration, "the table of settings has no such row");
+  const std::int64_t min_ms = setting_->min;
+  const auto max_ms = static_cast<std::int64_t>(setting_->max);
+  if (node_.IsScalar() && !setting_->words.empty() && node_.Scalar() == setting_->words) return 0;
   const auto found = text();
   if (!found) return std::nullopt;
   double number = 0;
@@ -178,14 +192,17 @@ std::optional<std::int64_t> Value::duration(std::int64_t min_ms, std::int64_t ma
   if (factor == 0) {
     error(shown(*found) + " is not a duration, expected a number with ms, s, m, h or d, such as 250ms or 10s");
   } else if (ms < static_cast<double>(min_ms) || ms > static_cast<double>(max_ms)) {
-    error(shown(*found) + " is out of range, expected " + duration_text(min_ms) + " to " + duration_text(max_ms));
+    error(shown(*found) + " is out of range, expected " + bounds_text(*setting_));
   } else {
     return static_cast<std::int64_t>(std::llround(ms));
   }
   return std::nullopt;
 }
 
-std::optional<std::uint64_t> Value::size(std::uint64_t min, std::uint64_t max) const {
+std::optional<std::uint64_t> Value::size() const {
+  RV_CHECK(setting_ != nullptr && setting_->type == Type::size, "the table of settings has no such row");
+  const auto min = static_cast<std::uint64_t>(setting_->min);
+  const std::uint64_t max = setting_->max;
   const auto found = text();
   if (!found) return std::nullopt;
   double number = 0;
@@ -198,7 +215,7 @@ std::optional<std::uint64_t> Value::size(std::uint64_t min, std::uint64_t max) c
   if (factor == 0) {
     error(shown(*found) + " is not a size, expected a number with KiB, MiB or GiB, such as 64KiB or 2GiB");
   } else if (bytes < static_cast<double>(min) || bytes > static_cast<double>(max)) {
-    error(shown(*found) + " is out of range, expected " + size_text(min) + " to " + size_text(max));
+    error(shown(*found) + " is out of range, expected " + bounds_text(*setting_));
   } else {
     return static_cast<std::uint64_t>(bytes);
   }
@@ -215,13 +232,13 @@ std::optional<double> Value::rate() const {
   return std::nullopt;
 }
 
-std::optional<std::string> Value::choice(const std::vector<std::string>& words) const {
+std::optional<std::string> Value::choice() const {
+  RV_CHECK(setting_ != nullptr && !setting_->words.empty(), "the table of settings has no such row");
+  const std::vector<std::string> words = words_of(setting_->words);
   const auto found = text();
   if (!found) return std::nullopt;
   if (std::find(words.begin(), words.end(), *found) != words.end()) return found;
-  std::string all;
-  for (const std::string& word : words) all += (all.empty() ? "" : " | ") + word;
-  error(shown(*found) + " is not known, expected " + all + suggestion(*found, words));
+  error(shown(*found) + " is not known, expected " + std::string(setting_->words) + suggestion(*found, words));
   return std::nullopt;
 }
 
@@ -237,7 +254,7 @@ std::vector<Value> Value::list() const {
       error("is too large, expected at most " + std::to_string(kMaxNodes) + " entries in the whole configuration");
       break;
     }
-    values.emplace_back(item, path_ + "[" + std::to_string(index++) + "]", file_, *report_);
+    values.emplace_back(item, path_ + "[" + std::to_string(index++) + "]", file_, *report_, setting_);
   }
   return values;
 }
@@ -266,38 +283,70 @@ std::vector<std::pair<std::string, Value>> Value::entries() const {
       report_->error(at, path, "stands twice; remove one of them");
       continue;
     }
-    found.emplace_back(key, Value(pair.second, path, file_, *report_));
+    found.emplace_back(key, Value(pair.second, path, file_, *report_, setting_));
   }
   return found;
 }
 
-Map::Map(const Value& value) : value_(value), entries_(value.entries()) {}
-
-std::optional<Value> Map::get(const std::string& key) {
-  asked_.insert(key);
-  for (const auto& [name, value] : entries_)
-    if (name == key) return value;
-  return std::nullopt;
-}
-
-std::optional<Value> Map::need(const std::string& key, const std::string& expected) {
-  auto found = get(key);
-  if (!found && (value_.is_map() || value_.is_null())) value_.error("'" + key + "' is missing, expected " + expected);
+std::vector<std::string> words_of(std::string_view words) {
+  std::vector<std::string> found;
+  for (std::size_t begin = 0; begin < words.size();) {
+    const std::size_t end = std::min(words.find(" | ", begin), words.size());
+    found.emplace_back(words.substr(begin, end - begin));
+    begin = end + 3;
+  }
   return found;
 }
 
-bool Map::has(const std::string& key) const {
+std::vector<std::string> alternatives_of(const Section& section) {
+  std::vector<std::string> found;
+  for (const Setting& setting : section.settings)
+    if (setting.alternative) found.emplace_back(setting.name);
+  return found;
+}
+
+Map::Map(const Value& value, const Section& section) : value_(value), section_(section), entries_(value.entries()) {}
+
+const Setting& Map::row(std::string_view key) const {
+  const Setting* found = section_.find(key);
+  RV_CHECK(found != nullptr, "the table of settings has no such row");
+  return *found;
+}
+
+std::optional<Value> Map::get(std::string_view key) const {
+  const Setting& of = row(key);
+  for (const auto& [name, value] : entries_)
+    if (name == key) return Value(value.node(), value.path(), value.file(), value.report(), &of);
+  if (of.standard.empty()) return std::nullopt;
+  return Value(YAML::Load(std::string(of.standard)), value_.path() + "." + std::string(key), value_.file(), value_.report(), &of);
+}
+
+std::optional<Value> Map::need(std::string_view key, const std::string& expected) const {
+  const Setting& of = row(key);
+  RV_CHECK(of.required, "the table of settings has no such row");
+  auto found = get(key);
+  if (!found && (value_.is_map() || value_.is_null())) value_.error("'" + std::string(key) + "' is missing, expected " + (expected.empty() ? std::string(of.meaning) : expected));
+  return found;
+}
+
+Value Map::map(std::string_view key) const {
+  if (auto found = get(key)) return *found;
+  return Value(YAML::Node(YAML::NodeType::Map), value_.path().empty() ? std::string(key) : value_.path() + "." + std::string(key), value_.file(), value_.report(), &row(key));
+}
+
+bool Map::has(std::string_view key) const {
   return std::any_of(entries_.begin(), entries_.end(), [&](const auto& entry) { return entry.first == key; });
 }
 
-void Map::done() {
-  const std::vector<std::string> known(asked_.begin(), asked_.end());
+void Map::done() const {
+  std::vector<std::string> known;
+  for (const Setting& setting : section_.settings) known.emplace_back(setting.name);
   for (const auto& [key, value] : entries_) {
-    if (asked_.count(key) != 0) continue;
+    if (section_.find(key) != nullptr) continue;
     if (value_.report().full()) return;
     std::string hint = suggestion(key, known);
     if (hint.empty()) {
-      hint = ", expected one of:";
+      hint = known.empty() ? ", expected none" : ", expected one of:";
       for (const std::string& word : known) hint += " " + word;
     }
     Location at = value.at();

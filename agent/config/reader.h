@@ -1,6 +1,7 @@
 // Reader: typed access to YAML that collects every problem instead of stopping at the first.
 //
-// A Map knows which keys were asked for; done() reports the others with a suggestion, and duplicates. Thread: one, at
+// A Map is read by the rows of its section (schema.h): get() answers what is written or the default, done() reports keys that are not in the
+// table with a suggestion; entries() reports duplicates. Thread: one, at
 // start-up. Lifetime: within one load. Bounds: kMaxProblems problems are kept (a warning gives way to an error, so that what is wrong is
 // never taken for right), each cut to kMaxPath and kMaxMessage; kMaxNodes maps and lists are visited (aliases make small files describe
 // huge ones); suggestions look at kMaxKnown names.
@@ -10,11 +11,11 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "agent/config/config.h"
+#include "agent/config/schema.h"
 
 namespace rivulet::config {
 
@@ -41,7 +42,7 @@ class Report {
 // A value with its place. Conversions report a problem and answer nothing when the text does not fit.
 class Value {
  public:
-  Value(YAML::Node node, std::string path, std::string file, Report& report);
+  Value(YAML::Node node, std::string path, std::string file, Report& report, const Setting* setting = nullptr);
   const std::string& path() const { return path_; }
   Location at() const;
   bool is_map() const { return node_.IsMap(); }
@@ -59,11 +60,12 @@ class Value {
   std::optional<std::string> topic() const;  // a legal Kafka topic
   std::optional<Secret> secret() const;
   std::optional<bool> boolean() const;
-  std::optional<std::uint64_t> integer(std::uint64_t min, std::uint64_t max) const;
-  std::optional<std::int64_t> duration(std::int64_t min_ms, std::int64_t max_ms) const;
-  std::optional<std::uint64_t> size(std::uint64_t min, std::uint64_t max) const;
+  // Within the bounds, or of the words, of its row.
+  std::optional<std::uint64_t> integer() const;
+  std::optional<std::int64_t> duration() const;  // ms; 0: one of the row's words (never)
+  std::optional<std::uint64_t> size() const;
   std::optional<double> rate() const;  // per second
-  std::optional<std::string> choice(const std::vector<std::string>& words) const;
+  std::optional<std::string> choice() const;
   std::vector<Value> list() const;           // a list, or one value as a list of one
   std::vector<std::pair<std::string, Value>> entries() const;  // of a map; duplicates are reported and left out
 
@@ -72,23 +74,32 @@ class Value {
   std::string path_;
   std::string file_;
   Report* report_;
+  const Setting* setting_;  // its row; null: the whole
 };
 
 class Map {
  public:
-  explicit Map(const Value& value);
-  std::optional<Value> get(const std::string& key);
-  std::optional<Value> need(const std::string& key, const std::string& expected);
-  bool has(const std::string& key) const;
-  void done();  // reports every key that nobody asked for
+  Map(const Value& value, const Section& section);
+  std::optional<Value> get(std::string_view key) const;  // or its default
+  std::optional<Value> need(std::string_view key, const std::string& expected = {}) const;  // absent: reported; expected: else what its row says
+  Value map(std::string_view key) const;  // absent: an empty one, so that its keys' defaults hold
+  bool has(std::string_view key) const;   // it is written
+  void done() const;                      // reports every key that is not in the table
   const Value& value() const { return value_; }
   std::vector<std::string> keys() const;
 
  private:
+  const Setting& row(std::string_view key) const;
   Value value_;
+  const Section& section_;
   std::vector<std::pair<std::string, Value>> entries_;
-  std::set<std::string> asked_;
 };
+
+// "1ms to 1m", of an integer, a duration, a size.
+std::string bounds_text(const Setting& setting);
+// "a | b": the words; and the names of a section's alternatives.
+std::vector<std::string> words_of(std::string_view words);
+std::vector<std::string> alternatives_of(const Section& section);
 
 // Whether a map's key is a name, as Value::name(); else reported.
 void check_name(const std::string& name, const Value& of);

@@ -10,6 +10,7 @@ void read_kafka(const Value& value, Kafka& kafka);
 void read_status(const Value& value, Status& status);
 void read_log(const Value& value, Log& log);
 void read_sources(const Value& value, std::vector<Source>& sources);
+void read_decode(const Value& value, Source& source);  // decode.cpp; after the source's type
 void read_pipelines(const Value& value, std::vector<Pipeline>& pipelines);
 void read_tables(const Value& value, std::vector<LookupTable>& tables);  // lookup tables
 std::optional<Tls> read_tls(const Value& value);

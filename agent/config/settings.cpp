@@ -7,9 +7,6 @@
 namespace rivulet::config {
 namespace {
 
-constexpr std::int64_t kSecond = 1000, kMinute = 60 * kSecond, kDay = 24 * 60 * kMinute;
-constexpr std::uint64_t kMiB = 1ULL << 20;
-
 // What exactly-once and the accounting of delivery reports rest on, what the kafka room sets itself, and what has a key of its own.
 constexpr std::array kOwned = {"acks", "bootstrap.servers", "client.id", "delivery.report.only.error", "delivery.timeout.ms", "enable.auto.commit",
                                "auto.commit.enable", "auto.offset.reset", "enable.auto.offset.store", "enable.gapless.guarantee", "enable.idempotence",
@@ -63,24 +60,24 @@ bool read_host_port(const Value& value, const std::string& text, std::string& ho
 }
 
 void read_agent(const Value& value, Agent& agent) {
-  Map map(value);
+  const Map map(value, schema::agent);
   if (auto id = map.get("id"))
     if (auto name = id->name()) agent.id = *name;
   if (auto state = map.get("state"))
     if (auto text = state->text()) agent.state = *text;
   if (auto interval = map.get("commit_interval"))
-    if (auto ms = interval->duration(1, kMinute)) agent.commit_interval_ms = *ms;
+    if (auto ms = interval->duration()) agent.commit_interval_ms = *ms;
   if (auto memory = map.get("memory"))
-    if (auto bytes = memory->size(4 * kMiB, 4096 * kMiB)) agent.memory_bytes = *bytes;
+    if (auto bytes = memory->size()) agent.memory_bytes = *bytes;
   if (auto restore = map.get("restore")) agent.restore = restore->boolean().value_or(false);
   if (auto compression = map.get("compression"))
-    if (auto word = compression->choice({"zstd", "lz4", "none"})) agent.compression = *word;
-  if (auto storage = map.get("storage")) {
-    Map inner(*storage);
+    if (auto word = compression->choice()) agent.compression = *word;
+  if (const std::optional storage = map.map("storage")) {
+    const Map inner(*storage, schema::storage);
     if (auto max = inner.get("max"))
-      if (auto bytes = max->size(16 * kMiB, 1ULL << 44)) agent.storage_max_bytes = *bytes;
+      if (auto bytes = max->size()) agent.storage_max_bytes = *bytes;
     if (auto full = inner.get("when_full"))
-      if (auto word = full->choice({"refuse", "drop-oldest"})) agent.drop_oldest = *word == "drop-oldest";
+      if (auto word = full->choice()) agent.drop_oldest = *word == "drop-oldest";
     inner.done();
   }
   map.done();
@@ -97,7 +94,7 @@ std::optional<Tls> read_tls(const Value& value) {
     const auto on = value.boolean();
     return on && *on ? std::optional(tls) : std::nullopt;
   }
-  Map map(value);
+  const Map map(value, schema::tls);
   if (auto ca = map.get("ca")) tls.ca = ca->text().value_or("");
   if (auto certificate = map.get("certificate")) tls.certificate = certificate->text().value_or("");
   if (auto key = map.get("key")) tls.key = key->text().value_or("");
@@ -108,7 +105,7 @@ std::optional<Tls> read_tls(const Value& value) {
 }
 
 void read_kafka(const Value& value, Kafka& kafka) {
-  Map map(value);
+  const Map map(value, schema::kafka);
   if (auto brokers = map.need("brokers", "a list such as [kafka-1:9092, kafka-2:9092]"))
     for (const Value& broker : brokers->list()) {
       const auto text = broker.text();
@@ -117,28 +114,28 @@ void read_kafka(const Value& value, Kafka& kafka) {
       if (text && read_host_port(broker, *text, host, port, 9092)) kafka.brokers.push_back(*text);
     }
   if (auto delivery = map.get("delivery"))
-    if (auto word = delivery->choice({"exactly-once", "at-least-once"})) kafka.exactly_once = *word == "exactly-once";
+    if (auto word = delivery->choice()) kafka.exactly_once = *word == "exactly-once";
   if (auto headers = map.get("headers")) kafka.headers = headers->boolean().value_or(true);
   if (auto topic = map.get("progress_topic")) kafka.progress_topic = topic->topic().value_or(kafka.progress_topic);
-  if (auto transaction = map.get("transaction")) {
-    Map inner(*transaction);
+  if (const std::optional transaction = map.map("transaction")) {
+    const Map inner(*transaction, schema::transaction);
     if (auto interval = inner.get("interval"))
-      if (auto ms = interval->duration(1, kMinute)) kafka.transaction_interval_ms = *ms;
+      if (auto ms = interval->duration()) kafka.transaction_interval_ms = *ms;
     if (auto max = inner.get("max"))
-      if (auto bytes = max->size(64 * 1024, 1024 * kMiB)) kafka.transaction_max_bytes = *bytes;
+      if (auto bytes = max->size()) kafka.transaction_max_bytes = *bytes;
     if (auto timeout = inner.get("timeout"))
-      if (auto ms = timeout->duration(kSecond, 15 * kMinute)) kafka.transaction_timeout_ms = *ms;
+      if (auto ms = timeout->duration()) kafka.transaction_timeout_ms = *ms;
     if (kafka.transaction_timeout_ms < 2 * kafka.transaction_interval_ms)
       transaction->error("timeout must be at least twice the interval, or each transaction would time out");
     inner.done();
   }
   if (auto tls = map.get("tls")) kafka.tls = read_tls(*tls);
   if (auto sasl = map.get("sasl")) {
-    Map inner(*sasl);
+    const Map inner(*sasl, schema::sasl);
     Sasl login;
     if (auto mechanism = inner.need("mechanism", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")) {
       login.mechanism_at = mechanism->at();
-      login.mechanism = mechanism->choice({"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}).value_or("");
+      login.mechanism = mechanism->choice().value_or("");
     }
     if (auto user = inner.need("username", "the login's name")) login.username = user->text().value_or("");
     if (auto password = inner.need("password", "the login's password, best as \"${file:PATH}\"")) login.password = password->secret().value_or(Secret());
@@ -157,7 +154,7 @@ void read_kafka(const Value& value, Kafka& kafka) {
 }
 
 void read_status(const Value& value, Status& status) {
-  Map map(value);
+  const Map map(value, schema::status);
   if (auto listen = map.need("listen", "an address such as 127.0.0.1:8686 or unix:/run/rivulet/status.sock"))
     if (auto text = listen->text()) {
       std::string host;
@@ -169,9 +166,9 @@ void read_status(const Value& value, Status& status) {
 }
 
 void read_log(const Value& value, Log& log) {
-  Map map(value);
+  const Map map(value, schema::log);
   if (auto level = map.get("level"))
-    if (auto word = level->choice({"trace", "debug", "info", "warning", "error"})) log.level = *word;
+    if (auto word = level->choice()) log.level = *word;
   map.done();
 }
 

@@ -7,10 +7,6 @@
 namespace rivulet::config {
 namespace {
 
-constexpr std::int64_t kSecond = 1000, kDay = 24LL * 3600 * kSecond;
-constexpr std::uint64_t kMiB = 1ULL << 20;
-constexpr std::uint64_t kMaxFrame = 16 * kMiB;
-
 // MQTT 5.0 section 4.7: # only last and alone in its level, + alone in its level.
 bool legal_filter(const std::string& filter) {
   if (filter.empty() || filter.size() > 65'535 || filter.find('\0') != std::string::npos) return false;
@@ -27,7 +23,7 @@ bool legal_filter(const std::string& filter) {
 
 MqttSource read_mqtt(const Value& value) {
   MqttSource mqtt;
-  Map map(value);
+  const Map map(value, schema::mqtt);
   if (auto url = map.need("url", "mqtt://host:1883 or mqtts://host:8883"))
     if (auto text = url->text()) {
       mqtt.tls_on = text->rfind("mqtts://", 0) == 0;
@@ -47,9 +43,9 @@ MqttSource read_mqtt(const Value& value) {
         if (legal_filter(*text)) mqtt.topics.push_back(*text);
         else topic.error("'" + *text + "' is not an MQTT topic filter: # stands last and alone between slashes, + alone");
       }
-  if (auto qos = map.get("qos")) mqtt.qos = static_cast<int>(qos->integer(0, 2).value_or(1));
+  if (auto qos = map.get("qos")) mqtt.qos = static_cast<int>(qos->integer().value_or(1));
   if (auto version = map.get("version"))
-    if (auto word = version->choice({"5", "5.0", "3.1.1"})) mqtt.version = *word == "3.1.1" ? 3 : 5;
+    if (auto word = version->choice()) mqtt.version = *word == "3.1.1" ? 3 : 5;
   if (auto user = map.get("username")) {
     mqtt.login.emplace();
     mqtt.login->username = user->text().value_or("");
@@ -59,10 +55,10 @@ MqttSource read_mqtt(const Value& value) {
     else mqtt.login->password = password->secret().value_or(Secret());
   }
   if (auto id = map.get("client_id")) mqtt.client_id = id->text().value_or("");
-  if (auto max = map.get("receive_maximum")) mqtt.receive_maximum = static_cast<std::uint16_t>(max->integer(1, 65'535).value_or(1000));
-  if (auto alive = map.get("keep_alive")) mqtt.keep_alive_ms = alive->duration(kSecond, 65'535 * kSecond).value_or(mqtt.keep_alive_ms);
-  if (auto expiry = map.get("session_expiry")) mqtt.session_expiry_ms = expiry->duration(60 * kSecond, 49'000 * kDay).value_or(mqtt.session_expiry_ms);
-  if (auto max = map.get("max_packet")) mqtt.max_packet_bytes = max->size(1024, kMaxFrame).value_or(mqtt.max_packet_bytes);
+  if (auto max = map.get("receive_maximum")) mqtt.receive_maximum = static_cast<std::uint16_t>(max->integer().value_or(1000));
+  if (auto alive = map.get("keep_alive")) mqtt.keep_alive_ms = alive->duration().value_or(mqtt.keep_alive_ms);
+  if (auto expiry = map.get("session_expiry")) mqtt.session_expiry_ms = expiry->duration().value_or(mqtt.session_expiry_ms);
+  if (auto max = map.get("max_packet")) mqtt.max_packet_bytes = max->size().value_or(mqtt.max_packet_bytes);
   if (auto tls = map.get("tls")) {
     if (auto read = read_tls(*tls)) mqtt.tls = *read;
     if (!mqtt.tls_on) tls->error("goes with an address that begins with mqtts://");
@@ -73,27 +69,27 @@ MqttSource read_mqtt(const Value& value) {
 
 TcpSource read_tcp(const Value& value) {
   TcpSource tcp;
-  Map map(value);
+  const Map map(value, schema::tcp);
   if (auto listen = map.need("listen", "an address such as 0.0.0.0:5000"))
     if (auto text = listen->text()) read_host_port(*listen, *text, tcp.listen_host, tcp.listen_port);
   if (auto framing = map.get("framing"))
-    if (auto word = framing->choice({"newline", "length"})) tcp.framing = *word == "length" ? TcpSource::Framing::length : TcpSource::Framing::newline;
+    if (auto word = framing->choice()) tcp.framing = *word == "length" ? TcpSource::Framing::length : TcpSource::Framing::newline;
   if (auto acknowledge = map.get("acknowledge")) tcp.acknowledge = acknowledge->boolean().value_or(false);
   if (auto tls = map.get("tls")) {
     tcp.tls = read_tls(*tls);
     if (tcp.tls && tcp.tls->certificate.empty()) tls->error("a server needs 'certificate' and 'key'");
   }
-  if (auto max = map.get("max_frame")) tcp.max_frame_bytes = max->size(64, kMaxFrame).value_or(tcp.max_frame_bytes);
-  if (auto max = map.get("max_clients")) tcp.max_clients = static_cast<std::uint32_t>(max->integer(1, 10'000).value_or(64));
-  if (auto idle = map.get("idle")) tcp.idle_ms = idle->duration(100, 365 * kDay).value_or(0);
-  if (auto max = map.get("max_sessions")) tcp.max_sessions = static_cast<std::uint32_t>(max->integer(1, 1'000'000).value_or(10'000));
+  if (auto max = map.get("max_frame")) tcp.max_frame_bytes = max->size().value_or(tcp.max_frame_bytes);
+  if (auto max = map.get("max_clients")) tcp.max_clients = static_cast<std::uint32_t>(max->integer().value_or(64));
+  if (auto idle = map.get("idle")) tcp.idle_ms = idle->duration().value_or(0);
+  if (auto max = map.get("max_sessions")) tcp.max_sessions = static_cast<std::uint32_t>(max->integer().value_or(10'000));
   map.done();
   return tcp;
 }
 
 UdpSource read_udp(const Value& value) {
   UdpSource udp;
-  Map map(value);
+  const Map map(value, schema::udp);
   if (auto listen = map.need("listen", "an address such as 0.0.0.0:5514"))
     if (auto text = listen->text(); text && read_host_port(*listen, *text, udp.listen_host, udp.listen_port)) {
       in6_addr any{};
@@ -101,16 +97,16 @@ UdpSource read_udp(const Value& value) {
         listen->error("'" + udp.listen_host + "' is no IP address, expected one such as 0.0.0.0, or a multicast group");
     }
   if (auto framing = map.get("framing"))
-    if (auto word = framing->choice({"datagram", "newline"})) udp.lines = *word == "newline";
-  if (auto max = map.get("max_datagram")) udp.max_datagram_bytes = max->size(64, 64ULL << 10).value_or(udp.max_datagram_bytes);
-  if (auto buffer = map.get("receive_buffer")) udp.receive_buffer_bytes = buffer->size(4096, 256 * kMiB).value_or(udp.receive_buffer_bytes);
+    if (auto word = framing->choice()) udp.lines = *word == "newline";
+  if (auto max = map.get("max_datagram")) udp.max_datagram_bytes = max->size().value_or(udp.max_datagram_bytes);
+  if (auto buffer = map.get("receive_buffer")) udp.receive_buffer_bytes = buffer->size().value_or(udp.receive_buffer_bytes);
   map.done();
   return udp;
 }
 
 FileSource read_file(const Value& value) {
   FileSource file;
-  Map map(value);
+  const Map map(value, schema::file);
   if (auto path = map.need("path", "a path, with * and ? in its last part if wanted"))
     if (auto text = path->text()) {
       file.path = *text;
@@ -120,35 +116,41 @@ FileSource read_file(const Value& value) {
         path->error("* ? [ may stand in the last part of the path only");
     }
   if (auto start = map.get("start"))
-    if (auto word = start->choice({"beginning", "end"})) file.from_end = *word == "end";
-  if (auto max = map.get("max_line")) file.max_line_bytes = max->size(64, kMaxFrame).value_or(file.max_line_bytes);
-  if (auto poll = map.get("poll")) file.poll_ms = poll->duration(10, 60 * kSecond).value_or(file.poll_ms);
+    if (auto word = start->choice()) file.from_end = *word == "end";
+  if (auto max = map.get("max_line")) file.max_line_bytes = max->size().value_or(file.max_line_bytes);
+  if (auto poll = map.get("poll")) file.poll_ms = poll->duration().value_or(file.poll_ms);
+  if (auto compression = map.get("compression"))
+    if (auto word = compression->choice()) {
+      using Compression = FileSource::Compression;
+      file.compression = *word == "gzip" ? Compression::gzip : *word == "zstd" ? Compression::zstd : *word == "auto" ? Compression::automatic : Compression::none;
+      if (file.compression != Compression::none && file.from_end) compression->error("goes with files that are read whole, expected no 'start: end'");
+    }
   map.done();
   return file;
 }
 
 StdinSource read_stdin(const Value& value) {
   StdinSource source;
-  Map map(value);
-  if (auto max = map.get("max_line")) source.max_line_bytes = max->size(64, kMaxFrame).value_or(source.max_line_bytes);
+  const Map map(value, schema::stdin_lines);
+  if (auto max = map.get("max_line")) source.max_line_bytes = max->size().value_or(source.max_line_bytes);
   map.done();
   return source;
 }
 
 SimulateSource read_simulate(const Value& value) {
   SimulateSource simulate;
-  Map map(value);
-  if (auto devices = map.get("devices")) simulate.devices = static_cast<std::uint32_t>(devices->integer(1, 100'000).value_or(10));
+  const Map map(value, schema::simulate);
+  if (auto devices = map.get("devices")) simulate.devices = static_cast<std::uint32_t>(devices->integer().value_or(10));
   if (auto rate = map.get("rate")) simulate.rate_per_s = rate->rate().value_or(100);
-  if (auto seed = map.get("seed")) simulate.seed = seed->integer(0, UINT64_MAX).value_or(1);
-  if (auto count = map.get("count")) simulate.count = count->integer(1, UINT64_MAX);
+  if (auto seed = map.get("seed")) simulate.seed = seed->integer().value_or(1);
+  if (auto count = map.get("count")) simulate.count = count->integer();
   map.done();
   return simulate;
 }
 
 KafkaSource read_kafka_source(const Value& value) {
   KafkaSource kafka;
-  Map map(value);
+  const Map map(value, schema::kafka_topic);
   if (auto topic = map.need("topic", "the topic to read")) {
     kafka.topic = topic->topic().value_or("");
     kafka.topic_at = topic->at();
@@ -158,18 +160,17 @@ KafkaSource read_kafka_source(const Value& value) {
   return kafka;
 }
 
-const std::vector<std::string> kTypes = {"mqtt", "tcp", "file", "stdin", "simulate", "kafka", "udp"};
-
-std::optional<std::string> read_type(Map& map, const Value& value, Source& source) {
+std::optional<std::string> read_type(const Map& map, const Value& value, Source& source) {
+  const std::vector<std::string> types = alternatives_of(schema::source);
   std::vector<std::string> found;
-  for (const std::string& type : kTypes)
+  for (const std::string& type : types)
     if (map.get(type)) found.push_back(type);
   if (found.empty()) {
-    std::string hint;
-    const std::vector<std::string> settings = {"decode", "key", "timestamp", "undecodable", "topic_field", "time"};
+    std::string hint, all;
+    for (const std::string& type : types) all += " " + type;
     for (const std::string& key : map.keys())
-      if (hint.empty() && std::find(settings.begin(), settings.end(), key) == settings.end()) hint = suggestion(key, kTypes);
-    value.error("has no type, expected exactly one of: mqtt tcp file stdin simulate kafka udp" + hint);
+      if (hint.empty() && schema::source.find(key) == nullptr) hint = suggestion(key, types);
+    value.error("has no type, expected exactly one of:" + all + hint);
     return std::nullopt;
   }
   if (found.size() > 1) {
@@ -195,21 +196,20 @@ void read_sources(const Value& value, std::vector<Source>& sources) {
     source.name = name;
     source.at = entry.at();
     check_name(name, entry);
-    Map map(entry);
+    const Map map(entry, schema::source);
     read_type(map, entry, source);
-    if (auto decode = map.get("decode"))
-      if (auto word = decode->choice({"json", "raw"})) source.decode.kind = *word == "raw" ? Decode::Kind::raw : Decode::Kind::json;
+    if (auto decode = map.get("decode")) read_decode(*decode, source);
     if (auto key = map.get("key")) {
       source.key = key->text().value_or("");
       source.key_at = key->at();
       if (source.key.empty()) key->error("is empty, expected an expression such as device");
     }
     if (auto timestamp = map.get("timestamp")) {
-      Map inner(*timestamp);
+      const Map inner(*timestamp, schema::timestamp);
       TimestampFrom from;
       if (auto field = inner.need("field", "the field that holds the event time")) from.field = field->text().value_or("");
       if (auto unit = inner.get("unit"))
-        if (auto word = unit->choice({"s", "ms", "us", "ns", "rfc3339"})) {
+        if (auto word = unit->choice()) {
           using Unit = TimestampFrom::Unit;
           from.unit = *word == "s" ? Unit::s : *word == "ms" ? Unit::ms : *word == "us" ? Unit::us : *word == "ns" ? Unit::ns : Unit::rfc3339;
         }

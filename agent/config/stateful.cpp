@@ -7,17 +7,13 @@
 namespace rivulet::config {
 namespace {
 
-constexpr std::int64_t kDayMs = 86'400'000, kMaxMs = 3650 * kDayMs;
-
-std::int64_t duration_or_zero(const Value& value, std::int64_t least_ms) { return value.duration(least_ms, kMaxMs).value_or(0); }
-
 void read_hopping(const Value& value, WindowSpec& window) {
   if (!value.is_map()) return value.error("expected a map with size and advance, such as {size: 10s, advance: 5s}");
-  Map map(value);
+  const Map map(value, schema::hopping);
   const auto size = map.need("size", "how long a window is, such as 10s");
   const auto advance = map.need("advance", "how far apart windows begin, such as 5s");
-  if (size) window.size_ms = duration_or_zero(*size, 1);
-  if (advance) window.advance_ms = duration_or_zero(*advance, 1);
+  if (size) window.size_ms = size->duration().value_or(0);
+  if (advance) window.advance_ms = advance->duration().value_or(0);
   if (window.size_ms > 0 && window.advance_ms > window.size_ms) advance->error("is longer than the size, expected at most the size (records in between would be in no window)");
   map.done();
 }
@@ -30,7 +26,7 @@ WindowSpec read_window(const Value& value) {
     value.error("expected a map such as {tumbling: 10s, grace: 5s}");
     return window;
   }
-  Map map(value);
+  const Map map(value, schema::window);
   static const std::vector<std::pair<const char*, Kind>> kinds = {{"tumbling", Kind::tumbling}, {"hopping", Kind::hopping}, {"sliding", Kind::sliding}, {"session", Kind::session}};
   for (const auto& [name, kind] : kinds) {
     const auto size = map.get(name);
@@ -41,10 +37,10 @@ WindowSpec read_window(const Value& value) {
     }
     window.kind = kind;
     if (kind == Kind::hopping) read_hopping(*size, window);
-    else window.size_ms = duration_or_zero(*size, kind == Kind::sliding ? 0 : 1);
+    else window.size_ms = size->duration().value_or(0);
     if (kind == Kind::tumbling) window.advance_ms = window.size_ms;
   }
-  if (auto grace = map.get("grace")) window.grace_ms = duration_or_zero(*grace, 0);
+  if (auto grace = map.get("grace")) window.grace_ms = grace->duration().value_or(0);
   if (window.kind == Kind::none) value.error("has no size, expected one of tumbling: 10s, hopping: {size: 10s, advance: 5s}, sliding: 10s, session: 30s");
   map.done();
   return window;
@@ -52,14 +48,14 @@ WindowSpec read_window(const Value& value) {
 
 void read_late(const Value& value, Aggregate& aggregate) {
   if (value.is_map()) {
-    Map map(value);
+    const Map map(value, schema::late);
     if (auto topic = map.need("topic", "where late records go")) aggregate.late_topic = topic->topic();
     return map.done();
   }
-  static_cast<void>(value.choice({"drop"}));
+  static_cast<void>(value.choice());
 }
 
-std::string read_name(Map& map) {
+std::string read_name(const Map& map) {
   const auto name = map.get("name");
   return name ? name->name().value_or("") : std::string();
 }
@@ -78,14 +74,14 @@ void read_aggregate(const Value& value, Step& step) {
     step.what = std::move(aggregate);
     return;
   }
-  Map map(value);
+  const Map map(value, schema::aggregate);
   step.name = read_name(map);
   if (auto window = map.get("window")) aggregate.window = read_window(*window);
   if (auto by = map.get("by")) aggregate.by = read_expression(*by);
   if (auto select = map.need("select", "the fields of the result, such as {mean: avg(temperature), n: count(*)}")) aggregate.select = read_assignments(*select);
   if (auto having = map.get("having")) aggregate.having = read_expression(*having);
   if (auto emit = map.get("emit")) {
-    const std::string when = emit->choice({"updates", "every-change", "closed"}).value_or("updates");
+    const std::string when = emit->choice().value_or("updates");
     aggregate.emit = when == "closed" ? EmitWhen::closed : when == "updates" ? EmitWhen::updates : EmitWhen::every_change;
     aggregate.emit_given = true;
     if (aggregate.emit == EmitWhen::closed && !map.has("window")) emit->error("closed needs a window that can close; expected updates or every-change, or a window");
@@ -105,12 +101,12 @@ void read_suppress(const Value& value, Step& step) {
     step.what = suppress;
     return;
   }
-  Map map(value);
+  const Map map(value, schema::suppress);
   step.name = read_name(map);
   const auto until = map.get("until");
   const auto limit = map.get("limit");
-  if (until) static_cast<void>(until->choice({"closed"}));
-  if (limit) suppress.limit_ms = duration_or_zero(*limit, 0);
+  if (until) static_cast<void>(until->choice());
+  if (limit) suppress.limit_ms = limit->duration().value_or(0);
   suppress.until_closed = until.has_value();
   if (until.has_value() == limit.has_value()) value.error("expected either until: closed or limit: 10s");
   map.done();
@@ -123,14 +119,10 @@ Time read_time(const Value& value) {
     value.error("expected a map such as {scope: stream, idle: 30s}");
     return time;
   }
-  const auto or_never = [](const Value& text, std::int64_t least_ms) -> std::int64_t {
-    if (text.is_scalar() && text.node().Scalar() == "never") return 0;
-    return duration_or_zero(text, least_ms);
-  };
-  Map map(value);
-  if (auto scope = map.get("scope")) time.scope = scope->choice({"stream", "key"}).value_or("stream") == "key" ? Time::Scope::key : Time::Scope::stream;
-  if (auto idle = map.get("idle")) time.idle_ms = or_never(*idle, 1);
-  if (auto future = map.get("future")) time.future_ms = or_never(*future, 1000);
+  const Map map(value, schema::time);
+  if (auto scope = map.get("scope")) time.scope = scope->choice().value_or("stream") == "key" ? Time::Scope::key : Time::Scope::stream;
+  if (auto idle = map.get("idle")) time.idle_ms = idle->duration().value_or(0);
+  if (auto future = map.get("future")) time.future_ms = future->duration().value_or(0);
   map.done();
   return time;
 }

@@ -12,7 +12,7 @@ namespace {
 
 void read_place(const Value& value, bool file, LookupTable& table) {
   if (!value.is_map()) return value.error(file ? "expected a map such as {path: sites.csv, key: id}" : "expected a map such as {path: sites.db, query: \"SELECT id, name FROM sites\", key: id}");
-  Map map(value);
+  const Map map(value, file ? schema::table_file : schema::table_sqlite);
   if (auto path = map.need("path", "where the table is")) {
     table.path = path->text().value_or("");
     const std::string ending = std::filesystem::path(table.path).extension().string();
@@ -42,7 +42,7 @@ void read_tables(const Value& value, std::vector<LookupTable>& tables) {
       entry.error("expected a map such as {file: {path: sites.csv, key: id}}");
       continue;
     }
-    Map map(entry);
+    const Map map(entry, schema::table);
     const auto file = map.get("file"), sqlite = map.get("sqlite");
     if (file.has_value() == sqlite.has_value()) entry.error("expected exactly one of file, sqlite");
     table.kind = sqlite ? LookupTable::Kind::sqlite : LookupTable::Kind::file;

@@ -62,6 +62,18 @@ bool whole_number(std::string_view token, std::int64_t& to) {
   return !token.empty() && parsed.ec == std::errc() && parsed.ptr == token.data() + token.size();
 }
 
+// CBOR's bytes have no place in a JSON text.
+result<std::string> from_hex(std::string_view hex) {
+  std::string bytes;
+  for (std::size_t i = 0; i < hex.size(); i += 2) {
+    unsigned value = 0;
+    const auto parsed = std::from_chars(hex.data() + i, hex.data() + std::min(i + 2, hex.size()), value, 16);
+    if (parsed.ec != std::errc() || parsed.ptr != hex.data() + i + 2) return Error{ErrorCode::invalid, "value: expected the bytes in hexadecimal digits, for cbor"};
+    bytes += static_cast<char>(value);
+  }
+  return bytes;
+}
+
 result<void> one_line(const config::Config& config, Topology& topology, ManualClock& clock, const std::string& line, Printer& printer) {
   codec::JsonDocument json;
   auto kind = json.parse(line);
@@ -75,6 +87,7 @@ result<void> one_line(const config::Config& config, Topology& topology, ManualCl
     return {};
   }
   std::string name_buffer, key_buffer, value_buffer;
+  bool decoded_already = false;
   const std::string_view name = codec::json_text(token_of(json, "source"), name_buffer);
   std::size_t source = 0;
   while (source < config.sources.size() && config.sources[source].name != name) ++source;
@@ -83,10 +96,19 @@ result<void> one_line(const config::Config& config, Topology& topology, ManualCl
   if (!whole_number(token_of(json, "ts"), record.timestamp_ms)) return Error{ErrorCode::invalid, "ts: expected milliseconds since 1970"};
   if (const std::string_view key = token_of(json, "key"); !key.empty() && key != "null") record.key = codec::json_text(key, key_buffer);
   if (const std::string_view value = token_of(json, "value"); !value.empty() && value != "null") {
-    const bool raw = config.sources[source].decode.kind == config::Decode::Kind::raw;
-    record.value = raw ? codec::json_text(value, value_buffer) : value;
+    const config::Decode& decode = config.sources[source].decode;
+    const bool raw = decode.kind == config::Decode::Kind::raw && decode.pattern.empty();
+    // Of the other codecs a text is the frame as it came; anything else is a record that is decoded.
+    decoded_already = decode.kind != config::Decode::Kind::json && !raw && value.front() != '"';
+    const bool text = raw || (decode.kind != config::Decode::Kind::json && !decoded_already);
+    record.value = text ? codec::json_text(value, value_buffer) : value;
+    if (text && decode.kind == config::Decode::Kind::cbor) {
+      auto bytes = from_hex(*record.value);
+      if (!bytes) return bytes.error();
+      record.value = std::move(*bytes);
+    }
   }
-  topology.inject(source, std::move(record), printer);
+  topology.inject(source, std::move(record), printer, decoded_already);
   return {};
 }
 

@@ -208,7 +208,7 @@ std::vector<std::size_t> Topology::outputs_of(std::size_t source) const { return
 void Topology::arrive(std::size_t source, const Arrival& frame, Outputs& outputs) {
   impl_->arrive(source, frame, outputs);
 }
-void Topology::inject(std::size_t source, Record record, Outputs& outputs) { impl_->inject(source, record, outputs); }
+void Topology::inject(std::size_t source, Record record, Outputs& outputs, bool decoded_already) { impl_->inject(source, record, decoded_already, outputs); }
 
 std::vector<Topology::ShownStep> Topology::shown_steps() const {
   std::vector<ShownStep> steps;

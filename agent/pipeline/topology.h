@@ -45,6 +45,8 @@ struct Arrival {
   Timestamp timestamp_ms = 0;           // of the arrival, or what came with it
   std::optional<std::string_view> key = std::nullopt;  // that came with it
   bool null = false;                    // a tombstone: no payload
+  // Of the file or connection that the payload is a later line of (what names the fields of CSV); none: the payload stands for itself.
+  std::optional<std::string_view> first_line = std::nullopt;
 };
 
 struct Counts {  // since build()
@@ -64,9 +66,9 @@ class Topology {
 
   // A frame of source number `source` (index into Config::sources).
   void arrive(std::size_t source, const Arrival& frame, Outputs& outputs);
-  // A record that is already decoded (replay): key, value and timestamp are given; the source's own `key:` and
-  // `timestamp:` are not applied.
-  void inject(std::size_t source, Record record, Outputs& outputs);
+  // Replay: key, value and timestamp are given; the source's own `key:` and `timestamp:` are not applied. The value is JSON where it is
+  // decoded already, else what the source's codec decodes.
+  void inject(std::size_t source, Record record, Outputs& outputs, bool decoded_already = false);
 
   // Steps whose state can be read as a table (query), in topological order; they live as long as the Topology.
   struct ShownStep {

@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "agent/pipeline/decoding.h"
 #include "agent/pipeline/topology_impl.h"
 
 namespace rivulet::pipeline {
@@ -20,6 +21,8 @@ void Topology::Impl::build(std::vector<config::Problem>& problems) {
       sources[i].undecodable_output = outputs.size();
       outputs.push_back({source.name + "/undecodable", *source.undecodable});
     }
+    if (auto decoder = make_decoder(source.decode)) sources[i].decoder = std::move(*decoder);
+    else problems.push_back({source.decode.pattern_at, "sources." + source.name + ".decode.raw.pattern", decoder.error().message, false});
     if (source.key.empty()) continue;
     sources[i].key = std::make_unique<Group>(evaluator);
     auto added = sources[i].key->add(ItemKind::text, source.key);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/codec/decoder.h"
 #include "agent/codec/json.h"
 #include "agent/pipeline/lookup/lookup.h"
 #include "agent/pipeline/stateful/operator.h"
@@ -27,6 +28,7 @@ struct Topology::Impl {
     std::size_t pipeline, segment, input;  // input 0: through the segment's steps; else the stateful step's other one
   };
   struct SourceNode {
+    std::unique_ptr<codec::Decoder> decoder;  // null: json, or raw as it is
     std::unique_ptr<Group> key;
     FieldName topic_field;
     std::size_t undecodable_output = kNoOutput;
@@ -58,6 +60,7 @@ struct Topology::Impl {
   Evaluator evaluator;
   Arena arena;
   codec::JsonDocument json;
+  codec::JsonObject object;  // what a decoder gave
   std::string topic_token, buffer;
   std::vector<Output> outputs;
   std::vector<SourceNode> sources;
@@ -103,7 +106,10 @@ struct Topology::Impl {
   bool decoded(std::size_t source, std::string_view payload, Timestamp arrival_ms, Outputs& to);
   bool timed(std::size_t source, std::string_view payload, Timestamp arrival_ms, Outputs& to);
   bool keyed(std::size_t source, std::string_view topic, Outputs& to);
-  void inject(std::size_t source, const Record& given, Outputs& to);
+  void inject(std::size_t source, const Record& given, bool decoded_already, Outputs& to);
+  // A frame's records by the source's decoder, which is there.
+  template <class Body>
+  void each_record(std::size_t source, const Arrival& frame, Outputs& to, const Body& body);
 };
 
 }  // namespace rivulet::pipeline

@@ -1,10 +1,67 @@
 // From a source's frame to the record that the pipelines get.
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "agent/pipeline/event_time.h"
 #include "agent/pipeline/topology_impl.h"
 
 namespace rivulet::pipeline {
 
+namespace {
+
+// The records of one frame may be longer than it: a CSV line repeats the header's names. Beyond this the rest of the frame is undecodable.
+constexpr std::size_t kMaxGrowth = 4, kMinRecordsBytes = 8 << 20;
+
+void take(const std::vector<codec::JsonField>& fields, Row& row) {
+  for (const codec::JsonField& field : fields) row.fields.push_back({field.name, field.quoted, field.token, false});
+}
+
+}  // namespace
+
+template <class Body>
+void Topology::Impl::each_record(std::size_t source, const Arrival& frame, Outputs& to, const Body& body) {
+  using Found = codec::Decoder::Found;
+  codec::Decoder& decoder = *sources[source].decoder;
+  decoder.begin(frame.payload, frame.first_line);
+  const std::size_t most = std::max(kMinRecordsBytes, kMaxGrowth * frame.payload.size());
+  std::size_t bytes = 0;
+  for (;;) {
+    forget();
+    auto found = decoder.next(object);
+    if (found && *found == Found::end) return;
+    ++counts.in;
+    source_now = source;
+    arrived.timestamp_ms = frame.timestamp_ms;
+    arrived.key = frame.key;
+    if (!found) {
+      undecodable(source, decoder.piece(), frame.timestamp_ms, found.error().message, to);
+      continue;
+    }
+    if (*found == Found::nothing) {
+      ++counts.dropped;
+      continue;
+    }
+    arrived.bytes = object.text();
+    if (object.kind() == codec::JsonKind::other) arrived.fields.push_back({value_field.name, value_field.quoted, object.text(), false});
+    else take(object.fields(), arrived);
+    bytes += object.text().size();
+    body(decoder.piece());
+    if (bytes <= most || decoder.rest().empty()) continue;
+    forget();
+    ++counts.in;
+    source_now = source;
+    return undecodable(source, decoder.rest(), frame.timestamp_ms, fmt::format("the records before it, of the same frame, have {} bytes; more than {} of one frame are not taken", bytes, most), to);
+  }
+}
+
 void Topology::Impl::arrive(std::size_t source, const Arrival& frame, Outputs& to) {
+  if (sources[source].decoder != nullptr && !frame.null) {
+    each_record(source, frame, to, [&](std::string_view piece) {
+      if (timed(source, piece, frame.timestamp_ms, to) && keyed(source, frame.topic, to)) tell(sources[source].readers, arrived, to);
+    });
+    return forget();
+  }
   forget();
   ++counts.in;
   source_now = source;
@@ -15,7 +72,13 @@ void Topology::Impl::arrive(std::size_t source, const Arrival& frame, Outputs& t
   forget();
 }
 
-void Topology::Impl::inject(std::size_t source, const Record& given, Outputs& to) {
+void Topology::Impl::inject(std::size_t source, const Record& given, bool decoded_already, Outputs& to) {
+  if (sources[source].decoder != nullptr && !decoded_already && given.value && given.timestamp_ms >= 0) {
+    Arrival frame{*given.value, {}, given.timestamp_ms};
+    if (given.key) frame.key = *given.key;
+    each_record(source, frame, to, [&](std::string_view) { tell(sources[source].readers, arrived, to); });
+    return forget();
+  }
   forget();
   ++counts.in;
   source_now = source;
@@ -29,7 +92,7 @@ void Topology::Impl::inject(std::size_t source, const Record& given, Outputs& to
 
 result<bool> Topology::Impl::decode(std::size_t source, std::string_view payload, Row& row) {
   row.bytes = payload;
-  if (config.sources[source].decode.kind == config::Decode::Kind::raw) {
+  if (config.sources[source].decode.kind == config::Decode::Kind::raw && sources[source].decoder == nullptr) {
     row.fields.push_back({value_field.name, value_field.quoted, payload, true});
     return true;
   }
@@ -37,7 +100,7 @@ result<bool> Topology::Impl::decode(std::size_t source, std::string_view payload
   if (!kind) return kind.error();
   if (*kind == codec::JsonKind::empty) return false;
   if (*kind == codec::JsonKind::other) row.fields.push_back({value_field.name, value_field.quoted, json.token(), false});
-  for (const codec::JsonField& field : json.fields()) row.fields.push_back({field.name, field.quoted, field.token, false});
+  take(json.fields(), row);
   return true;
 }
 

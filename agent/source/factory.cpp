@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "agent/base/check.h"
+#include "agent/source/file/batch_source.h"
 #include "agent/source/file/file_source.h"
 #include "agent/source/kafka/kafka_source.h"
 #include "agent/source/mqtt/mqtt_source.h"
@@ -27,6 +28,7 @@ std::unique_ptr<Source> make_source(boost::asio::io_context& io, const config::S
         } else if constexpr (std::is_same_v<Type, config::UdpSource>) {
           return std::make_unique<UdpSource>(io, type, source.name, intake);
         } else if constexpr (std::is_same_v<Type, config::FileSource>) {
+          if (type.compression != config::FileSource::Compression::none) return std::make_unique<BatchSource>(io, type, source.name, intake);
           return std::make_unique<FileSource>(io, type, source.name, intake);
         } else if constexpr (std::is_same_v<Type, config::StdinSource>) {
           return std::make_unique<StdinSource>(io, type, source.name, intake);

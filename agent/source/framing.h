@@ -39,6 +39,7 @@ class Framer {
   std::size_t held_bytes() const { return carry_.capacity(); }
   bool skipping() const { return skipping_; }  // inside a line that is being left out
   std::uint64_t take_skipped();                // lines left out since the last call
+  bool has_skipped() const { return skipped_ > 0; }
   void shrink();                               // gives the memory of what is not held back
 
  private:

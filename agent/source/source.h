@@ -25,6 +25,8 @@ struct Frame {
   std::optional<std::string_view> key = std::nullopt;
   std::optional<Timestamp> timestamp_ms = std::nullopt;
   bool null = false;  // a tombstone: it has no payload
+  // Of the file or connection that the payload is a later line of, where CSV has its names there; none: the payload stands for itself.
+  std::optional<std::string_view> first_line = std::nullopt;
 };
 
 class Intake {

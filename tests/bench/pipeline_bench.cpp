@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,58 @@ std::string record(unsigned n) {
   return text;
 }
 
+double temperature(unsigned n) { return 20 + n * 7919 % 1000 / 100.0; }
+
+std::string csv_record(unsigned n) {
+  char text[320];
+  std::snprintf(text, sizeof text, "sensor-%03u,%llu,%.2f,%.1f,%.2f,%.3f,%.3f,%s,plant-7/hall-2/line-%u,%u", n % 100, 1'700'000'000'000ULL + n * 10, temperature(n), 40 + n * 104729 % 300 / 10.0,
+                1000 + n * 1299709 % 2000 / 100.0, n * 31 % 997 / 1000.0, n * 37 % 991 / 1000.0, n % 50 == 0 ? "warning" : "running", n % 5, n);
+  return text;
+}
+
+std::string influx_record(unsigned n) {
+  char text[320];
+  std::snprintf(text, sizeof text, "machines,device=sensor-%03u,line=plant-7/hall-2/line-%u temperature=%.2f,humidity=%.1f,pressure=%.2f,vx=%.3f,vy=%.3f,state=\"%s\",sequence=%ui %llu000000", n % 100, n % 5,
+                temperature(n), 40 + n * 104729 % 300 / 10.0, 1000 + n * 1299709 % 2000 / 100.0, n * 31 % 997 / 1000.0, n * 37 % 991 / 1000.0, n % 50 == 0 ? "warning" : "running", n, 1'700'000'000'000ULL + n * 10);
+  return text;
+}
+
+// A map of the same fields; numbers with a point as doubles.
+std::string cbor_record(unsigned n) {
+  std::string out;
+  const auto head = [&](unsigned major, std::uint64_t number, int bytes) {
+    out += static_cast<char>(major << 5 | (bytes == 0 ? number : bytes == 1 ? 24U : bytes == 4 ? 26U : 27U));
+    for (int i = bytes; i-- > 0;) out += static_cast<char>(number >> (8 * i));
+  };
+  const auto text = [&](const std::string& what) {
+    head(3, what.size(), what.size() < 24 ? 0 : 1);
+    out += what;
+  };
+  const auto real = [&](const char* name, double value) {
+    text(name);
+    std::uint64_t bits = 0;
+    std::memcpy(&bits, &value, sizeof bits);
+    head(7, bits, 8);
+  };
+  head(5, 10, 0);
+  text("device");
+  text("sensor-" + std::to_string(100 + n % 100));
+  text("ts");
+  head(0, 1'700'000'000'000ULL + n * 10, 8);
+  real("temperature", temperature(n));
+  real("humidity", 40 + n * 104729 % 300 / 10.0);
+  real("pressure", 1000 + n * 1299709 % 2000 / 100.0);
+  real("vx", n * 31 % 997 / 1000.0);
+  real("vy", n * 37 % 991 / 1000.0);
+  text("state");
+  text(n % 50 == 0 ? "warning" : "running");
+  text("line");
+  text("plant-7/hall-2/line-" + std::to_string(n % 5));
+  text("sequence");
+  head(0, n, 4);
+  return out;
+}
+
 struct Counted final : pipeline::Outputs {
   std::uint64_t records = 0, bytes = 0, quarantined = 0;
   void emit(std::size_t, const Record& one) override {
@@ -44,7 +97,7 @@ struct Counted final : pipeline::Outputs {
 
 // False: the configuration or the counts are not what was meant, and the figure means nothing.
 bool measure(const char* name, const std::string& source, const std::string& steps, const std::vector<std::string>& frames, std::uint64_t records) {
-  const auto loaded = config::load_text("agent: {id: bench}\nsources:\n  in:\n    stdin: {}\n" + source + "pipelines:\n  p:\n    from: in\n    steps:\n" + steps + "    to: t\n", "bench.yaml");
+  const auto loaded = config::load_text("agent: {id: bench}\nsources:\n  in:\n    tcp: {listen: \"127.0.0.1:5000\", framing: length}\n" + source + "pipelines:\n  p:\n    from: in\n    steps:\n" + steps + "    to: t\n", "bench.yaml");
   const SystemClock clock;
   std::vector<config::Problem> problems = loaded.problems;
   auto topology = loaded.ok() ? pipeline::Topology::build(loaded.config, clock, problems) : nullptr;
@@ -89,6 +142,21 @@ int main(int argc, char** argv) {
   good = measure("where + set, source key and timestamp", "    key: device\n    timestamp: {field: ts, unit: ms}\n", where + set, frames, records) && good;
   good = measure("where + select of 3", "", where + "      - select: {d: device, t: temperature, hot: \"temperature > 25\"}\n", frames, records) && good;
   good = measure("raw, where + set", "    decode: raw\n", "      - where: \"value LIKE '%sensor%'\"\n      - set: {n: length(value)}\n", frames, records) && good;
+  // The same records by each codec; the steps are the same.
+  const auto by = [&](const char* name, const std::string& source, const std::string& steps, std::string (*write)(unsigned)) {
+    std::vector<std::string> written;
+    std::uint64_t size = 0;
+    for (unsigned n = 0; n < 1000; ++n) size += written.emplace_back(write(n)).size();
+    char line[64];
+    std::snprintf(line, sizeof line, "%s, where + set (%.0f bytes)", name, static_cast<double>(size) / 1000);
+    good = measure(line, source, steps, written, records) && good;
+  };
+  const std::string columns = "device, ts, temperature, humidity, pressure, vx, vy, state, line, sequence";
+  by("json", "", where + set, record);
+  by("csv", "    decode: {csv: {columns: [" + columns + "]}}\n", where + set, csv_record);
+  by("influx", "    decode: influx\n", where + set, influx_record);
+  by("cbor", "    decode: cbor\n", where + set, cbor_record);
+  by("raw by a pattern of 3", "    decode: {raw: {pattern: '^(?<device>[^,]*),(?<ts>\\d+),(?<temperature>[^,]*)'}}\n", where + set, csv_record);
   if (!good) std::fprintf(stderr, "the counts are not what was meant: these figures mean nothing\n");
   return good ? 0 : 1;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills the agent again and again, at every named point of the code and at random, cuts and black-holes the link, kills the
-Kafka broker, drops EndTxn replies, while numbered records come in over MQTT QoS 2, a file and TCP. Then reads everything back
-read_committed and counts what is missing, duplicated, out of order. Exit status 0 only if that is nothing and, when there are
+Kafka broker, drops EndTxn replies, while numbered records come in over MQTT QoS 2, a file, compressed
+files and TCP. Then reads everything back read_committed and counts what is missing, duplicated, out of order. Exit status 0 only if that is nothing and, when there are
 kills enough, every named point was reached.
 
 --broken NAME breaks the protocol on purpose (a negative control): then 0 only if the count shows just what NAME must cause.

@@ -5,12 +5,17 @@ import ctypes
 import inspect
 import json
 import os
+import pathlib
 import select
 import subprocess
 import tempfile
 import time
 
+import jsonschema
+import yaml
+
 SECONDS = 20
+CONFIGURATIONS = pathlib.Path(__file__).parents[2] / "config"
 SCRAM_SINCE = 0x020601FF
 CONFIG = """agent: {id: e2e-commands, state: STATE}
 sources:
@@ -173,6 +178,105 @@ def query_sees_one_commit_while_the_agent_runs_and_after_it_is_killed(program):
         for sql, said in (("SELECT * FROM nowhere", '"by-device"'), ("DELETE FROM \"all\"", "only SELECT")):
             done = files.run("query", "-c", files.config, sql)
             assert done.returncode == 2 and said in done.stderr and not done.stdout, done
+
+
+CSV = """agent: {id: e2e-commands, state: STATE, commit_interval: 50ms}
+sources:
+  meters: {file: {path: "FOLDER/*.csv", poll: 20ms}, decode: {csv: {separator: ";"}}, key: meter}
+pipelines:
+  sums:
+    from: meters
+    steps:
+      - aggregate: {name: sums, select: {n: "count(*)", s: "sum(v)"}}
+"""
+
+
+def a_csv_header_is_known_after_each_kill(program):
+    """Two files with their columns in another order, rotated while the agent is down; each row counts once, in its own columns."""
+    with Files(program, CSV) as files:
+        with open(files.config) as file:
+            text = file.read().replace("FOLDER", files.folder.name)
+        with open(files.config, "w") as file:
+            file.write(text)
+        headers = {"a.csv": "meter;v\n", "b.csv": "v;meter\n"}
+        rows = {"a.csv": "a;{v}\n", "b.csv": "{v};b\n"}
+        written = 0
+        for turn in range(4):
+            for name, row in rows.items():
+                path = os.path.join(files.folder.name, name)
+                if turn == 2:
+                    os.rename(path, path.replace(".csv", "-old.csv"))
+                new = not os.path.exists(path)
+                with open(path, "a") as file:
+                    file.write((headers[name] if new else "") + "".join(row.format(v=v) for v in range(written, written + 10)))
+            written += 10
+            with subprocess.Popen([program, "run", "-c", files.config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as agent:
+                try:
+                    until, found = time.monotonic() + SECONDS, None
+                    wanted = [{"key": key, "n": written, "s": sum(range(written))} for key in "ab"]
+                    while found != wanted:
+                        assert time.monotonic() < until, f"{found} instead of {wanted} after {SECONDS} s"
+                        done = files.run("query", "-c", files.config, "--json", 'SELECT "key", n, s FROM sums ORDER BY "key"')
+                        found = [json.loads(row) for row in done.stdout.splitlines()] if done.returncode == 0 else None
+                finally:
+                    agent.kill()
+                    agent.wait(SECONDS)
+
+
+def each_example_does_its_job(program):
+    """config/NAME.yaml gives of examples/NAME.in.jsonl what examples/NAME.out.jsonl says."""
+    here, examples = pathlib.Path(__file__).parent / "examples", 0
+    for config in sorted(CONFIGURATIONS.glob("*.yaml")):
+        if config.name in ("rivulet.yaml", "demo.yaml"):  # the package's own; packaging/demo runs the other
+            continue
+        with open(here / f"{config.stem}.in.jsonl") as given:
+            done = subprocess.run([program, "replay", str(config)], stdin=given, capture_output=True, text=True, timeout=SECONDS)
+        assert done.returncode == 0, f"{config.name}: {done.stderr}"
+        wanted = (here / f"{config.stem}.out.jsonl").read_text()
+        assert done.stdout == wanted, f"{config.name} gives\n{done.stdout}instead of\n{wanted}"
+        examples += 1
+    assert examples >= 2, examples
+
+
+# Configurations, as YAML, and whether they are in order.
+FORMS = [
+    ("{sources: {a: {stdin: null}}, pipelines: {p: {from: a}}}", True),
+    ("{sources: {a: {mqtt: {url: mqtt://h, topics: t, version: 5}}}, pipelines: {p: {from: [a], steps: [{where: x > 1}, {set: {y: 2}}, {log: }]}}}", True),
+    ("{sources: {a: {tcp: {listen: 'h:1', max_clients: '7', max_frame: 4096, tls: {certificate: c, key: k}}, decode: {csv: {columns: [a, b]}}}}, pipelines: {p: {from: a}}}", True),
+    ("{sources: {a: {simulate: {rate: 5/s}, time: {idle: never, future: 1h}}}, pipelines: {p: {from: a, steps: [{aggregate: {window: {hopping: {size: 2s, advance: 1s}}, "
+     "select: {n: count(*)}, emit: closed, late: {topic: l}}}], to: {topic: t, key: n}}}}", True),
+    ("{agent: {commit_interval: '${env:HOME_OF_NOTHING_AT_ALL}x'}}", None),  # only the machine can tell
+    ("{agnt: {}}", False),
+    ("{agent: {memory: much}}", False),
+    ("{agent: {commit_interval: 5}}", False),
+    ("{agent: {storage: {when_full: wait}}}", False),
+    ("{kafka: {delivery: exactly-once}}", False),
+    ("{sources: {a: {decode: json}}, pipelines: {p: {from: a}}}", False),
+    ("{sources: {a: {stdin: {}, file: {path: x}}}, pipelines: {p: {from: a}}}", False),
+    ("{sources: {a: {mqtt: {url: mqtt://h, topics: t, qos: 3}}}, pipelines: {p: {from: a}}}", False),
+    ("{sources: {a: {stdin: {}}}, pipelines: {p: {from: a, steps: [{wher: x}]}}}", False),
+    ("{sources: {a: {stdin: {}}}, pipelines: {p: {from: a, steps: {where: x}}}}", False),
+    ("{sources: {a: {stdin: {}}}, pipelines: {p: {from: a, to: 'two words'}}}", False),
+]
+
+
+def the_json_schema_takes_what_check_takes(program):
+    schema = json.loads(subprocess.run([program, "check", "--schema"], check=True, capture_output=True, text=True).stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    for path in sorted(CONFIGURATIONS.glob("*.yaml")):
+        problems = [error.message[:200] for error in validator.iter_errors(yaml.safe_load(path.read_text()))]
+        assert not problems, f"{path.name}: {problems}"
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "form.yaml"
+        for text, wanted in FORMS:
+            found = validator.is_valid(yaml.safe_load(text))
+            assert found == (wanted is not False), f"the schema says {found} of {text}"
+            if wanted is None:
+                continue
+            file.write_text(text)
+            done = subprocess.run([program, "check", "-c", str(file)], capture_output=True, text=True)
+            assert (done.returncode == 0) == wanted, f"check says of {text}: {done.stderr}"
 
 
 FACTS = {name: what for name, what in globals().items() if inspect.isfunction(what) and list(inspect.signature(what).parameters) == ["program"]}

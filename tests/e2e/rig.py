@@ -1,5 +1,6 @@
-"""What the end-to-end tests stand on: a real Kafka behind a proxy, a real mosquitto, numbered records from three sources, the
+"""What the end-to-end tests stand on: a real Kafka behind a proxy, a real mosquitto, numbered records from four sources, the
 agent, and an independent read_committed reader (kcat). Everything lives in one temporary folder and is stopped by process id."""
+import gzip
 import json
 import os
 import re
@@ -173,6 +174,27 @@ class FileWriter(threading.Thread):
             time.sleep(1 / self.rate)
 
 
+class BatchWriter(threading.Thread):
+    """Numbered lines in gzip files that are whole when they appear, renamed into place, some a second."""
+
+    LINES, A_SECOND = 60, 2
+
+    def __init__(self, folder):
+        super().__init__(daemon=True)
+        self.folder, self.count, self.files, self.ending = folder, 0, 0, threading.Event()
+        os.makedirs(folder, exist_ok=True)
+
+    def run(self):
+        while not self.ending.wait(1 / self.A_SECOND):
+            lines = b"".join(record("batch", self.count + i) + b"\n" for i in range(self.LINES))
+            path = os.path.join(self.folder, f"{self.files:06}")
+            with gzip.open(path + ".part", "wb") as file:
+                file.write(lines)
+            os.rename(path + ".part", path + ".gz")
+            self.count += self.LINES
+            self.files += 1
+
+
 class TcpSender(threading.Thread):
     """Numbered frames with HELLO: goes on from RESUME, which counts what is committed."""
 
@@ -278,14 +300,16 @@ status: {{listen: "unix:{folder}/status.sock"}}
 sources:
   mqtt: {{mqtt: {{url: "mqtt://127.0.0.1:{mqtt}", topics: ["plant/#"], qos: {qos}, version: {version}}}, key: k}}
   file: {{file: {{path: {folder}/sensor.log, poll: 20ms}}, key: k}}
+  batch: {{file: {{path: "{folder}/batches/*.gz", compression: gzip, poll: 20ms}}, key: k}}
   tcp: {{tcp: {{listen: "127.0.0.1:{tcp}", acknowledge: true}}, key: k}}
 pipelines:
   p-mqtt: {{from: mqtt, steps: [{{where: n IS NOT NULL}}], to: t-mqtt}}
   p-file: {{from: file, steps: [{{where: n IS NOT NULL}}, {{set: {{f: "t * 1.8 + 32"}}}}], to: t-file}}
+  p-batch: {{from: batch, to: t-batch}}
   p-tcp: {{from: tcp, to: t-tcp}}
 """
 
-TOPICS = ("t-mqtt", "t-file", "t-tcp")
+TOPICS = ("t-mqtt", "t-file", "t-batch", "t-tcp")
 
 
 class Rig:
@@ -324,19 +348,22 @@ class Rig:
         self.agent.start()
         wait_for("the agent to subscribe", lambda: "subscribed at" in self.agent.log_tail(200), 20)
         self.file = FileWriter(os.path.join(self.folder, "sensor.log"), self.rate)
+        self.batch = BatchWriter(os.path.join(self.folder, "batches"))
         self.tcp = TcpSender(self.tcp_port, self.rate)
         self.mqtt = MqttPublisher(self.mosquitto.port, self.rate, self.qos)
-        for sender in (self.file, self.tcp, self.mqtt):
+        for sender in (self.file, self.batch, self.tcp, self.mqtt):
             sender.start()
 
     def finish(self, seconds=90):
         """The senders end, the agent (running) takes and forwards everything. What was sent, by topic."""
         self.file.ending.set()
         self.file.join()
+        self.batch.ending.set()
+        self.batch.join()
         self.tcp.ending.set()
         self.mqtt.finish()
         wait_for("every TCP frame to be acknowledged", self.tcp.finished, 30)
-        sent = {"t-mqtt": self.mqtt.count, "t-file": self.file.count, "t-tcp": self.tcp.target}
+        sent = {"t-mqtt": self.mqtt.count, "t-file": self.file.count, "t-batch": self.batch.count, "t-tcp": self.tcp.target}
         stable = [None, 0]
 
         def settled():

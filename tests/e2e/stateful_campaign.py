@@ -175,7 +175,7 @@ def main():
     given = parser.parse_args()
     seed = int(os.environ.get("RIVULET_SEED") or random.SystemRandom().randrange(1 << 31))
     print(f"RIVULET_SEED={seed}", flush=True)
-    points = given.points.split(",") if given.points else [point for point in fault_points() if not point.startswith("mqtt.")]
+    points = given.points.split(",") if given.points else [point for point in fault_points() if not point.startswith(("mqtt.", "file.batch"))]
     environment = {"RIVULET_BREAK": given.broken} if given.broken else {}
     begin = time.monotonic()
     with Stage(given.rivulet) as stage:

@@ -23,10 +23,11 @@ class FakeIntake final : public source::Intake {
     std::optional<std::string> key = std::nullopt;
     std::optional<Timestamp> timestamp_ms = std::nullopt;
     bool null = false;
+    std::optional<std::string> first_line = std::nullopt;
   };
 
   bool can_accept() const override { return accepted.size() < room_up_to; }
-  void accept(const source::Frame& frame) override { accepted.push_back({std::string(frame.payload), std::string(frame.topic), epoch_, frame.key ? std::optional<std::string>(*frame.key) : std::nullopt, frame.timestamp_ms, frame.null}); }
+  void accept(const source::Frame& frame) override { accepted.push_back({std::string(frame.payload), std::string(frame.topic), epoch_, frame.key ? std::optional<std::string>(*frame.key) : std::nullopt, frame.timestamp_ms, frame.null, frame.first_line ? std::optional<std::string>(*frame.first_line) : std::nullopt}); }
   EpochNumber epoch() const override { return epoch_; }
   void set_position(std::string_view key, std::string_view value) override { changes_.push_back({epoch_, std::string(key), std::string(value)}); }
   void erase_position(std::string_view key) override { changes_.push_back({epoch_, std::string(key), std::nullopt}); }
@@ -60,7 +61,7 @@ class FakeIntake final : public source::Intake {
     next->at_start_ = next->positions = positions;
     if (clock_ != &system_clock_) next->clock_ = clock_;
     for (const auto& each : accepted) {
-      if (each.epoch <= durable_) next->accepted.push_back({each.payload, each.topic, 0, each.key, each.timestamp_ms, each.null});
+      if (each.epoch <= durable_) next->accepted.push_back({each.payload, each.topic, 0, each.key, each.timestamp_ms, each.null, each.first_line});
     }
     return next;
   }

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "agent/base/fault_point.h"
+#include "agent/source/file/batch_source.h"
 
 namespace rivulet::source {
 namespace {
@@ -26,7 +27,12 @@ FileSource::FileSource(boost::asio::io_context& io, config::FileSource config, s
       timer_(io) {
   on_line_ = [this](std::string_view line) {
     if (!intake_.can_accept()) return false;
-    intake_.accept({line, *topic_});
+    Frame frame{line, reading_->path};
+    if (names_) {
+      if (reading_->offset < names_->end) return true;  // where the line begins
+      frame.first_line = names_->text;
+    }
+    intake_.accept(frame);
     return true;
   };
 }
@@ -46,7 +52,7 @@ void FileSource::load() {
   const auto& positions = intake_.positions_at_start();
   first_start_ = positions.empty();
   for (const auto& [key, value] : positions) {
-    if (key == started_key()) continue;
+    if (key == started_key() || key.starts_with("batch:")) continue;
     auto tail = parse_position(key, value);
     if (!tail) {
       spdlog::error("{}: position {} is unreadable ({}); its file is read from the beginning, what it gave before comes again",
@@ -82,7 +88,7 @@ void FileSource::poll() {
 
 // Takes over the file's size; says whether something about it does not fit any more.
 bool FileSource::look_at(Tail& tail) {
-  if (tail.missing) return false;
+  if (tail.missing || tail.packed) return false;
   struct stat about {};
   const bool open = tail.file.is_open();
   if ((open ? ::fstat(tail.file.get(), &about) : ::stat(tail.path.c_str(), &about)) != 0) return true;
@@ -174,6 +180,7 @@ bool FileSource::open(Tail& tail) {
 }
 
 void FileSource::read(Tail& tail) {
+  if (tail.packed) return read_packed(tail);
   if (!open(tail)) return;
   if (tail.check_head) {
     const auto head = read_head(tail.file.get());
@@ -184,7 +191,14 @@ void FileSource::read(Tail& tail) {
     }
     tail.check_head = false;
   }
-  topic_ = &tail.path;
+  if (config_.first_line_names) {  // read again for each chunk: the file is the one place that knows
+    names_ = read_first_line(tail.file.get());
+    if (!names_) {
+      tail.searched_to = std::max(tail.searched_to, tail.size);
+      return;
+    }
+  }
+  reading_ = &tail;
   const std::uint64_t before = tail.offset;
   const auto outcome = reader_.read(tail, on_line_);
   if (outcome.error != 0) {
@@ -239,7 +253,7 @@ std::string FileSource::state() const {
   for (const auto& [serial, tail] : tails_) {
     if (!tail->problem.empty()) return tail->problem;
     wanted += tail->wanted && !tail->missing ? 1 : 0;
-    behind += tail->has_data() ? tail->size - tail->offset : 0;
+    behind += tail->has_data() && tail->size > tail->offset ? tail->size - tail->offset : 0;
   }
   if (wanted == 0) return "waiting for " + where_.path();
   return "following " + std::to_string(wanted) + " files, " + std::to_string(lines_) + " lines, " + std::to_string(behind) +
@@ -247,11 +261,12 @@ std::string FileSource::state() const {
 }
 
 std::string describe_guarantee(const config::FileSource& config) {
+  if (config.compression != config::FileSource::Compression::none) return describe_batch_guarantee(config);
   std::string text =
       "exactly once from the file: its position is committed with its lines. A file is known by its first bytes (up to 1 KiB) "
       "and its inode: it may be renamed, also while the agent is down, and is finished before its successor. A file that lost "
-      "its end in a power cut goes on at its new end. Can be lost: lines that were not read when a file is deleted, compressed "
-      "or moved out of its folder, or truncated without a copy beside it (copytruncate: also what is written between the copy "
+      "its end in a power cut goes on at its new end. One that was compressed (gzip, zstd) beside it while the agent was down is "
+      "read on in there. Can be lost: lines that were not read when a file is deleted or moved out of its folder, or truncated without a copy beside it (copytruncate: also what is written between the copy "
       "and the truncation); lines longer than max_line_bytes (counted). Can come twice: a file whose first 1 KiB is "
       "changed in place.";
   if (config.path.find_first_of("*?[") == std::string::npos) {

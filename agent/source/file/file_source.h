@@ -5,7 +5,7 @@
 // renamed is finished before its successor is begun. A line counts when its newline is there.
 // Bounds: max_tails files, max_open descriptors, max_retired positions of files that are rotated away or gone, one line
 // buffer. One chunk of one file a turn, round robin, so that a large file starves nobody. Thread: io. Lifetime: the io_context
-// and the Intake outlive it. Counts: line_too_long, tail_lost, truncated, hole_bytes, read_failed.
+// and the Intake outlive it. Counts: line_too_long, tail_lost, truncated, hole_bytes, read_failed, compressed_lost.
 #pragma once
 #include <boost/asio/steady_timer.hpp>
 #include <map>
@@ -13,9 +13,11 @@
 #include <string>
 
 #include "agent/config/config.h"
+#include "agent/source/file/batch.h"
 #include "agent/source/file/listing.h"
 #include "agent/source/file/matching.h"
 #include "agent/source/file/tail.h"
+#include "agent/source/first_line.h"
 #include "agent/source/source.h"
 
 namespace rivulet::source {
@@ -44,8 +46,15 @@ class FileSource final : public Source {
   void scan();
   void apply(const Matching::Pair& pair);
   void lose(Tail& tail, const Listing& listing);
+  bool go_on_packed(Tail& tail, const Listing& listing);  // packed.cpp
+  void read_packed(Tail& tail);
   void begin(const Seen& seen, const std::string& origin);
-  void begin_between(const Tail& newest, const Matching& matching, const Listing& listing);
+  struct Newest {
+    std::string origin;
+    std::int64_t modified_ns;
+    std::uint64_t number;  // of app.log.1: of files of one time the higher number is the older one
+  };
+  void begin_unseen(const Newest& newest, const Listing& listing);  // packed.cpp
   std::string origin_of(const Seen& seen, const Listing& listing) const;
   bool maybe_copy(const Seen& seen);
   void start_at_end(Tail& tail);
@@ -75,7 +84,8 @@ class FileSource final : public Source {
   Tails tails_;
   std::map<std::string, std::uint64_t> newest_;  // origin -> serial of its newest tail
   std::map<std::uint64_t, std::uint64_t> held_;  // inode of a file that may be a copy -> poll from which it is read
-  const std::string* topic_ = nullptr;  // path of the tail that is being read
+  const Tail* reading_ = nullptr;
+  std::optional<FirstLineOfFile> names_;  // of the tail that is being read, with first_line_names
   std::uint64_t next_serial_ = 1;
   std::uint64_t polls_ = 0;
   std::uint64_t turns_ = 0;

@@ -37,7 +37,7 @@ std::string_view name_of(std::string_view path) {
   return slash == std::string_view::npos ? path : path.substr(slash + 1);
 }
 
-Where::Where(std::string path) : path_(std::move(path)), name_(name_of(path_)) {
+Where::Where(std::string path, bool compressed_too) : path_(std::move(path)), name_(name_of(path_)), compressed_too_(compressed_too) {
   folder_ = path_.substr(0, path_.size() - name_.size());
   if (folder_.empty()) folder_ = "./";
   path_ = folder_ + name_;
@@ -47,8 +47,15 @@ Where::Where(std::string path) : path_(std::move(path)), name_(name_of(path_)) {
 bool Where::wants(std::string_view name) const {
   if (!glob_) return name == name_;
   if (::fnmatch(name_.c_str(), std::string(name).c_str(), FNM_PERIOD) != 0) return false;
+  if (compressed_too_) return true;
   const auto suffix = compressed_suffix(name);
   return suffix.empty() || std::string_view(name_).ends_with(suffix);
+}
+
+std::optional<std::string_view> without_compressed_suffix(std::string_view path) {
+  const auto suffix = compressed_suffix(path);
+  if (suffix.empty()) return {};
+  return path.substr(0, path.size() - suffix.size());
 }
 
 Rotated rotated(std::string_view path) {

@@ -5,6 +5,7 @@
 // Thread: any. Bound: max_entries; more are not looked at, and `problem` says so.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,7 +32,8 @@ struct Listing {
 class Where {
  public:
   static constexpr std::size_t max_entries = 20'000;
-  explicit Where(std::string path);
+  // compressed_too: files that are named like compressed ones are as good as any.
+  explicit Where(std::string path, bool compressed_too = false);
 
   Listing list() const;
   bool wants(std::string_view name) const;
@@ -41,10 +43,13 @@ class Where {
 
  private:
   std::string path_, folder_, name_;
-  bool glob_;
+  bool glob_, compressed_too_;
 };
 
 std::string_view name_of(std::string_view path);  // its last component
+
+// app.log.1 of app.log.1.gz; none: the name does not end like a compressed file's.
+std::optional<std::string_view> without_compressed_suffix(std::string_view path);
 
 // What log rotation makes of a name: the name and a suffix of digits or a date: app.log.1, app.log-20240131.
 struct Rotated {

@@ -26,7 +26,8 @@ void FileSource::scan() {
   folder_problem(listing.problem);
 
   std::vector<Tail*> tails;
-  for (auto& [serial, tail] : tails_) tails.push_back(tail.get());
+  for (auto& [serial, tail] : tails_)
+    if (!tail->packed) tails.push_back(tail.get());
   const Matching matching = match(tails, listing);
   const Tail* newest = nullptr;
   bool path_taken = where_.is_glob();
@@ -35,7 +36,9 @@ void FileSource::scan() {
     path_taken |= pair.tail->wanted;
     if (newest == nullptr || newest->serial < pair.tail->serial) newest = pair.tail;
   }
-  if (!path_taken && newest != nullptr) begin_between(*newest, matching, listing);
+  for (const auto& [serial, tail] : tails_)  // one that was compressed is no pair
+    if (tail->compressed && (newest == nullptr || newest->serial < serial)) newest = tail.get();
+  if (!path_taken && newest != nullptr) begin_unseen({where_.path(), newest->modified_ns, newest->compressed ? UINT64_MAX : rotated(newest->path).number}, listing);
   if (listing.problem.empty()) {
     for (Tail* tail : matching.lost) lose(*tail, listing);
   }
@@ -104,6 +107,7 @@ void FileSource::tail_lost(Tail& tail, std::uint64_t size) {
 
 // No file in the folder is this one any more.
 void FileSource::lose(Tail& tail, const Listing& listing) {
+  if (tail.missing || go_on_packed(tail, listing)) return;  // a missing one's path and inode may be others' by now
   const bool written_anew = std::any_of(listing.files.begin(), listing.files.end(), [&](const Seen& seen) {
     return seen.path == tail.path && seen.inode == tail.inode;
   });
@@ -145,20 +149,6 @@ void FileSource::begin(const Seen& seen, const std::string& origin) {
   tail->predecessor = std::exchange(newest_[origin], tail->serial);
   if (first_scan_ && first_start_ && config_.from_end) start_at_end(*tail);
   tails_[tail->serial] = std::move(tail);
-}
-
-// Files between the newest one we know, which was renamed, and the current one: rotated more than once since the last look.
-void FileSource::begin_between(const Tail& newest, const Matching& matching, const Listing& listing) {
-  const std::int64_t since_ns = newest.modified_ns;
-  const std::uint64_t number = rotated(newest.path).number;
-  for (const Seen& seen : listing.files) {  // oldest first
-    if (!seen.rotated_name || seen.modified_ns < since_ns) continue;
-    if (seen.modified_ns == since_ns && rotated(seen.path).number >= number) continue;
-    const bool known = std::any_of(matching.pairs.begin(), matching.pairs.end(), [&](const Matching::Pair& pair) { return pair.seen == &seen; });
-    if (known) continue;
-    spdlog::info("{}: {} was written and renamed unseen; it is read from its beginning", name_, seen.path);
-    begin(seen, where_.path());
-  }
 }
 
 bool FileSource::maybe_copy(const Seen& seen) {

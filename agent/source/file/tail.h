@@ -5,6 +5,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -52,8 +53,11 @@ struct Tail {
   std::uint64_t failed_poll = 0;  // reading it failed in this poll
   std::string problem;            // why
   std::uint64_t last_read = 0;    // turn number
+  std::shared_ptr<struct PackedFile> packed;  // it was compressed, and is read there
+  bool compressed = false;                    // it was found compressed
+  std::string packed_head;                    // of one that was never seen otherwise
 
-  bool has_data() const { return !missing && size > searched_to; }
+  bool has_data() const { return !missing && (packed != nullptr || size > searched_to); }
   std::string position() const;
 };
 std::string position_key(std::uint64_t serial);

@@ -20,14 +20,18 @@ constexpr std::size_t chunk_bytes = 64 * 1024;
 StdinSource::StdinSource(boost::asio::io_context& io, const config::StdinSource& config, std::string name, Intake& intake,
                          int descriptor)
     : name_(std::move(name)), intake_(intake), descriptor_(descriptor), readable_(io),
-      framer_(Framer::Kind::newline, config.max_line_bytes, Framer::TooLong::skip), buffer_(chunk_bytes) {
+      first_line_(config.first_line_names), framer_(Framer::Kind::newline, config.max_line_bytes, Framer::TooLong::skip), buffer_(chunk_bytes) {
   each_frame_ = [this](std::string_view line) {
     if (stopped_ || !intake_.can_accept()) {
       no_room_ = true;
       return Framer::Verdict::refused;
     }
-    intake_.accept({line, {}});
     ++lines_;
+    if (framer_.has_skipped()) first_line_.missed();
+    if (first_line_.takes(line)) return Framer::Verdict::taken;
+    Frame frame{line, {}};
+    frame.first_line = first_line_.text();
+    intake_.accept(frame);
     return Framer::Verdict::taken;
   };
 }
@@ -93,6 +97,7 @@ void StdinSource::read() {
 void StdinSource::handle(Framer::Status status) {
   if (const auto skipped = framer_.take_skipped(); skipped > 0) {
     intake_.count("line_too_long", skipped);
+    first_line_.missed();
     spdlog::warn("{}: {} lines longer than max_line_bytes were left out", name_, skipped);
   }
   if (status == Framer::Status::stopped) return;

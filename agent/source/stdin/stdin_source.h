@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/config/config.h"
+#include "agent/source/first_line.h"
 #include "agent/source/framing.h"
 #include "agent/source/source.h"
 
@@ -39,6 +40,7 @@ class StdinSource final : public Source {
   int descriptor_;
   boost::asio::posix::stream_descriptor readable_;
   bool pollable_ = false;  // regular files are not, and never make a reader wait
+  FirstLine first_line_;
   Framer framer_;
   Framer::OnFrame each_frame_;
   std::vector<char> buffer_;

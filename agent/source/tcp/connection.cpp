@@ -28,7 +28,7 @@ Framer::Kind kind_of(const config::TcpSource& config) {
 
 Connection::Connection(Hub& hub, tcp::socket socket)
     : hub_(hub), socket_(std::move(socket)), peer_(peer_of(socket_)), channel_(socket_.native_handle(), hub.tls),
-      framer_(kind_of(hub.config), hub.config.max_frame_bytes),
+      first_line_(hub.config.first_line_names), framer_(kind_of(hub.config), hub.config.max_frame_bytes),
       each_frame_([this](std::string_view frame) { return on_frame(frame); }),
       session_(std::make_shared<Session>()), last_bytes_ms_(hub.intake.clock().steady_ms()) {
   session_->owner = this;
@@ -133,7 +133,10 @@ Framer::Verdict Connection::on_frame(std::string_view frame) {
     return Framer::Verdict::refused;
   }
   first_frame_ = false;
-  hub_.intake.accept({frame, session_->name.empty() ? std::string_view(peer_) : std::string_view(session_->name)});
+  if (first_line_.takes(frame)) return Framer::Verdict::taken;
+  Frame accepted{frame, session_->name.empty() ? std::string_view(peer_) : std::string_view(session_->name)};
+  accepted.first_line = first_line_.text();
+  hub_.intake.accept(accepted);
   ++batch_;
   return Framer::Verdict::taken;
 }

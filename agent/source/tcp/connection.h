@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "agent/source/first_line.h"
 #include "agent/source/framing.h"
 #include "agent/source/tcp/channel.h"
 #include "agent/source/tcp/hub.h"
@@ -59,6 +60,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::ip::tcp::socket socket_;
   std::string peer_;
   Channel channel_;
+  FirstLine first_line_;
   Framer framer_;
   Framer::OnFrame each_frame_;
   SessionPtr session_;

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <utility>
 #include <random>
 #include <string>
 
+#include "tests/support/compressed.h"
 #include "tests/support/seeds.h"
 #include "tests/unit/source/file_fixture.h"
 
@@ -18,7 +20,7 @@ namespace {
 constexpr int keep = 12;  // rotated files
 
 struct World {
-  explicit World(std::uint64_t seed) : random(seed), glob(random() % 2 == 0), f(glob ? "app.log*" : "app.log") {
+  explicit World(std::uint64_t seed) : random(seed), glob(random() % 2 == 0), compresses(random() % 2 == 0), f(glob ? "app.log*" : "app.log") {
     f.config.max_line_bytes = 5000;
   }
   bool chance(unsigned one_in) { return random() % one_in == 0; }
@@ -36,20 +38,35 @@ struct World {
   }
   void rotate() {
     if (!torn.empty() || !std::filesystem::exists(f.path("app.log"))) return;
-    std::filesystem::remove(f.path("app.log." + std::to_string(keep)));
-    for (int i = keep - 1; i >= 1; --i) {
-      const auto from = f.path("app.log." + std::to_string(i));
-      if (std::filesystem::exists(from)) std::filesystem::rename(from, f.path("app.log." + std::to_string(i + 1)));
+    for (const char* suffix : {"", ".gz"}) {
+      std::filesystem::remove(f.path("app.log." + std::to_string(keep) + suffix));
+      for (int i = keep - 1; i >= 1; --i) {
+        const auto from = f.path("app.log." + std::to_string(i) + suffix);
+        if (std::filesystem::exists(from)) std::filesystem::rename(from, f.path("app.log." + std::to_string(i + 1) + suffix));
+      }
     }
     f.rename("app.log", "app.log.1");
     if (chance(2)) append(f.path("app.log"), "");
+  }
+  // The rotated files, or all of them but the newest (logrotate: delaycompress), while the agent is down.
+  void compress() {
+    if (!compresses) return;
+    for (int i = chance(2) ? 1 : 2; i <= keep; ++i) {
+      const auto plain = f.path("app.log." + std::to_string(i));
+      if (!std::filesystem::exists(plain)) continue;
+      std::string text(std::filesystem::file_size(plain), '\0');
+      std::ifstream(plain, std::ios::binary).read(text.data(), static_cast<std::streamsize>(text.size()));
+      append(plain + ".gz", gzip(text));
+      std::filesystem::last_write_time(plain + ".gz", std::filesystem::last_write_time(plain));
+      std::filesystem::remove(plain);
+    }
   }
   void run_some() {
     run_until(f.io, [] { return false; }, std::chrono::milliseconds(random() % 8));
   }
 
   std::mt19937_64 random;
-  bool glob;
+  bool glob, compresses;
   Follower f;
   int written = 0;
   std::string torn;
@@ -81,6 +98,7 @@ void run(std::uint64_t seed) {
         f.crash();
         for (auto i = world.random() % 3; i > 0; --i) world.write();
         if (world.chance(2)) world.rotate();
+        world.compress();
         f.begin();
     }
     // A file is not rotated out of the folder before the agent has had the chance to read it.
@@ -104,5 +122,5 @@ void run(std::uint64_t seed) {
 }  // namespace
 
 TEST_CASE("file: every line of a file that is rotated at random comes exactly once and in order, over crashes") {
-  each_seed(20, run);
+  each_seed(30, run);
 }

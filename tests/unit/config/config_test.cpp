@@ -112,7 +112,7 @@ pipelines:
            "r.yaml:7:13: kafka.delivery: 'exactly-onse' is not known, expected exactly-once | at-least-once, did you mean 'exactly-once'?",
            "r.yaml:8:34: kafka.librdkafka.transactional.id: is set by rivulet itself",
            "sources.a: has two types (mqtt and tcp)",
-           "sources.b: has no type, expected exactly one of: mqtt tcp file stdin simulate kafka udp, did you mean 'mqtt'?",
+           "sources.b: has no type, expected exactly one of: mqtt tcp udp file stdin simulate kafka, did you mean 'mqtt'?",
            "sources.c.file.path: * ? [ may stand in the last part of the path only",
            "sources.c.file.start: 'middle' is not known",
            "sources.d.udp.listen: 'gateway' is no IP address",
@@ -313,4 +313,12 @@ TEST_CASE("an aggregate is read with every value, and a step's name is its kind 
   CHECK(std::get<Suppress>(pipeline.steps[1].what).limit_ms == 2'000);
   CHECK(pipeline.to->windowed_key);
   CHECK(loaded.config.sources[0].time == Time{Time::Scope::key, 30'000, 0});
+}
+
+TEST_CASE("a file source's compression is read, and does not go with start: end") {
+  const auto loaded = load_text("agent: {id: g}\nsources:\n  a: {file: {path: \"/in/*.gz\", compression: auto}}\n", "r.yaml");
+  REQUIRE(loaded.ok());
+  CHECK(std::get<FileSource>(loaded.config.sources[0].type).compression == FileSource::Compression::automatic);
+  const auto wrong = load_text("agent: {id: g}\nsources:\n  a: {file: {path: \"/in/*.gz\", compression: gzip, start: end}}\n", "r.yaml");
+  CHECK_FALSE(wrong.ok());
 }

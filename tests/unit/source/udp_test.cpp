@@ -1,6 +1,7 @@
 #include <boost/asio/ip/udp.hpp>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "agent/source/udp/udp_source.h"
 #include "tests/support/catch.h"
@@ -45,6 +46,16 @@ TEST_CASE("udp: a datagram is a record with its sender's address as topic, an em
   CHECK(receiver.intake.payloads() == std::vector<std::string>{"{\"a\":1}\n{\"a\":2}\n", "", std::string("b\0c", 3)});
   CHECK(receiver.intake.accepted[0].topic == "127.0.0.1");
   CHECK_THAT(receiver.source.state(), ContainsSubstring("3 datagrams"));
+}
+
+TEST_CASE("udp: more datagrams than one turn takes are all read, in order") {
+  auto config = udp_config();
+  config.receive_buffer_bytes = 1 << 20;
+  Receiver receiver(config);
+  std::vector<std::string> sent;
+  for (int i = 0; i < 200; ++i) receiver.send(sent.emplace_back(std::to_string(i)));
+  REQUIRE(receiver.received(200));
+  CHECK(receiver.intake.payloads() == sent);
 }
 
 TEST_CASE("udp: with framing newline each line of a datagram is a record, the last one also without its newline") {

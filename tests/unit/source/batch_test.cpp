@@ -1,0 +1,188 @@
+#include "agent/source/file/batch_source.h"
+
+#include "agent/source/factory.h"
+#include "tests/support/compressed.h"
+#include "tests/unit/source/file_fixture.h"
+
+using namespace rivulet;
+using namespace rivulet::test;
+
+namespace {
+
+// Writes a file as it should be: under another name first.
+void put(const std::string& path, std::string_view bytes) {
+  const std::string being_written = path + ".being-written";
+  append(being_written, bytes);
+  std::filesystem::rename(being_written, path);
+}
+
+struct Batches : Follower {
+  explicit Batches(const std::string& name, config::FileSource::Compression compression = config::FileSource::Compression::automatic) : Follower(name) { config.compression = compression; }
+  void begin_batches() {
+    batches = std::make_unique<source::BatchSource>(io, config, "batches", *intake);
+    batches->start();
+  }
+  void commit() { intake->commit(*batches); }
+  void kill() {
+    batches.reset();
+    intake = intake->after_crash();
+  }
+  bool settles(const std::string& state) {
+    return run_until(io, [&] { return batches->state() == state; }, std::chrono::seconds(20));
+  }
+  std::unique_ptr<source::BatchSource> batches;
+};
+
+std::string numbers(int from, int to) {
+  std::string text;
+  for (int i = from; i < to; ++i) text += "n" + std::to_string(i) + "\n";
+  return text;
+}
+Lines expected_lines(int from, int to) {
+  Lines all;
+  for (int i = from; i < to; ++i) all.push_back("n" + std::to_string(i));
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("batch: gzip, zstd and plain files are read once each, the oldest first, the last line without newline too") {
+  Batches f("*");
+  put(f.path("1.gz"), gzip("a\r\nb"));
+  put(f.path("2.zst"), zstd("c\nd\n") + zstd("e"));
+  put(f.path("3.csv"), "f\ng\nnot whole");
+  for (int i = 1; i <= 3; ++i) std::filesystem::last_write_time(f.path(i == 1 ? "1.gz" : i == 2 ? "2.zst" : "3.csv"), std::filesystem::file_time_type(std::chrono::seconds(1'700'000'000 + i)));
+  f.begin_batches();
+  REQUIRE(f.reads(7));
+  CHECK(f.lines() == Lines{"a", "b", "c", "d", "e", "f", "g"});
+  CHECK(f.intake->accepted[0].topic == f.path("1.gz"));
+  REQUIRE(f.settles("3 files read, 0 to be read, 7 lines"));
+  f.commit();
+  f.kill();
+  std::filesystem::rename(f.path("1.gz"), f.path("1-done.gz"));
+  f.begin_batches();
+  REQUIRE(f.settles("3 files read, 0 to be read, 0 lines"));
+  put(f.path("4.gz"), gzip("h\n"));
+  REQUIRE(f.reads(8));
+  CHECK(f.lines().back() == "h");
+}
+
+TEST_CASE("batch: a crash anywhere loses and doubles no line") {
+  for (const bool gz : {true, false}) {
+    Batches f("*");
+    const std::string text = numbers(0, 60'000);
+    put(f.path("a"), gz ? gzip(text) : zstd(text));
+    std::size_t room = 0;
+    for (int turn = 0; turn < 12; ++turn) {
+      f.intake->room_up_to = f.intake->accepted.size() + 1777 * static_cast<std::size_t>(turn + 1);
+      f.begin_batches();
+      room = f.intake->room_up_to;
+      REQUIRE(run_until(f.io, [&] { return f.intake->accepted.size() == std::min<std::size_t>(room, 60'000); }));
+      if (turn % 3 != 2) f.commit();
+      f.kill();
+    }
+    f.begin_batches();
+    REQUIRE(f.reads(60'000));
+    CHECK(f.lines() == expected_lines(0, 60'000));
+  }
+}
+
+TEST_CASE("batch: a file that is cut off waits for its rest, and one that grows is read on") {
+  Batches f("*.gz", config::FileSource::Compression::gzip);
+  const std::string bytes = gzip(numbers(0, 50'000));
+  append(f.path("a.gz"), std::string_view(bytes).substr(0, bytes.size() / 2));
+  f.begin_batches();
+  REQUIRE(f.counts("file_cut_off"));
+  const auto before = f.intake->accepted.size();
+  CHECK((before > 10'000 && before < 40'000));
+  put(f.path("b.gz"), gzip("other\n"));  // keeps nobody else
+  REQUIRE(f.reads(before + 1));
+  f.commit();
+  f.kill();
+  append(f.path("a.gz"), std::string_view(bytes).substr(bytes.size() / 2));
+  f.begin_batches();
+  REQUIRE(f.reads(50'001));
+  append(f.path("a.gz"), gzip(numbers(50'000, 50'003)));
+  REQUIRE(f.reads(50'004));
+  auto lines = f.lines();
+  std::erase(lines, "other");
+  CHECK(lines == expected_lines(0, 50'003));
+}
+
+TEST_CASE("batch: a damaged file gives the lines before the damage, is reported, and keeps no other from being read") {
+  Batches f("*.gz", config::FileSource::Compression::gzip);
+  std::string bytes = gzip(numbers(0, 50'000));
+  bytes[bytes.size() - 6] ^= 1;  // of its checksum
+  put(f.path("a.gz"), bytes);
+  put(f.path("b.gz"), "no gzip at all\n");
+  put(f.path("c.gz"), gzip("c\n"));
+  f.begin_batches();
+  REQUIRE(f.counts("file_damaged", 2));
+  REQUIRE(run_until(f.io, [&] { return f.batches->state().find("1 files read, 0 to be read") == 0; }));
+  CHECK_THAT(f.batches->state(), ContainsSubstring("2 files damaged or cut off"));
+  CHECK(f.intake->accepted.size() > 1000);
+  CHECK(f.lines().back() == "c");
+  f.commit();
+  f.kill();
+  const auto all = f.intake->accepted.size();
+  f.begin_batches();
+  REQUIRE(f.settles("1 files read, 0 to be read, 0 lines, 2 files damaged or cut off"));
+  CHECK(f.intake->accepted.size() == all);
+  std::filesystem::remove(f.path("b.gz"));
+  put(f.path("b.gz"), gzip("b\n"));
+  REQUIRE(f.reads(all + 1));
+}
+
+TEST_CASE("batch: a line longer than the limit, a bomb's too, is left out and counted, and the lines around it are read") {
+  Batches f("*");
+  f.config.max_line_bytes = 1000;
+  put(f.path("a.gz"), gzip("before\n" + std::string(30 << 20, 'x') + "\nafter\n" + std::string(2000, 'y')));
+  f.begin_batches();
+  REQUIRE(f.settles("1 files read, 0 to be read, 2 lines"));
+  CHECK(f.lines() == Lines{"before", "after"});
+  CHECK(f.intake->counts["line_too_long"] == 2);
+}
+
+TEST_CASE("batch: the first line goes with the lines of its file, also after a crash") {
+  Batches f("*");
+  f.config.first_line_names = true;
+  put(f.path("a.gz"), gzip("\na,b\n1,2\n3,4\n5,6\n"));
+  f.intake->room_up_to = 2;
+  f.begin_batches();
+  REQUIRE(f.reads(2));
+  f.commit();
+  f.kill();
+  f.begin_batches();
+  REQUIRE(f.reads(3));
+  CHECK(f.lines() == Lines{"1,2", "3,4", "5,6"});
+  for (const auto& each : f.intake->accepted) CHECK(each.first_line == "a,b");
+}
+
+TEST_CASE("batch: positions are forgotten with their files, but for the newest that are gone") {
+  Batches f("*.gz");
+  for (int i = 0; i < 40; ++i) put(f.path(std::to_string(i) + ".gz"), gzip("line\n"));
+  f.begin_batches();
+  REQUIRE(f.reads(40));
+  REQUIRE(f.settles("40 files read, 0 to be read, 40 lines"));
+  f.commit();
+  CHECK(f.intake->positions.size() == 40);
+  for (int i = 0; i < 40; ++i) std::filesystem::remove(f.path(std::to_string(i) + ".gz"));
+  REQUIRE(run_until(f.io, [&] {
+    f.commit();
+    return f.intake->positions.size() == source::BatchSource::max_retired;
+  }));
+}
+
+TEST_CASE("batch: the factory makes one where compression is set, and explains it") {
+  boost::asio::io_context io;
+  FakeIntake intake;
+  config::Source source;
+  source.name = "s";
+  config::FileSource file;
+  file.path = "/nowhere/*.gz";
+  file.compression = config::FileSource::Compression::gzip;
+  source.type = file;
+  const auto made = source::make_source(io, source, "agent", intake);
+  CHECK(dynamic_cast<source::BatchSource*>(made.get()) != nullptr);
+  CHECK_THAT(source::guarantee(source), ContainsSubstring("complete when it appears"));
+}
