@@ -12,9 +12,9 @@
 #include <set>
 
 #include "agent/base/fault_point.h"
-#include "agent/source/mqtt/packet_stream.h"
+#include "agent/mqtt/packet_stream.h"
 #include "agent/source/mqtt/session.h"
-#include "agent/source/mqtt/transport.h"
+#include "agent/mqtt/transport.h"
 
 namespace rivulet::source {
 namespace mqtt {
@@ -78,7 +78,7 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
  private:
   void connect() {
     if (stopping_) return;
-    auto made = Transport::make(io_, settings_);
+    auto made = Transport::make(io_, {settings_.host, settings_.port, settings_.tls_on, settings_.tls});
     if (!made) return lost(made.error().message);
     transport_ = *made;
     ++generation_;

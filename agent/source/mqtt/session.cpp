@@ -73,6 +73,7 @@ result<void> Session::on_packet(const Packet& packet, std::string& out) {
   else if (const auto* pubrel = std::get_if<Pubrel>(&packet)) on_pubrel(*pubrel);
   else if (const auto* suback = std::get_if<Suback>(&packet)) return subscriptions_.on_suback(*suback);
   else if (const auto* unsuback = std::get_if<Unsuback>(&packet)) return subscriptions_.on_unsuback(*unsuback);
+  else if (std::holds_alternative<Puback>(packet)) return Error{ErrorCode::invalid, "the server acknowledged a message that was never sent"};
   else if (const auto* disconnect = std::get_if<Disconnect>(&packet))
     return Error{ErrorCode::unavailable, "the server ended the connection: " + reason_name(disconnect->reason, 5, disconnect->reason_text)};
   flush(out);

@@ -15,12 +15,14 @@
 #include <utility>
 
 #include "agent/config/config.h"
-#include "agent/source/mqtt/packet.h"
+#include "agent/mqtt/packet.h"
 #include "agent/source/mqtt/subscriptions.h"
 #include "agent/source/mqtt/window.h"
 #include "agent/source/source.h"
 
 namespace rivulet::source::mqtt {
+
+using namespace rivulet::mqtt;  // the packets
 
 class Session {
  public:

@@ -12,10 +12,12 @@
 #include <vector>
 
 #include "agent/config/config.h"
-#include "agent/source/mqtt/packet.h"
+#include "agent/mqtt/packet.h"
 #include "agent/source/source.h"
 
 namespace rivulet::source::mqtt {
+
+using namespace rivulet::mqtt;  // the packets
 
 class Subscriptions {
  public:

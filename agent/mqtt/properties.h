@@ -10,7 +10,7 @@
 #include "agent/base/bytes.h"
 #include "agent/base/result.h"
 
-namespace rivulet::source::mqtt {
+namespace rivulet::mqtt {
 
 enum class Type : std::uint8_t;
 
@@ -18,6 +18,10 @@ struct Properties {
   std::string_view reason_text;
   std::optional<std::uint16_t> keep_alive_s;
   std::optional<std::uint32_t> session_expiry_s;
+  std::optional<std::uint16_t> receive_maximum;
+  std::optional<std::uint8_t> maximum_qos;
+  std::optional<bool> retain_available;
+  std::optional<std::uint32_t> maximum_packet;
   bool topic_alias = false;
 };
 
@@ -30,4 +34,4 @@ std::optional<std::uint32_t> read_variable_integer(Reader& reader);
 // Section 1.5.4: well-formed UTF-8 without NUL and surrogates.
 bool good_text(std::string_view text);
 
-}  // namespace rivulet::source::mqtt
+}  // namespace rivulet::mqtt

@@ -1,10 +1,10 @@
-#include "agent/source/mqtt/packet_stream.h"
+#include "agent/mqtt/packet_stream.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
-namespace rivulet::source::mqtt {
+namespace rivulet::mqtt {
 namespace {
 
 constexpr std::size_t kKeepBytes = 256 * 1024;  // a buffer that one large message made larger is given back
@@ -48,4 +48,4 @@ result<std::optional<PacketStream::Item>> PacketStream::pass_over(const Head& he
   return std::optional<Item>(Oversized{(*start)->publish, head.length});
 }
 
-}  // namespace rivulet::source::mqtt
+}  // namespace rivulet::mqtt

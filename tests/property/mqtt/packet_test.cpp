@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "agent/base/bytes.h"
-#include "agent/source/mqtt/packet_stream.h"
+#include "agent/mqtt/packet_stream.h"
 #include "tests/support/catch.h"
 
 using namespace rivulet;
-using namespace rivulet::source::mqtt;
+using namespace rivulet::mqtt;
 
 namespace {
 

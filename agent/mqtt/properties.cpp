@@ -1,13 +1,13 @@
-#include "agent/source/mqtt/properties.h"
+#include "agent/mqtt/properties.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <iterator>
 
-#include "agent/source/mqtt/packet.h"
+#include "agent/mqtt/packet.h"
 
-namespace rivulet::source::mqtt {
+namespace rivulet::mqtt {
 namespace {
 
 enum class Kind : std::uint8_t { byte, two, four, variable, text, binary, pair };
@@ -60,16 +60,23 @@ bool read_text(Reader& reader, std::string_view& text) {
 bool read_one(Reader& reader, const Known& known, Properties& found) {
   std::string_view text, name;
   switch (known.kind) {
-    case Kind::byte: reader.u8(); return reader.ok();
+    case Kind::byte: {
+      const std::uint8_t value = reader.u8();
+      if (known.id == 0x24) found.maximum_qos = value;
+      if (known.id == 0x25) found.retain_available = value != 0;
+      return reader.ok();
+    }
     case Kind::two: {
       const std::uint16_t value = reader.u16_be();
       if (known.id == 0x13) found.keep_alive_s = value;
+      if (known.id == 0x21) found.receive_maximum = value;
       if (known.id == 0x23) found.topic_alias = true;
       return reader.ok();
     }
     case Kind::four: {
       const std::uint32_t value = reader.u32_be();
       if (known.id == 0x11) found.session_expiry_s = value;
+      if (known.id == 0x27) found.maximum_packet = value;
       return reader.ok();
     }
     case Kind::variable: return read_variable_integer(reader).has_value();
@@ -136,4 +143,4 @@ bool good_text(std::string_view text) {
   return true;
 }
 
-}  // namespace rivulet::source::mqtt
+}  // namespace rivulet::mqtt

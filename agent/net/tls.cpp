@@ -1,9 +1,9 @@
-#include "agent/source/tls.h"
+#include "agent/net/tls.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-namespace rivulet::source {
+namespace rivulet::net {
 namespace {
 
 Error failed(const std::string& what, const std::string& file) {
@@ -76,4 +76,4 @@ result<TlsContext> client_tls(const config::Tls& tls) {
   return context;
 }
 
-}  // namespace rivulet::source
+}  // namespace rivulet::net

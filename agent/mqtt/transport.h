@@ -8,6 +8,7 @@
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,7 +16,14 @@
 #include "agent/base/result.h"
 #include "agent/config/config.h"
 
-namespace rivulet::source::mqtt {
+namespace rivulet::mqtt {
+
+struct Server {
+  std::string host;
+  std::uint16_t port = 1883;
+  bool tls_on = false;
+  config::Tls tls;
+};
 
 class Transport : public std::enable_shared_from_this<Transport> {
  public:
@@ -23,7 +31,7 @@ class Transport : public std::enable_shared_from_this<Transport> {
   using Connected = std::function<void(const std::string& problem)>;  // empty: connected
 
   // An error names the TLS file that cannot be used.
-  static result<std::shared_ptr<Transport>> make(boost::asio::io_context& io, const config::MqttSource& settings);
+  static result<std::shared_ptr<Transport>> make(boost::asio::io_context& io, const Server& server);
 
   // `attempt` chooses the address that is tried first: one that swallows packets must not hide the others for ever.
   void connect(std::size_t attempt, Connected done);
@@ -35,11 +43,11 @@ class Transport : public std::enable_shared_from_this<Transport> {
  private:
   using Socket = boost::asio::ip::tcp::socket;
   using Tls = boost::asio::ssl::stream<Socket>;
-  Transport(boost::asio::io_context& io, const config::MqttSource& settings) : settings_(settings), resolver_(io), deadline_(io) {}
+  Transport(boost::asio::io_context& io, const Server& server) : settings_(server), resolver_(io), deadline_(io) {}
   Socket& socket() { return tls_ ? tls_->next_layer() : *plain_; }
   void shake_hands(Connected done);
 
-  const config::MqttSource settings_;
+  const Server settings_;
   boost::asio::ip::tcp::resolver resolver_;
   boost::asio::steady_timer deadline_;
   std::unique_ptr<boost::asio::ssl::context> context_;
@@ -47,4 +55,4 @@ class Transport : public std::enable_shared_from_this<Transport> {
   std::unique_ptr<Socket> plain_;
 };
 
-}  // namespace rivulet::source::mqtt
+}  // namespace rivulet::mqtt

@@ -10,9 +10,9 @@
 #include <string_view>
 #include <variant>
 
-#include "agent/source/mqtt/packet.h"
+#include "agent/mqtt/packet.h"
 
-namespace rivulet::source::mqtt {
+namespace rivulet::mqtt {
 
 struct Oversized {
   Publish publish;  // without payload
@@ -38,4 +38,4 @@ class PacketStream {
   std::uint64_t skip_ = 0;     // of an oversized message that has yet to come
 };
 
-}  // namespace rivulet::source::mqtt
+}  // namespace rivulet::mqtt

@@ -1,11 +1,11 @@
-#include "agent/source/mqtt/packet.h"
+#include "agent/mqtt/packet.h"
 
 #include "agent/base/bytes.h"
-#include "agent/source/mqtt/packet_stream.h"
+#include "agent/mqtt/packet_stream.h"
 #include "tests/support/catch.h"
 
 using namespace rivulet;
-using namespace rivulet::source::mqtt;
+using namespace rivulet::mqtt;
 
 namespace {
 
@@ -144,4 +144,46 @@ TEST_CASE("CONNECT asks to keep the session, and for version 5 says how long and
   options.username = "u";
   options.password = "p";
   CHECK(encode_connect(options) == std::string("\x10\x13\0\4MQTT\4\xc0\0\x1e\0\1c\0\1u\0\1p", 21));
+}
+
+TEST_CASE("a PUBLISH that is encoded is read back, and is as long as was said before") {
+  for (const int version : {3, 5})
+    for (const std::size_t size : {0U, 100U, 120U, 200U, 20'000U}) {
+      std::string bytes;
+      encode_publish(bytes, 513, "plant/ä", std::string(size, 'x'), true, true, version);
+      CHECK(bytes.size() == publish_size("plant/ä", size, version));
+      PacketStream stream(version, 1 << 20);
+      const auto publish = std::get<Publish>(packet_of(stream, bytes));
+      CHECK(publish.topic == "plant/ä");
+      CHECK(publish.payload.size() == size);
+      CHECK(publish.id == 513);
+      CHECK(publish.qos == 1);
+      CHECK(publish.duplicate);
+      CHECK((static_cast<unsigned char>(bytes[0]) & 1U) == 1U);
+    }
+}
+
+TEST_CASE("a PUBACK tells its reason in version 5 and has none in 3.1.1") {
+  PacketStream five(5, 1000);
+  const auto refused = std::get<Puback>(packet_of(five, framed(0x40, std::string("\0\7\x87\x05\x1f\0\2no", 9))));
+  CHECK(refused.id == 7);
+  CHECK(refused.reason == 0x87);
+  CHECK(refused.reason_text == "no");
+  CHECK(std::get<Puback>(packet_of(five, framed(0x40, std::string("\0\7", 2)))).reason == 0);
+  PacketStream three(3, 1000);
+  CHECK(std::get<Puback>(packet_of(three, framed(0x40, std::string("\1\0", 2)))).id == 256);
+  CHECK_THAT(error_of(framed(0x40, std::string("\0\7\x87", 3)), 3), ContainsSubstring("more bytes"));
+  CHECK_THAT(error_of(framed(0x40, std::string("\0\0", 2)), 5), ContainsSubstring("packet id"));
+  CHECK_THAT(error_of(framed(0x41, std::string("\0\7", 2)), 5), ContainsSubstring("begins no packet"));
+}
+
+TEST_CASE("a CONNACK tells what the server takes of a publisher") {
+  PacketStream stream(5, 1000);
+  const std::string properties = std::string("\x21\0\x0a", 3) + std::string("\x24\0", 2) + std::string("\x25\0", 2) + std::string("\x27\0\0\4\0", 5);
+  const auto connack = std::get<Connack>(packet_of(stream, framed(0x20, std::string("\0\0", 2) + static_cast<char>(properties.size()) + properties)));
+  CHECK(connack.receive_maximum == 10);
+  CHECK(connack.maximum_qos == 0);
+  CHECK_FALSE(connack.retain_available);
+  CHECK(connack.maximum_packet == 1024);
+  CHECK_THAT(error_of(framed(0x20, std::string("\0\0\3\x21\0\0", 6)), 5), ContainsSubstring("limit"));
 }

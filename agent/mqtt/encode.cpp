@@ -1,11 +1,11 @@
-// The packets that a subscriber sends, and the names of the reasons that a server gives.
+// The packets that a client sends, and the names of the reasons that a server gives.
 #include <fmt/format.h>
 
 #include "agent/base/bytes.h"
 #include "agent/base/check.h"
-#include "agent/source/mqtt/packet.h"
+#include "agent/mqtt/packet.h"
 
-namespace rivulet::source::mqtt {
+namespace rivulet::mqtt {
 namespace {
 
 // Section 1.5.5.
@@ -37,7 +37,7 @@ std::string encode_connect(const ConnectOptions& options) {
   std::string body;
   put_text(body, "MQTT");
   put_u8(body, options.version == 5 ? 5 : 4);
-  put_u8(body, options.login ? 0xc0 : 0x00);  // user name and password; clean start 0, no will
+  put_u8(body, static_cast<std::uint8_t>((options.login ? 0xc0 : 0x00) | (options.clean_start ? 0x02 : 0x00)));  // user name and password; no will
   put_u16_be(body, options.keep_alive_s);
   if (options.version == 5) {
     std::string properties;
@@ -54,6 +54,23 @@ std::string encode_connect(const ConnectOptions& options) {
     put_text(body, options.password);
   }
   return packet(Type::connect, 0, body);
+}
+
+std::uint64_t publish_size(std::string_view topic, std::uint64_t payload_bytes, int version) {
+  const std::uint64_t body = 2 + topic.size() + 2 + (version == 5 ? 1 : 0) + payload_bytes;
+  return 1 + (body < 128 ? 1 : body < 16'384 ? 2 : body < 2'097'152 ? 3 : 4) + body;
+}
+
+void encode_publish(std::string& to, std::uint16_t id, std::string_view topic, std::string_view payload, bool retain, bool duplicate, int version) {
+  RV_CHECK(topic.size() <= 65'535 && id != 0, "a message has a topic that fits and a packet id");
+  put_u8(to, static_cast<std::uint8_t>(0x32 | (retain ? 0x01 : 0x00) | (duplicate ? 0x08 : 0x00)));
+  const std::uint64_t body = 2 + topic.size() + 2 + (version == 5 ? 1U : 0U) + payload.size();
+  RV_CHECK(body < (1U << 28), "a packet is smaller than 256 MiB");
+  put_variable_integer(to, static_cast<std::uint32_t>(body));
+  put_text(to, topic);
+  put_u16_be(to, id);
+  if (version == 5) put_variable_integer(to, 0);
+  to += payload;
 }
 
 std::string encode_subscribe(std::uint16_t id, const std::vector<std::string>& filters, int qos, int version) {
@@ -99,9 +116,9 @@ std::string reason_name(std::uint8_t reason, int version, std::string_view text)
         {0x83, "implementation specific error"}, {0x84, "unsupported protocol version (set version: 3.1.1)"}, {0x85, "client id not valid"},
         {0x86, "bad user name or password"}, {0x87, "not authorised"}, {0x88, "server unavailable"}, {0x89, "server busy"}, {0x8a, "banned"},
         {0x8b, "server shutting down"}, {0x8c, "bad authentication method"}, {0x8d, "keep-alive timeout"},
-        {0x8e, "session taken over: another client uses the same client id"}, {0x8f, "topic filter invalid"}, {0x91, "packet identifier in use"},
+        {0x8e, "session taken over: another client uses the same client id"}, {0x8f, "topic filter invalid"}, {0x90, "topic name invalid"}, {0x91, "packet identifier in use"},
         {0x93, "receive maximum exceeded"}, {0x95, "packet too large"}, {0x96, "message rate too high"}, {0x97, "quota exceeded"},
-        {0x98, "administrative action"}, {0x9b, "QoS not supported"}, {0x9c, "use another server"}, {0x9d, "server moved"},
+        {0x98, "administrative action"}, {0x99, "payload format invalid"}, {0x9a, "retained messages not supported"}, {0x9b, "QoS not supported"}, {0x9c, "use another server"}, {0x9d, "server moved"},
         {0x9e, "shared subscriptions not supported"}, {0x9f, "connection rate exceeded"}, {0xa0, "maximum connect time"},
         {0xa1, "subscription identifiers not supported"}, {0xa2, "wildcard subscriptions not supported"}};
     for (const auto& [code, what] : names)
@@ -110,4 +127,4 @@ std::string reason_name(std::uint8_t reason, int version, std::string_view text)
   return text.empty() ? name : fmt::format("{}: {}", name, text.substr(0, 200));
 }
 
-}  // namespace rivulet::source::mqtt
+}  // namespace rivulet::mqtt

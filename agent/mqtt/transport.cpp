@@ -1,4 +1,4 @@
-#include "agent/source/mqtt/transport.h"
+#include "agent/mqtt/transport.h"
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/write.hpp>
@@ -9,20 +9,20 @@
 #include <utility>
 #include <vector>
 
-#include "agent/source/tls.h"
+#include "agent/net/tls.h"
 
-namespace rivulet::source::mqtt {
+namespace rivulet::mqtt {
 
 namespace asio = boost::asio;
 using boost::system::error_code;
 
-result<std::shared_ptr<Transport>> Transport::make(asio::io_context& io, const config::MqttSource& settings) {
+result<std::shared_ptr<Transport>> Transport::make(asio::io_context& io, const Server& settings) {
   std::shared_ptr<Transport> made(new Transport(io, settings));
   if (!settings.tls_on) {
     made->plain_ = std::make_unique<Socket>(io);
     return made;
   }
-  auto context = client_tls(settings.tls);
+  auto context = net::client_tls(settings.tls);
   if (!context) return context.error();
   made->context_ = std::make_unique<asio::ssl::context>(context->release());
   made->tls_ = std::make_unique<Tls>(io, *made->context_);
@@ -33,7 +33,7 @@ result<std::shared_ptr<Transport>> Transport::make(asio::io_context& io, const c
   if (!settings.tls.verify) return made;
   const bool set = no_address ? SSL_set1_host(ssl, settings.host.c_str()) == 1
                               : X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), settings.host.c_str()) == 1;
-  if (!set) return Error{ErrorCode::invalid, fmt::format("tls: '{}' cannot be compared with a certificate: {}", settings.host, tls_error_text())};
+  if (!set) return Error{ErrorCode::invalid, fmt::format("tls: '{}' cannot be compared with a certificate: {}", settings.host, net::tls_error_text())};
   return made;
 }
 
@@ -95,4 +95,4 @@ void Transport::close() {
   socket().close(ignored);
 }
 
-}  // namespace rivulet::source::mqtt
+}  // namespace rivulet::mqtt

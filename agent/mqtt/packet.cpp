@@ -1,22 +1,22 @@
-#include "agent/source/mqtt/packet.h"
+#include "agent/mqtt/packet.h"
 
 #include <fmt/format.h>
 
 #include "agent/base/bytes.h"
 #include "agent/base/check.h"
-#include "agent/source/mqtt/properties.h"
+#include "agent/mqtt/properties.h"
 
-namespace rivulet::source::mqtt {
+namespace rivulet::mqtt {
 namespace {
 
 Error malformed(const std::string& what) { return {ErrorCode::invalid, "malformed packet: " + what}; }
 
-// What a server may send to a subscriber that never publishes, and the flags it must have (table 2-2).
+// What a server may send to a client that publishes with QoS 1 at most, and the flags it must have (table 2-2).
 bool flags_fit(Type type, std::uint8_t flags) {
   switch (type) {
     case Type::publish: return true;
     case Type::pubrel: return flags == 2;
-    case Type::connack: case Type::suback: case Type::unsuback: case Type::pingresp: case Type::disconnect: return flags == 0;
+    case Type::connack: case Type::puback: case Type::suback: case Type::unsuback: case Type::pingresp: case Type::disconnect: return flags == 0;
     default: return false;
   }
 }
@@ -48,9 +48,30 @@ result<Packet> parse_connack(Reader& reader, int version) {
     connack.reason_text = properties->reason_text;
     connack.keep_alive_s = properties->keep_alive_s;
     connack.session_expiry_s = properties->session_expiry_s;
+    connack.receive_maximum = properties->receive_maximum.value_or(connack.receive_maximum);
+    connack.maximum_qos = properties->maximum_qos.value_or(connack.maximum_qos);
+    connack.retain_available = properties->retain_available.value_or(true);
+    connack.maximum_packet = properties->maximum_packet.value_or(connack.maximum_packet);
+    if (connack.receive_maximum == 0 || connack.maximum_packet == 0 || connack.maximum_qos > 2) return malformed("a CONNACK with a limit that cannot be");  // sections 3.2.2.3.3, .4 and .6
   }
   if (!reader.at_end()) return malformed("a CONNACK with more bytes");
   return Packet(connack);
+}
+
+result<Packet> parse_puback(Reader& reader, int version) {
+  Puback puback;
+  puback.id = reader.u16_be();
+  if (!reader.ok() || puback.id == 0) return malformed("a PUBACK without packet id");
+  if (version == 5 && !reader.at_end()) {
+    puback.reason = reader.u8();
+    if (!reader.at_end()) {
+      auto properties = read_properties(reader, Type::puback);
+      if (!properties) return properties.error();
+      puback.reason_text = properties->reason_text;
+    }
+  }
+  if (!reader.at_end()) return malformed("a PUBACK with more bytes");
+  return Packet(puback);
 }
 
 result<Packet> parse_pubrel(Reader& reader, int version) {
@@ -109,7 +130,7 @@ result<std::optional<Head>> parse_head(std::string_view bytes) {
   if (bytes.empty()) return std::optional<Head>();
   const auto first = static_cast<std::uint8_t>(bytes[0]);
   Head head{static_cast<Type>(first >> 4), static_cast<std::uint8_t>(first & 15), 0, 1};
-  if (!flags_fit(head.type, head.flags)) return malformed(fmt::format("0x{:02x} begins no packet for a subscriber", first));
+  if (!flags_fit(head.type, head.flags)) return malformed(fmt::format("0x{:02x} begins no packet for a client like this", first));
   for (int shift = 0;; shift += 7) {
     if (shift == 28) return malformed("its length has more than four bytes");
     if (head.size == bytes.size()) return std::optional<Head>();
@@ -142,6 +163,7 @@ result<Packet> parse_body(const Head& head, std::string_view body, int version) 
   switch (head.type) {
     case Type::publish: return parse_publish(head, body, version);
     case Type::connack: return parse_connack(reader, version);
+    case Type::puback: return parse_puback(reader, version);
     case Type::pubrel: return parse_pubrel(reader, version);
     case Type::suback: return parse_suback(reader, version);
     case Type::unsuback: return parse_unsuback(reader, version);
@@ -149,8 +171,8 @@ result<Packet> parse_body(const Head& head, std::string_view body, int version) 
     case Type::pingresp:
       if (!body.empty()) return malformed("a PINGRESP with more bytes");
       return Packet(Pingresp{});
-    default: return malformed(fmt::format("packet type {} is not for a subscriber", static_cast<int>(head.type)));
+    default: return malformed(fmt::format("packet type {} is not for a client like this", static_cast<int>(head.type)));
   }
 }
 
-}  // namespace rivulet::source::mqtt
+}  // namespace rivulet::mqtt
