@@ -68,7 +68,7 @@ TEST_CASE("a server of 3.1.1 that refuses version 5 in its short form is underst
 
 TEST_CASE("what is not MQTT is refused at its first byte") {
   CHECK_THAT(error_of("H", 5), ContainsSubstring("0x48 begins no packet"));
-  for (const int first : {0x00, 0x10, 0x40, 0x50, 0x70, 0x82, 0xa2, 0xc0, 0xf0, 0x21, 0x60, 0x91, 0xd1, 0xe8}) CHECK_FALSE(error_of(std::string(1, static_cast<char>(first)), 5).empty());
+  for (const int first : {0x00, 0x10, 0x42, 0x50, 0x70, 0x82, 0xa2, 0xc0, 0xf0, 0x21, 0x60, 0x91, 0xd1, 0xe8}) CHECK_FALSE(error_of(std::string(1, static_cast<char>(first)), 5).empty());
 }
 
 TEST_CASE("each thing that the specification forbids has a reason of its own") {
