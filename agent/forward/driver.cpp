@@ -107,6 +107,8 @@ Driver::Next Driver::step() {
   const auto next = protocol_.on(happened);
   RV_CHECK(next.kind != Action::Kind::ignored, "an action's outcome is never ignored");
   action_ = next;
+  const bool resolved = before == State::resolving || before == State::applying;
+  if (resolved && (protocol_.state() == State::idle || protocol_.state() == State::sending)) uplink_.end_recovery();  // its threads would wake up each second
   if (happened.kind == Event::Kind::failed || happened.kind == Event::Kind::store_failed) {
     const auto& what = happened.failure ? happened.failure.message : happened.text;
     spdlog::debug("forward: {}: {} -> {}", name_of(before), what, name_of(protocol_.state()));

@@ -8,6 +8,8 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <thread>
 
@@ -30,6 +32,17 @@ bool within(int seconds, const std::function<bool()>& condition) {
     std::this_thread::yield();
   }
   return true;
+}
+
+// librdkafka's clients in this process but the mock's own: each has one thread of this name, which wakes up each second.
+int clients() {
+  int found = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::getline(std::ifstream(task.path() / "comm") >> std::ws, name);
+    found += name == "rdk:main";
+  }
+  return found;
 }
 
 struct World {
@@ -195,4 +208,16 @@ TEST_CASE("a link that the broker refuses says why in the status, in both delive
     forwarder->stop();
     CHECK_FALSE(world.empty());
   }
+}
+
+TEST_CASE("what only recovery needs of librdkafka is gone when it is over") {
+  World world;
+  const int before = clients();
+  auto forwarder = world.forwarder();
+  world.add(10);
+  forwarder->start();
+  REQUIRE(within(30, [&] { return world.empty(); }));
+  CHECK(within(10, [&] { return clients() == before + 1; }));
+  forwarder->stop();
+  world.expect_everything();
 }
