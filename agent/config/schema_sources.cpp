@@ -82,7 +82,7 @@ constexpr Setting kFile[] = {
     text("path", "`*` `?` `[` in the last part").needed(),
     word("start", "beginning | end", "of files that are seen for the first time").else_("beginning"),
     max_line(),
-    duration("poll", 10, kMinute, "how often files are looked at").else_("250ms"),
+    duration("poll", 10, kMinute, "how often files are looked at; once a second at most after a minute without a change").else_("250ms"),
     word("compression", "none | gzip | zstd | auto", "with gzip, zstd or auto (by their first bytes) the files are complete when they appear, and each is read once").else_("none"),
 };
 constexpr Setting kStdin[] = {max_line()};

@@ -15,7 +15,7 @@
 namespace rivulet::source {
 
 BatchSource::BatchSource(boost::asio::io_context& io, config::FileSource config, std::string name, Intake& intake)
-    : config_(std::move(config)), name_(std::move(name)), intake_(intake), where_(config_.path, true), timer_(io) {
+    : config_(std::move(config)), name_(std::move(name)), intake_(intake), where_(config_.path, true), pace_(config_.poll_ms), timer_(io) {
   on_line_ = [this](std::string_view line, const std::optional<std::string_view>& first_line) {
     if (!intake_.can_accept()) return false;
     Frame frame{line, batches_.at(current_).path};
@@ -52,7 +52,7 @@ void BatchSource::load() {
 
 void BatchSource::arm() {
   if (stopped_) return;
-  timer_.expires_after(std::chrono::milliseconds(std::max<std::int64_t>(config_.poll_ms, 1)));
+  timer_.expires_after(pace_.pause());
   timer_.async_wait([this, alive = std::weak_ptr(alive_)](boost::system::error_code error) {
     if (error || alive.expired()) return;
     poll();
@@ -63,7 +63,9 @@ void BatchSource::arm() {
 void BatchSource::poll() {
   if (stopped_) return;
   ++polls_;
+  const auto files_before = next_serial_;
   scan();
+  pace_.looked(next_serial_ != files_before || current_ != 0);
   if (!no_room_) turn_later();
 }
 

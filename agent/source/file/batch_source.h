@@ -15,6 +15,7 @@
 #include "agent/config/config.h"
 #include "agent/source/file/batch.h"
 #include "agent/source/file/listing.h"
+#include "agent/source/file/poll_pace.h"
 #include "agent/source/source.h"
 
 namespace rivulet::source {
@@ -52,6 +53,7 @@ class BatchSource final : public Source {
   const std::string name_;
   Intake& intake_;
   const Where where_;
+  PollPace pace_;
   boost::asio::steady_timer timer_;
   std::map<std::uint64_t, Batch> batches_;
   std::vector<std::uint64_t> order_;  // serials, the oldest file first

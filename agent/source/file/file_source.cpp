@@ -24,7 +24,7 @@ constexpr std::uint64_t list_every_polls = 20;  // also when nothing seems to ha
 
 FileSource::FileSource(boost::asio::io_context& io, config::FileSource config, std::string name, Intake& intake)
     : config_(std::move(config)), name_(std::move(name)), intake_(intake), where_(config_.path), reader_(config_.max_line_bytes),
-      timer_(io) {
+      pace_(config_.poll_ms), timer_(io) {
   on_line_ = [this](std::string_view line) {
     if (!intake_.can_accept()) return false;
     Frame frame{line, reading_->path};
@@ -67,7 +67,7 @@ void FileSource::load() {
 
 void FileSource::arm() {
   if (stopped_) return;
-  timer_.expires_after(std::chrono::milliseconds(std::max<std::int64_t>(config_.poll_ms, 1)));
+  timer_.expires_after(pace_.pause());
   timer_.async_wait([this, alive = std::weak_ptr(alive_)](boost::system::error_code error) {
     if (error || alive.expired()) return;
     poll();
@@ -78,10 +78,11 @@ void FileSource::arm() {
 void FileSource::poll() {
   if (stopped_) return;
   ++polls_;
-  bool list = std::exchange(scan_wanted_, false) || polls_ % list_every_polls == 0 ||
-              where_.folder_modified_ns() != folder_modified_ns_;
-  for (auto& [serial, tail] : tails_) list |= look_at(*tail);
-  if (list) scan();
+  bool changed = std::exchange(scan_wanted_, false) || where_.folder_modified_ns() != folder_modified_ns_;
+  for (auto& [serial, tail] : tails_) changed |= look_at(*tail);
+  if (changed || polls_ % list_every_polls == 0) scan();
+  for (const auto& [serial, tail] : tails_) changed |= tail->quiet_polls == 0;
+  pace_.looked(changed);
   retire();
   if (!no_room_) turn_later();
 }

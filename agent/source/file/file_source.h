@@ -18,6 +18,7 @@
 #include "agent/source/file/matching.h"
 #include "agent/source/file/tail.h"
 #include "agent/source/first_line.h"
+#include "agent/source/file/poll_pace.h"
 #include "agent/source/source.h"
 
 namespace rivulet::source {
@@ -80,6 +81,7 @@ class FileSource final : public Source {
   Where where_;
   LineReader reader_;
   LineReader::OnLine on_line_;
+  PollPace pace_;
   boost::asio::steady_timer timer_;
   Tails tails_;
   std::map<std::string, std::uint64_t> newest_;  // origin -> serial of its newest tail
