@@ -95,9 +95,8 @@ struct MqttSource {
   std::int64_t session_expiry_ms = 7LL * 24 * 3600 * 1000;
   std::uint64_t max_packet_bytes = 1ULL << 20;
 };
-struct TcpSource {
-  std::string listen_host;
-  std::uint16_t listen_port = 0;
+// What servers of byte streams have in common: tcp, unix.
+struct StreamSettings {
   enum class Framing { newline, length } framing = Framing::newline;  // length: 4 bytes big endian
   bool acknowledge = false;
   std::optional<Tls> tls;
@@ -107,12 +106,26 @@ struct TcpSource {
   std::uint32_t max_sessions = 10'000;  // remembered HELLO sessions; the longest unused goes first
   bool first_line_names = false;        // csv with a header: a connection's first line is no record (read_decode())
 };
-struct UdpSource {
-  std::string listen_host;  // an IP address; a multicast one is joined
+struct TcpSource : StreamSettings {
+  std::string listen_host;
   std::uint16_t listen_port = 0;
+};
+// What takes datagrams: udp, unix.
+struct DatagramSettings {
   bool lines = false;  // framing: newline; else one datagram is one frame
   std::uint64_t max_datagram_bytes = 64ULL << 10;
+};
+struct UdpSource : DatagramSettings {
+  std::string listen_host;  // an IP address; a multicast one is joined
+  std::uint16_t listen_port = 0;
   std::uint64_t receive_buffer_bytes = 1ULL << 20;  // in the kernel
+};
+struct UnixSource {
+  std::string path;  // of the socket file
+  std::uint32_t mode = 0660;
+  bool datagrams = false;  // type: datagram; `datagram` holds then, else `stream`
+  StreamSettings stream;
+  DatagramSettings datagram;
 };
 struct FileSource {
   std::string path;  // a path or a glob in its last component
@@ -162,7 +175,7 @@ struct TimestampFrom {
 struct Source {
   std::string name;
   Location at;
-  std::variant<MqttSource, TcpSource, FileSource, StdinSource, SimulateSource, KafkaSource, UdpSource> type;
+  std::variant<MqttSource, TcpSource, FileSource, StdinSource, SimulateSource, KafkaSource, UdpSource, UnixSource> type;
   Decode decode;
   std::string key;  // an expression; empty: null key, or Kafka's
   Location key_at;

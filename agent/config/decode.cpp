@@ -59,16 +59,23 @@ void read_raw(const Value& value, Decode& decode) {
   map.done();
 }
 
-bool has_lines(const Source& source) {
-  const auto* tcp = std::get_if<TcpSource>(&source.type);
-  return std::holds_alternative<FileSource>(source.type) || std::holds_alternative<StdinSource>(source.type) || (tcp != nullptr && tcp->framing == TcpSource::Framing::newline);
+StreamSettings* stream_settings(Source& source) {
+  if (auto* tcp = std::get_if<TcpSource>(&source.type)) return tcp;
+  auto* local = std::get_if<UnixSource>(&source.type);
+  return local != nullptr && !local->datagrams ? &local->stream : nullptr;
+}
+
+bool has_lines(Source& source) {
+  const auto* stream = stream_settings(source);
+  return std::holds_alternative<FileSource>(source.type) || std::holds_alternative<StdinSource>(source.type) ||
+         (stream != nullptr && stream->framing == StreamSettings::Framing::newline);
 }
 
 // Sources of lines take the header off themselves: it is the first line of something that only they know.
 void tell_source(Source& source) {
   if (auto* file = std::get_if<FileSource>(&source.type)) file->first_line_names = true;
   if (auto* in = std::get_if<StdinSource>(&source.type)) in->first_line_names = true;
-  if (auto* tcp = std::get_if<TcpSource>(&source.type)) tcp->first_line_names = tcp->framing == TcpSource::Framing::newline;
+  if (auto* stream = stream_settings(source)) stream->first_line_names = stream->framing == StreamSettings::Framing::newline;
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ constexpr Setting kSource[] = {
     map("mqtt", mqtt, "subscribes at an MQTT server").one_of(),
     map("tcp", tcp, "takes records from TCP clients").one_of(),
     map("udp", udp, "takes datagrams").one_of(),
+    map("unix", unix_socket, "takes records at a unix-domain socket").one_of(),
     map("file", file, "reads files as they grow").one_of(),
     map("stdin", stdin_lines, "reads its standard input").one_of(),
     map("simulate", simulate, "makes records of its own").one_of(),
@@ -23,7 +24,7 @@ constexpr Setting kSource[] = {
     map("timestamp", timestamp, "event time; absent: arrival, or Kafka's"),
     topic("undecodable", "the topic of what cannot be decoded; absent: the quarantine table"),
     map("time", time, "how stream time goes on"),
-    text("topic_field", "the field that takes the MQTT topic, the file's path or the sender's address; absent: none"),
+    text("topic_field", "the field that takes the MQTT topic, the file's path, the session's name or the sender's address; absent: none"),
 };
 constexpr Setting kTimestamp[] = {
     text("field", "the field that holds the event time").needed(),
@@ -78,6 +79,17 @@ constexpr Setting kUdp[] = {
     size("max_datagram", 64, 64 * kKiB, "a longer one is left out, counted").else_("64KiB"),
     size("receive_buffer", 4 * kKiB, 256 * kMiB, "in the kernel").else_("1MiB"),
 };
+constexpr Setting kUnix[] = {
+    text("path", "the socket file; one that a dead process left is replaced").needed(),
+    word("type", "stream | datagram", "connections, or datagrams").else_("stream"),
+    text("mode", "the socket file's permissions, octal; who may write may send").else_("0660"),
+    word("framing", "newline | length | datagram", "a line each, 4 bytes of length (big endian) before each, or a datagram each; absent: newline, for datagrams datagram"),
+    size("max_frame", 64, kMaxFrame, "a longer one closes the connection; a longer datagram is left out, counted; absent: 1MiB, for datagrams 64KiB"),
+    boolean("acknowledge", "after the commit, with resume (HELLO); of a stream").else_("false"),
+    integer("max_clients", 1, 10'000, "connections at a time").else_("64"),
+    duration("idle", 100, 365 * kDay, "a client that is silent for longer is closed; absent: never"),
+    integer("max_sessions", 1, 1'000'000, "remembered HELLO sessions; the longest unused goes first").else_("10000"),
+};
 constexpr Setting kFile[] = {
     text("path", "`*` `?` `[` in the last part").needed(),
     word("start", "beginning | end", "of files that are seen for the first time").else_("beginning"),
@@ -100,6 +112,6 @@ constexpr Setting kKafkaTopic[] = {
 }  // namespace
 
 constinit const Section source{kSource}, timestamp{kTimestamp}, decode{kDecode}, csv{kCsv}, raw{kRaw}, no_keys{};
-constinit const Section mqtt{kMqtt}, tcp{kTcp}, udp{kUdp}, file{kFile}, stdin_lines{kStdin}, simulate{kSimulate}, kafka_topic{kKafkaTopic};
+constinit const Section mqtt{kMqtt}, tcp{kTcp}, udp{kUdp}, unix_socket{kUnix}, file{kFile}, stdin_lines{kStdin}, simulate{kSimulate}, kafka_topic{kKafkaTopic};
 
 }  // namespace rivulet::config::schema

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/config/sections.h"
+#include "agent/config/sources.h"
 
 namespace rivulet::config {
 namespace {
@@ -67,6 +68,24 @@ MqttSource read_mqtt(const Value& value) {
   return mqtt;
 }
 
+}  // namespace
+
+void read_stream(const Map& map, StreamSettings& stream) {
+  if (auto acknowledge = map.get("acknowledge")) stream.acknowledge = acknowledge->boolean().value_or(false);
+  if (auto max = map.get("max_frame")) stream.max_frame_bytes = max->size().value_or(stream.max_frame_bytes);
+  if (auto max = map.get("max_clients")) stream.max_clients = static_cast<std::uint32_t>(max->integer().value_or(64));
+  if (auto idle = map.get("idle")) stream.idle_ms = idle->duration().value_or(0);
+  if (auto max = map.get("max_sessions")) stream.max_sessions = static_cast<std::uint32_t>(max->integer().value_or(10'000));
+}
+
+std::optional<Tls> read_server_tls(const Value& value) {
+  auto tls = read_tls(value);
+  if (tls && tls->certificate.empty()) value.error("a server needs 'certificate' and 'key'");
+  return tls;
+}
+
+namespace {
+
 TcpSource read_tcp(const Value& value) {
   TcpSource tcp;
   const Map map(value, schema::tcp);
@@ -74,15 +93,8 @@ TcpSource read_tcp(const Value& value) {
     if (auto text = listen->text()) read_host_port(*listen, *text, tcp.listen_host, tcp.listen_port);
   if (auto framing = map.get("framing"))
     if (auto word = framing->choice()) tcp.framing = *word == "length" ? TcpSource::Framing::length : TcpSource::Framing::newline;
-  if (auto acknowledge = map.get("acknowledge")) tcp.acknowledge = acknowledge->boolean().value_or(false);
-  if (auto tls = map.get("tls")) {
-    tcp.tls = read_tls(*tls);
-    if (tcp.tls && tcp.tls->certificate.empty()) tls->error("a server needs 'certificate' and 'key'");
-  }
-  if (auto max = map.get("max_frame")) tcp.max_frame_bytes = max->size().value_or(tcp.max_frame_bytes);
-  if (auto max = map.get("max_clients")) tcp.max_clients = static_cast<std::uint32_t>(max->integer().value_or(64));
-  if (auto idle = map.get("idle")) tcp.idle_ms = idle->duration().value_or(0);
-  if (auto max = map.get("max_sessions")) tcp.max_sessions = static_cast<std::uint32_t>(max->integer().value_or(10'000));
+  if (auto tls = map.get("tls")) tcp.tls = read_server_tls(*tls);
+  read_stream(map, tcp);
   map.done();
   return tcp;
 }
@@ -184,6 +196,7 @@ std::optional<std::string> read_type(const Map& map, const Value& value, Source&
   if (found[0] == "stdin") source.type = read_stdin(setting);
   if (found[0] == "simulate") source.type = read_simulate(setting);
   if (found[0] == "udp") source.type = read_udp(setting);
+  if (found[0] == "unix") source.type = read_unix(setting);
   if (found[0] == "kafka") source.type = read_kafka_source(setting);
   return found[0];
 }

@@ -13,6 +13,7 @@
 #include "agent/source/stdin/stdin_source.h"
 #include "agent/source/tcp/tcp_source.h"
 #include "agent/source/udp/udp_source.h"
+#include "agent/source/unix/unix_source.h"
 
 namespace rivulet::source {
 
@@ -27,6 +28,8 @@ std::unique_ptr<Source> make_source(boost::asio::io_context& io, const config::S
           return std::make_unique<TcpSource>(io, type, source.name, intake);
         } else if constexpr (std::is_same_v<Type, config::UdpSource>) {
           return std::make_unique<UdpSource>(io, type, source.name, intake);
+        } else if constexpr (std::is_same_v<Type, config::UnixSource>) {
+          return make_unix_source(io, type, source.name, intake);
         } else if constexpr (std::is_same_v<Type, config::FileSource>) {
           if (type.compression != config::FileSource::Compression::none) return std::make_unique<BatchSource>(io, type, source.name, intake);
           return std::make_unique<FileSource>(io, type, source.name, intake);

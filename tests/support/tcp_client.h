@@ -1,13 +1,15 @@
-// A TCP client for tests: never blocks; what came is in `got`.
+// A TCP client for tests, or one of a unix-domain socket: never blocks; what came is in `got`.
 #pragma once
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -22,6 +24,13 @@ class TcpClient {
     to.sin_family = AF_INET;
     to.sin_port = htons(port);
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd_ < 0 || ::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) throw std::runtime_error("connect");
+  }
+  explicit TcpClient(const std::string& socket_file) : fd_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_un to{};
+    to.sun_family = AF_UNIX;
+    if (socket_file.size() >= sizeof to.sun_path) throw std::runtime_error("path too long");
+    std::memcpy(to.sun_path, socket_file.c_str(), socket_file.size());
     if (fd_ < 0 || ::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) throw std::runtime_error("connect");
   }
   TcpClient(TcpClient&& other) noexcept : got(std::move(other.got)), fd_(std::exchange(other.fd_, -1)), closed_(other.closed_) {}

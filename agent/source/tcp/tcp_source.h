@@ -1,65 +1,15 @@
-// TcpSource: a server that many clients send lines or length-prefixed frames to.
-//
-// With `acknowledge: true` a client learns what is durable: its first frame `HELLO <session>` is answered `RESUME <n>` (frames
-// committed for that session), and each line with a number after that is the total that is committed now. A client that
-// waits for RESUME, goes on with its frame n + 1, and keeps what is not acknowledged has each frame accepted exactly once.
-// Answers are lines in both framings.
-// Bounds: max_clients, max_frame_bytes, idle, max_sessions; who breaks one gets `ERROR <reason>` and is closed, the others
-// notice nothing. Backpressure: sockets are not read. An address that cannot be bound yet is tried again each second.
-// Thread: io. Lifetime: the io_context and the Intake outlive it.
+// TcpSource: a server that many TCP clients send lines or length-prefixed frames to, plain or over TLS; all else is StreamServer's.
 #pragma once
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <memory>
 #include <string>
-#include <vector>
 
-#include "agent/source/source.h"
-#include "agent/source/tcp/hub.h"
-#include "agent/source/tls.h"
+#include "agent/source/stream/stream_server.h"
 
 namespace rivulet::source {
 
-class TcpSource final : public Source {
+class TcpSource final : public StreamServer {
  public:
-  TcpSource(boost::asio::io_context& io, config::TcpSource config, std::string name, Intake& intake);
-  ~TcpSource() override;
-
-  void start() override;
-  void stop() override;
-  void on_durable(EpochNumber up_to) override;
-  void on_room() override;
-  std::string state() const override;
-
-  std::uint16_t port() const;           // that is listened on; 0: not listening
-  std::size_t clients() const;          // without those that linger after an ERROR
-
- private:
-  using Connections = std::vector<std::shared_ptr<Connection>>;
-  void listen();
-  result<void> bind_address();
-  void accept_next();
-  void accepted(boost::asio::ip::tcp::socket socket);
-  void watch_quiet();
-  void tick();
-  void arm_tick();
-  void offence(const std::string& peer, const std::string& reason);
-
-  Hub hub_;
-  boost::asio::ip::tcp::acceptor acceptor_;
-  boost::asio::steady_timer retry_, tick_, quiet_;
-  TlsContext tls_;
-  Connections connections_;
-  std::string problem_;
-  bool ticking_ = false;
-  bool watching_ = false;
-  std::int64_t last_log_ms_ = -1'000'000;
-  std::uint64_t unlogged_ = 0;
-  // A timer that has just fired cannot be cancelled any more: each handler looks here first.
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  TcpSource(boost::asio::io_context& io, config::TcpSource config, std::string name, Intake& intake)
+      : StreamServer(io, config, std::move(name), intake, make_tcp_address("tcp", config.listen_host, config.listen_port)) {}
 };
-
-// What `rivulet explain` says about such a source.
-std::string describe_guarantee(const config::TcpSource& config);
 
 }  // namespace rivulet::source

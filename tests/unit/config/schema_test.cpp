@@ -119,6 +119,17 @@ TEST_CASE("what is left out of a source is what its struct says") {
   CHECK(udp.lines == udp_default.lines);
   CHECK(udp.max_datagram_bytes == udp_default.max_datagram_bytes);
   CHECK(udp.receive_buffer_bytes == udp_default.receive_buffer_bytes);
+  const auto local = source<UnixSource>("unix: {path: /x}");
+  const UnixSource local_default;
+  CHECK(local.mode == local_default.mode);
+  CHECK(local.datagrams == local_default.datagrams);
+  CHECK(local.stream.framing == local_default.stream.framing);
+  CHECK(local.stream.max_frame_bytes == local_default.stream.max_frame_bytes);
+  CHECK(local.stream.max_clients == local_default.stream.max_clients);
+  const auto datagram = source<UnixSource>("unix: {path: /x, type: datagram}");
+  CHECK(datagram.datagrams);
+  CHECK(datagram.datagram.lines == local_default.datagram.lines);
+  CHECK(datagram.datagram.max_datagram_bytes == local_default.datagram.max_datagram_bytes);
   const auto file = source<FileSource>("file: {path: x}");
   const FileSource file_default;
   CHECK(file.from_end == file_default.from_end);

@@ -1,4 +1,4 @@
-#include "agent/source/tcp/channel.h"
+#include "agent/source/stream/channel.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>

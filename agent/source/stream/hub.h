@@ -1,4 +1,4 @@
-// Hub: what the clients of one TCP source share: the read buffer, the sessions, and turns at a large frame.
+// Hub: what the clients of one server of streams share: the read buffer, the sessions, and turns at a large frame.
 //
 // Memory: bytes are read into one buffer; a client keeps its unfinished frame only. Up to small_frame_bytes that is free;
 // beyond it a client needs one of large_frame_turns turns, so that 64 clients with the first half of a long frame
@@ -11,7 +11,7 @@
 
 #include "agent/config/config.h"
 #include "agent/source/source.h"
-#include "agent/source/tcp/sessions.h"
+#include "agent/source/stream/sessions.h"
 
 struct ssl_ctx_st;
 
@@ -27,7 +27,7 @@ struct Hub {
   static constexpr std::int64_t linger_ms = 2'000;  // for the error line to arrive before the connection is reset
   static constexpr std::int64_t turn_ms = 10'000;   // a turn at a large frame without a byte, while another waits
 
-  Hub(Intake& to, config::TcpSource settings, std::string source_name)
+  Hub(Intake& to, config::StreamSettings settings, std::string source_name)
       : intake(to), config(std::move(settings)), name(std::move(source_name)), sessions(to, config.max_sessions),
         buffer(read_bytes) {}
 
@@ -40,7 +40,7 @@ struct Hub {
   bool give_turn(const Connection& connection) { return std::erase(turns, &connection) > 0; }
 
   Intake& intake;
-  const config::TcpSource config;
+  const config::StreamSettings config;
   const std::string name;
   Sessions sessions;
   std::vector<char> buffer;

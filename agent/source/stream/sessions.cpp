@@ -1,4 +1,4 @@
-#include "agent/source/tcp/sessions.h"
+#include "agent/source/stream/sessions.h"
 
 #include <spdlog/spdlog.h>
 
@@ -39,7 +39,7 @@ void Sessions::load() {
     auto session = std::make_shared<Session>();
     session->name = key.substr(prefix.size());
     if (!parse(value, *session)) {
-      spdlog::error("tcp: position {} is unreadable ({}); that session starts from 0 and its client may send twice", key, value);
+      spdlog::error("position {} is unreadable ({}); that session starts from 0 and its client may send twice", key, value);
       continue;
     }
     session->durable = session->accepted;

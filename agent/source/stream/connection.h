@@ -1,4 +1,4 @@
-// Connection: one TCP client, from accept to close.
+// Connection: one client of a tcp or unix source, from accept to close.
 //
 //   handshaking ──▶ open ──HELLO──▶ resuming ──settled──▶ open ──end of stream──▶ ending ──all acknowledged──▶ closed
 //                     └────────────── offence ──▶ lingering (ERROR line, then silence) ──────────────────────────▶ closed
@@ -8,14 +8,14 @@
 // each waits to be sent; acknowledgements are totals, so a newer one replaces an older one.
 // Thread: io. Lifetime: shared by its own pending operations and the source's list.
 #pragma once
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <memory>
 #include <string>
 
 #include "agent/source/first_line.h"
 #include "agent/source/framing.h"
-#include "agent/source/tcp/channel.h"
-#include "agent/source/tcp/hub.h"
+#include "agent/source/stream/channel.h"
+#include "agent/source/stream/hub.h"
 
 namespace rivulet::source {
 
@@ -23,7 +23,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
  public:
   enum class State { handshaking, open, resuming, ending, lingering, closed };
 
-  Connection(Hub& hub, boost::asio::ip::tcp::socket socket);
+  using Socket = boost::asio::generic::stream_protocol::socket;
+
+  Connection(Hub& hub, Socket socket, std::string peer);
 
   void start();
   void on_durable();              // the sessions know what became durable
@@ -43,7 +45,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void shake_hands();
   void read();
   void read_later();
-  void wait(boost::asio::ip::tcp::socket::wait_type what, void (Connection::*then)());
+  void wait(Socket::wait_type what, void (Connection::*then)());
   bool readable() const;
   void take(std::string_view bytes);
   void handle(Framer::Status status);
@@ -57,7 +59,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void drain();
 
   Hub& hub_;
-  boost::asio::ip::tcp::socket socket_;
+  Socket socket_;
   std::string peer_;
   Channel channel_;
   FirstLine first_line_;

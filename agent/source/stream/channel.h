@@ -1,4 +1,4 @@
-// Channel: bytes to and from one TCP client, plain or TLS, without ever waiting.
+// Channel: bytes to and from one client of a stream socket, plain or TLS, without ever waiting.
 //
 // The caller waits for the socket to be readable or writable as `want` says and calls again. No buffers of its own (OpenSSL
 // keeps one record while it is needed). Thread: io. Lifetime: the socket outlives the channel.

@@ -1,4 +1,4 @@
-#include "agent/source/tcp/connection.h"
+#include "agent/source/stream/connection.h"
 
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
@@ -11,23 +11,16 @@
 namespace rivulet::source {
 namespace {
 
-using boost::asio::ip::tcp;
 constexpr int chunks_a_turn = 4;  // then the other clients have theirs
 
-std::string peer_of(const tcp::socket& socket) {
-  boost::system::error_code error;
-  const auto endpoint = socket.remote_endpoint(error);
-  return error ? std::string("unknown") : endpoint.address().to_string() + ":" + std::to_string(endpoint.port());
-}
-
-Framer::Kind kind_of(const config::TcpSource& config) {
-  return config.framing == config::TcpSource::Framing::length ? Framer::Kind::length : Framer::Kind::newline;
+Framer::Kind kind_of(const config::StreamSettings& config) {
+  return config.framing == config::StreamSettings::Framing::length ? Framer::Kind::length : Framer::Kind::newline;
 }
 
 }  // namespace
 
-Connection::Connection(Hub& hub, tcp::socket socket)
-    : hub_(hub), socket_(std::move(socket)), peer_(peer_of(socket_)), channel_(socket_.native_handle(), hub.tls),
+Connection::Connection(Hub& hub, Socket socket, std::string peer)
+    : hub_(hub), socket_(std::move(socket)), peer_(std::move(peer)), channel_(socket_.native_handle(), hub.tls),
       first_line_(hub.config.first_line_names), framer_(kind_of(hub.config), hub.config.max_frame_bytes),
       each_frame_([this](std::string_view frame) { return on_frame(frame); }),
       session_(std::make_shared<Session>()), last_bytes_ms_(hub.intake.clock().steady_ms()) {
@@ -47,15 +40,15 @@ void Connection::shake_hands() {
     hub_.on_offence(peer_, "TLS handshake failed: " + outcome.error);
     return close();
   }
-  if (outcome.want == Channel::Want::read) return wait(tcp::socket::wait_read, &Connection::shake_hands);
-  if (outcome.want == Channel::Want::write) return wait(tcp::socket::wait_write, &Connection::shake_hands);
+  if (outcome.want == Channel::Want::read) return wait(Socket::wait_read, &Connection::shake_hands);
+  if (outcome.want == Channel::Want::write) return wait(Socket::wait_write, &Connection::shake_hands);
   state_ = State::open;
   last_bytes_ms_ = hub_.intake.clock().steady_ms();
   read();
 }
 
-void Connection::wait(tcp::socket::wait_type what, void (Connection::*then)()) {
-  bool Connection::*const busy = what == tcp::socket::wait_write ? &Connection::writing_ : &Connection::reading_;
+void Connection::wait(Socket::wait_type what, void (Connection::*then)()) {
+  bool Connection::*const busy = what == Socket::wait_write ? &Connection::writing_ : &Connection::reading_;
   if (this->*busy) return;
   this->*busy = true;
   socket_.async_wait(what, [self = shared_from_this(), then, busy](boost::system::error_code error) {
@@ -93,7 +86,7 @@ void Connection::read() {
     if (outcome.closed) return on_end();
     if (outcome.want != Channel::Want::nothing) {
       if (owed()) hub_.on_owed();
-      return wait(outcome.want == Channel::Want::write ? tcp::socket::wait_write : tcp::socket::wait_read, &Connection::read);
+      return wait(outcome.want == Channel::Want::write ? Socket::wait_write : Socket::wait_read, &Connection::read);
     }
     active_ = true;
     last_bytes_ms_ = hub_.intake.clock().steady_ms();
@@ -218,7 +211,7 @@ void Connection::flush() {
     const auto outcome = channel_.write(out_);
     if (!outcome.error.empty() || outcome.closed) return close();
     if (outcome.want != Channel::Want::nothing) {
-      return wait(outcome.want == Channel::Want::read ? tcp::socket::wait_read : tcp::socket::wait_write, &Connection::flush);
+      return wait(outcome.want == Channel::Want::read ? Socket::wait_read : Socket::wait_write, &Connection::flush);
     }
     out_.erase(0, outcome.bytes);
   }
@@ -250,7 +243,7 @@ void Connection::drain() {
   for (int chunk = 0; chunk < chunks_a_turn; ++chunk) {
     const auto outcome = channel_.read(hub_.buffer);
     if (!outcome.error.empty() || outcome.closed) return close();
-    if (outcome.want != Channel::Want::nothing) return wait(tcp::socket::wait_read, &Connection::drain);
+    if (outcome.want != Channel::Want::nothing) return wait(Socket::wait_read, &Connection::drain);
   }
   read_later();
 }
