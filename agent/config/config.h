@@ -11,6 +11,9 @@
 #include <variant>
 #include <vector>
 
+#include "agent/config/can.h"
+#include "agent/config/modbus.h"
+
 namespace rivulet::config {
 
 class Secret {
@@ -175,7 +178,7 @@ struct TimestampFrom {
 struct Source {
   std::string name;
   Location at;
-  std::variant<MqttSource, TcpSource, FileSource, StdinSource, SimulateSource, KafkaSource, UdpSource, UnixSource> type;
+  std::variant<MqttSource, TcpSource, FileSource, StdinSource, SimulateSource, KafkaSource, UdpSource, UnixSource, ModbusSource, CanSource> type;
   Decode decode;
   std::string key;  // an expression; empty: null key, or Kafka's
   Location key_at;

@@ -106,6 +106,8 @@ void read_decode(const Value& value, Source& source) {
   const bool of_json = decode.kind == Kind::json;
   if (decode.kind == Kind::cbor && has_lines(source)) value.error("cbor is bytes, which lines cannot carry; expected a source of messages (for tcp: framing: length)");
   if (!of_json && std::holds_alternative<SimulateSource>(source.type)) value.error("a simulate source gives JSON; expected json");
+  if (!of_json && std::holds_alternative<ModbusSource>(source.type)) value.error("a modbus source gives JSON; expected json");
+  if (!of_json && std::holds_alternative<CanSource>(source.type)) value.error("a can source gives JSON; expected json");
 }
 
 }  // namespace rivulet::config

@@ -29,6 +29,7 @@ std::string type_text(const Setting& setting) {
     case Type::integer:
     case Type::duration:
     case Type::size: return bounds_text(setting) + (setting.words.empty() ? "" : ", or " + words_text(setting));
+    case Type::number: return "number";
     case Type::rate: return "rate";
     case Type::word: return words_text(setting) + (setting.section != nullptr ? " or a map" : "");
     case Type::expression: return setting.shape == Shape::named ? "field: expression" : "expression";
@@ -102,7 +103,8 @@ std::vector<std::string> scalar_schema(const Setting& setting) {
     case Type::name: forms = {R"({"type": ["string", "number"], )" + pattern("^[A-Za-z0-9_.-]{1,64}$") + "}"}; break;
     case Type::topic: forms = {R"({"type": ["string", "number"], )" + pattern("^[A-Za-z0-9_.-]{1,249}$") + "}"}; break;
     case Type::boolean: forms = {R"({"type": "boolean"})", R"({"enum": ["true", "false", "yes", "no", "on", "off"]})", substituted}; break;
-    case Type::integer: forms = {"{\"type\": \"integer\", " + bounds + "}", R"({"type": "string", )" + pattern("^[0-9]+$") + "}"}; break;
+    case Type::integer: forms = {"{\"type\": \"integer\", " + bounds + "}", R"({"type": "string", )" + pattern("^([0-9]+|0x[0-9A-Fa-f]+)$") + "}"}; break;
+    case Type::number: forms = {R"({"type": "number"})", R"({"type": "string", )" + pattern("^[-+0-9.eE]+$") + "}"}; break;
     case Type::duration: forms = {R"({"type": "string", )" + pattern("^-?[0-9.]+(ms|s|m|h|d)$") + "}"}; break;
     case Type::size: forms = {"{\"type\": \"number\", " + bounds + "}", R"({"type": "string", )" + pattern("^[0-9.]+(B|KiB|MiB|GiB|TiB)?$") + "}"}; break;
     case Type::rate: forms = {R"({"type": "string", )" + pattern("^[0-9.]+/s$") + "}"}; break;

@@ -168,7 +168,8 @@ std::optional<std::uint64_t> Value::integer() const {
   if (!found) return std::nullopt;
   std::uint64_t number = 0;
   const char* end = found->data() + found->size();
-  const auto parsed = std::from_chars(found->data(), end, number);
+  const bool hex = found->rfind("0x", 0) == 0;
+  const auto parsed = std::from_chars(found->data() + (hex ? 2 : 0), end, number, hex ? 16 : 10);
   if (parsed.ec == std::errc() && parsed.ptr == end && number >= min && number <= max) return number;
   error(shown(*found) + " does not fit, expected a whole number from " + bounds_text(*setting_));
   return std::nullopt;

@@ -61,7 +61,7 @@ class Value {
   std::optional<Secret> secret() const;
   std::optional<bool> boolean() const;
   // Within the bounds, or of the words, of its row.
-  std::optional<std::uint64_t> integer() const;
+  std::optional<std::uint64_t> integer() const;  // decimal, or 0x and hexadecimal
   std::optional<std::int64_t> duration() const;  // ms; 0: one of the row's words (never)
   std::optional<std::uint64_t> size() const;
   std::optional<double> rate() const;  // per second

@@ -9,7 +9,7 @@
 
 namespace rivulet::config {
 
-enum class Type { none, text, name, topic, secret, boolean, integer, duration, size, rate, word, expression };  // none: a map and nothing else
+enum class Type { none, text, name, topic, secret, boolean, integer, number, duration, size, rate, word, expression };  // none: a map and nothing else
 enum class Shape {
   one,
   list,     // a list, or one value as a list of one
@@ -65,6 +65,7 @@ constexpr Setting label(std::string_view name, std::string_view meaning) { retur
 constexpr Setting topic(std::string_view name, std::string_view meaning) { return of(Type::topic, name, meaning); }
 constexpr Setting secret(std::string_view name, std::string_view meaning) { return of(Type::secret, name, meaning); }
 constexpr Setting boolean(std::string_view name, std::string_view meaning) { return of(Type::boolean, name, meaning); }
+constexpr Setting number(std::string_view name, std::string_view meaning) { return of(Type::number, name, meaning); }
 constexpr Setting rate(std::string_view name, std::string_view meaning) { return of(Type::rate, name, meaning); }
 constexpr Setting expression(std::string_view name, std::string_view meaning) { return of(Type::expression, name, meaning); }
 constexpr Setting word(std::string_view name, std::string_view words, std::string_view meaning) { return of(Type::word, name, meaning).or_word(words); }
@@ -91,6 +92,8 @@ extern const Section agent, storage, kafka, transaction, tls, sasl, status, log;
 extern const Section table, table_file, table_sqlite;                                                              // schema_settings.cpp
 extern const Section source, timestamp, decode, csv, raw, no_keys;                                                 // schema_sources.cpp
 extern const Section mqtt, tcp, udp, unix_socket, file, stdin_lines, simulate, kafka_topic;                        // schema_sources.cpp
+extern const Section modbus, modbus_rtu, modbus_slave, modbus_group, modbus_register;                              // schema_fieldbus.cpp
+extern const Section can, can_filter, can_message, can_signal;                                                     // schema_fieldbus.cpp
 extern const Section pipeline, time, output, step, log_step, aggregate, window, hopping, late;                     // schema_pipelines.cpp
 extern const Section suppress, table_step, join, within, absence;                                                  // schema_pipelines.cpp
 

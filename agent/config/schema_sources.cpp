@@ -19,6 +19,8 @@ constexpr Setting kSource[] = {
     map("stdin", stdin_lines, "reads its standard input").one_of(),
     map("simulate", simulate, "makes records of its own").one_of(),
     map("kafka", kafka_topic, "reads a topic of the cluster of the kafka section").one_of(),
+    map("modbus", modbus, "polls the registers of Modbus slaves, TCP or RTU").one_of(),
+    map("can", can, "takes the signals out of the frames of a CAN bus").one_of(),
     word("decode", "json | raw | influx | cbor | csv", "from bytes to fields; with settings: a map such as `csv: {separator: \";\"}`").else_("json").or_map(decode),
     expression("key", "the record's key; absent: none, or Kafka's"),
     map("timestamp", timestamp, "event time; absent: arrival, or Kafka's"),

@@ -10,10 +10,16 @@ void read_kafka(const Value& value, Kafka& kafka);
 void read_status(const Value& value, Status& status);
 void read_log(const Value& value, Log& log);
 void read_sources(const Value& value, std::vector<Source>& sources);
+ModbusSource read_modbus(const Value& value);                                              // modbus.cpp
+void check_modbus_devices(const Value& value, const std::vector<Source>& sources);        // a serial line has one master
+CanSource read_can(const Value& value);                                                    // can.cpp
 void read_decode(const Value& value, Source& source);  // decode.cpp; after the source's type
 void read_pipelines(const Value& value, std::vector<Pipeline>& pipelines);
 void read_tables(const Value& value, std::vector<LookupTable>& tables);  // lookup tables
 std::optional<Tls> read_tls(const Value& value);
+
+// `scale` and `offset` of a map that has both (linear.cpp).
+Linear read_linear(const Map& map);
 
 // "host:port", "[::1]:port"; false: reported.
 bool read_host_port(const Value& value, const std::string& text, std::string& host, std::uint16_t& port, std::uint16_t default_port = 0);

@@ -198,6 +198,8 @@ std::optional<std::string> read_type(const Map& map, const Value& value, Source&
   if (found[0] == "udp") source.type = read_udp(setting);
   if (found[0] == "unix") source.type = read_unix(setting);
   if (found[0] == "kafka") source.type = read_kafka_source(setting);
+  if (found[0] == "modbus") source.type = read_modbus(setting);
+  if (found[0] == "can") source.type = read_can(setting);
   return found[0];
 }
 
@@ -235,6 +237,7 @@ void read_sources(const Value& value, std::vector<Source>& sources) {
     map.done();
     sources.push_back(std::move(source));
   }
+  check_modbus_devices(value, sources);
 }
 
 }  // namespace rivulet::config

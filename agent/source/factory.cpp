@@ -5,9 +5,11 @@
 #include <variant>
 
 #include "agent/base/check.h"
+#include "agent/source/can/can_source.h"
 #include "agent/source/file/batch_source.h"
 #include "agent/source/file/file_source.h"
 #include "agent/source/kafka/kafka_source.h"
+#include "agent/source/modbus/modbus_source.h"
 #include "agent/source/mqtt/mqtt_source.h"
 #include "agent/source/simulate/simulate_source.h"
 #include "agent/source/stdin/stdin_source.h"
@@ -30,6 +32,10 @@ std::unique_ptr<Source> make_source(boost::asio::io_context& io, const config::S
           return std::make_unique<UdpSource>(io, type, source.name, intake);
         } else if constexpr (std::is_same_v<Type, config::UnixSource>) {
           return make_unix_source(io, type, source.name, intake);
+        } else if constexpr (std::is_same_v<Type, config::ModbusSource>) {
+          return std::make_unique<ModbusSource>(io, type, source.name, intake);
+        } else if constexpr (std::is_same_v<Type, config::CanSource>) {
+          return std::make_unique<CanSource>(io, type, source.name, intake);
         } else if constexpr (std::is_same_v<Type, config::FileSource>) {
           if (type.compression != config::FileSource::Compression::none) return std::make_unique<BatchSource>(io, type, source.name, intake);
           return std::make_unique<FileSource>(io, type, source.name, intake);

@@ -245,6 +245,10 @@ FORMS = [
     ("{sources: {a: {tcp: {listen: 'h:1', max_clients: '7', max_frame: 4096, tls: {certificate: c, key: k}}, decode: {csv: {columns: [a, b]}}}}, pipelines: {p: {from: a}}}", True),
     ("{sources: {a: {simulate: {rate: 5/s}, time: {idle: never, future: 1h}}}, pipelines: {p: {from: a, steps: [{aggregate: {window: {hopping: {size: 2s, advance: 1s}}, "
      "select: {n: count(*)}, emit: closed, late: {topic: l}}}], to: {topic: t, key: n}}}}", True),
+    ("{sources: {a: {modbus: {url: tcp://h, groups: {g: {interval: 1s, registers: {x: {register: input, address: 0x10, scale: 0.1, unit: 7}}}}}}}, pipelines: {p: {from: a}}}", True),
+    ("{sources: {a: {modbus: {rtu: {device: /dev/ttyS0, baud: 9600}, slaves: {b: {unit: 1}}, groups: {g: {interval: 1s, slaves: b, registers: {x: {register: coil, address: '1'}}}}}}}, "
+     "pipelines: {p: {from: a}}}", True),
+    ("{sources: {a: {can: {interface: can0, filters: [{id: 0x100, mask: 0x7F0}], messages: {m: {id: 0x123, signals: {s: {start: 0, length: 8, offset: -40}}}}}}}, pipelines: {p: {from: a}}}", True),
     ("{agent: {commit_interval: '${env:HOME_OF_NOTHING_AT_ALL}x'}}", None),  # only the machine can tell
     ("{agnt: {}}", False),
     ("{agent: {memory: much}}", False),
@@ -254,6 +258,10 @@ FORMS = [
     ("{sources: {a: {decode: json}}, pipelines: {p: {from: a}}}", False),
     ("{sources: {a: {stdin: {}, file: {path: x}}}, pipelines: {p: {from: a}}}", False),
     ("{sources: {a: {mqtt: {url: mqtt://h, topics: t, qos: 3}}}, pipelines: {p: {from: a}}}", False),
+    ("{sources: {a: {modbus: {url: tcp://h, groups: {g: {interval: 1s, registers: {x: {register: inputs, address: 1}}}}}}}, pipelines: {p: {from: a}}}", False),
+    ("{sources: {a: {modbus: {url: tcp://h, groups: {g: {interval: 1s, registers: {x: {register: input}}}}}}}, pipelines: {p: {from: a}}}", False),
+    ("{sources: {a: {can: {interface: can0, messages: {m: {id: 0x123, signals: {s: {start: 0, length: 65}}}}}}}, pipelines: {p: {from: a}}}", False),
+    ("{sources: {a: {can: {interface: can0, messages: {m: {id: 0x123, signals: {s: {start: 0, length: 8, scale: much}}}}}}}, pipelines: {p: {from: a}}}", False),
     ("{sources: {a: {stdin: {}}}, pipelines: {p: {from: a, steps: [{wher: x}]}}}", False),
     ("{sources: {a: {stdin: {}}}, pipelines: {p: {from: a, steps: {where: x}}}}", False),
     ("{sources: {a: {stdin: {}}}, pipelines: {p: {from: a, to: 'two words'}}}", False),

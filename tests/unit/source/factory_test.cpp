@@ -28,6 +28,17 @@ TEST_CASE("factory: every type of source can be made, and says what it guarantee
   udp.listen_host = "127.0.0.1";
   source.type = udp;
   says("at most once");
+  config::ModbusSource modbus;
+  modbus.buses = {{std::nullopt, "10.0.0.1", 502}, {std::nullopt, "10.0.0.2", 502}};
+  modbus.slaves = {{"a", 0, 1}, {"b", 0, 2}, {"c", 1, 1}};
+  source.type = modbus;
+  says("at most once");
+  says("connection 10.0.0.1:502, a thread: a, b. They wait for each other");
+  says("a slave that is slow or dead delays none that has another connection");
+  config::CanSource can;
+  can.interface = "can0";
+  source.type = can;
+  says("at most once");
   source.type = config::StdinSource{};
   says("at most once");
   source.type = config::SimulateSource{};
