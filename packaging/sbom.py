@@ -78,6 +78,7 @@ def headers_of(build, root):
     if not os.path.exists(os.path.join(build, "build.ninja")):
         return set()
     said = subprocess.run(["ninja", "-C", build, "-t", "deps"], capture_output=True, text=True, check=True).stdout
+    said = re.sub(r"^tests/.*\n(?: .*\n)*", "", said, flags=re.MULTILINE)  # the tests are not in the package
     prefix = os.path.realpath(root).rstrip("/") + "/usr/"
     paths = {os.path.normpath(os.path.join(build, line.strip())) for line in said.splitlines() if line.startswith(" ")}
     return {"/usr/" + path[len(prefix):] for path in map(os.path.abspath, paths) if path.startswith(prefix)}

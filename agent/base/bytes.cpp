@@ -50,7 +50,7 @@ std::int64_t Reader::zigzag() {
   return static_cast<std::int64_t>(value >> 1) ^ -static_cast<std::int64_t>(value & 1);
 }
 
-std::uint64_t Reader::big_endian(std::size_t count) {
+std::uint64_t Reader::big_endian(std::uint64_t count) {
   const std::string_view raw = bytes(count);
   std::uint64_t value = 0;
   for (const char byte : raw) value = (value << 8) | static_cast<std::uint8_t>(byte);
@@ -62,13 +62,13 @@ std::uint16_t Reader::u16_be() { return static_cast<std::uint16_t>(big_endian(2)
 std::uint32_t Reader::u32_be() { return static_cast<std::uint32_t>(big_endian(4)); }
 std::uint64_t Reader::u64_be() { return big_endian(8); }
 
-std::string_view Reader::bytes(std::size_t count) {
+std::string_view Reader::bytes(std::uint64_t count) {
   if (count > rest_.size()) {
     fail();
     return {};
   }
-  const std::string_view taken = rest_.substr(0, count);
-  rest_.remove_prefix(count);
+  const std::string_view taken = rest_.substr(0, static_cast<std::size_t>(count));
+  rest_.remove_prefix(taken.size());
   return taken;
 }
 

@@ -27,14 +27,14 @@ class Reader {
   std::uint16_t u16_be();
   std::uint32_t u32_be();
   std::uint64_t u64_be();
-  std::string_view bytes(std::size_t count);
+  std::string_view bytes(std::uint64_t count);  // 64 bits also where size_t has 32: a length that was sent is not cut to a shorter one
   std::string_view sized();
   bool ok() const { return ok_; }
   bool at_end() const { return rest_.empty(); }
   std::string_view rest() const { return rest_; }
 
  private:
-  std::uint64_t big_endian(std::size_t count);
+  std::uint64_t big_endian(std::uint64_t count);
   void fail() { ok_ = false; rest_ = {}; }
   std::string_view rest_;
   bool ok_ = true;

@@ -42,6 +42,20 @@ TEST_CASE("a reader that ran out stays failed and gives zeros") {
   CHECK_FALSE(size.ok());
 }
 
+TEST_CASE("a length beyond 32 bits is not taken for its lower half") {
+  for (const std::uint64_t length : {(std::uint64_t{1} << 32) + 2, (std::uint64_t{7} << 32), UINT64_MAX}) {
+    std::string text;
+    put_varint(text, length);
+    text += "abcd";
+    Reader sized(text);
+    CHECK(sized.sized().empty());
+    CHECK_FALSE(sized.ok());
+    Reader bytes("abcd");
+    CHECK(bytes.bytes(length).empty());
+    CHECK_FALSE(bytes.ok());
+  }
+}
+
 TEST_CASE("a UUID survives its text, and what is none is refused") {
   const Uuid id = Uuid::random();
   CHECK(Uuid::parse(id.text()) == id);
