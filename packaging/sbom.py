@@ -19,7 +19,7 @@ SPDX = {
     "expat": "MIT", "mit": "MIT", "x11": "X11", "isc": "ISC", "zlib": "Zlib", "apache-2.0": "Apache-2.0", "apache-2": "Apache-2.0",
     "bsd-2-clause": "BSD-2-Clause", "bsd-2": "BSD-2-Clause", "bsd-3-clause": "BSD-3-Clause", "bsd-3": "BSD-3-Clause",
     "bsd-4-clause": "BSD-4-Clause", "bsl-1.0": "BSL-1.0", "boost-1.0": "BSL-1.0", "openssl": "OpenSSL", "curl": "curl", "cc0-1.0": "CC0-1.0", "0bsd": "0BSD",
-    "gpl-1+": "GPL-1.0-or-later", "gpl-2": "GPL-2.0-only", "gpl-2+": "GPL-2.0-or-later", "gpl-3": "GPL-3.0-only", "gpl-3+": "GPL-3.0-or-later",
+    "gpl-1+": "GPL-1.0-or-later", "gpl-2": "GPL-2.0-only", "gpl-2.0": "GPL-2.0-only", "gpl-2+": "GPL-2.0-or-later", "gpl-3": "GPL-3.0-only", "gpl-3+": "GPL-3.0-or-later",
     "lgpl-2": "LGPL-2.0-only", "lgpl-2+": "LGPL-2.0-or-later", "lgpl-2.1": "LGPL-2.1-only", "lgpl-2.1+": "LGPL-2.1-or-later", "lgpl-3": "LGPL-3.0-only",
     "lgpl-3+": "LGPL-3.0-or-later", "artistic": "Artistic-1.0-Perl", "unlicense": "Unlicense", "openldap-2.8": "OLDAP-2.8",
 }
@@ -29,12 +29,18 @@ class Packages:
     """dpkg's records below a root."""
 
     def __init__(self, root):
-        self.root, self.by_name, self.by_path = root, {}, {}
+        self.root, self.by_name, self.by_path, self.provider = root, {}, {}, {}
         with open(os.path.join(root, "var/lib/dpkg/status"), errors="replace") as file:
             for paragraph in file.read().split("\n\n"):
                 fields = dict(re.findall(r"^([A-Za-z-]+): *(.*(?:\n[ \t].*)*)", paragraph, re.MULTILINE))
                 if "Package" in fields and " installed" in fields.get("Status", ""):
                     self.by_name.setdefault(fields["Package"], fields)
+                    for virtual in re.findall(r"([a-z0-9][a-z0-9+.-]+)", re.sub(r"\([^)]*\)", "", fields.get("Provides", ""))):
+                        self.provider.setdefault(virtual, fields["Package"])
+
+    def real(self, name):
+        """The installed package of that name, or that provides it; None if there is none."""
+        return name if name in self.by_name else self.provider.get(name)
 
     def source(self, name):
         return self.by_name[name].get("Source", name).split(" ")[0]
@@ -43,13 +49,13 @@ class Packages:
         fields = self.by_name[name]
         for alternatives in re.split(r",\s*", ", ".join(filter(None, (fields.get("Depends"), fields.get("Pre-Depends"))))):
             for one in alternatives.split("|"):
-                needed = re.split(r"[ (:]", one.strip())[0]
-                if needed in self.by_name:
+                needed = self.real(re.split(r"[ (:]", one.strip())[0])
+                if needed:
                     yield needed
                     break
 
     def closure(self, names):
-        found, todo = set(), [name for name in names if name in self.by_name]
+        found, todo = set(), list(names)
         while todo:
             name = todo.pop()
             if name not in found:
@@ -104,13 +110,14 @@ def licence_of(name, text, extracted):
     expressions = set()
     for one in named:
         choices = [" AND ".join(identifier(part.strip()) for part in re.split(r",? and ", choice)) for choice in re.split(r",? or ", one)]
-        expressions.add(choices[0] if len(choices) == 1 else f"({' OR '.join(f'({choice})' if ' AND ' in choice else choice for choice in choices)})")
+        expressions.update(choices[0].split(" AND ") if len(choices) == 1 else [ f"({' OR '.join(f'({choice})' if ' AND ' in choice else choice for choice in choices)})"])
     return " AND ".join(sorted(expressions))
 
 
 def document(options):
     packages, extracted = Packages(options.root), {}
-    direct = [re.split(r"[ (:]", one.strip())[0] for one in options.depends.split(",") if one.strip()]
+    direct = [packages.real(re.split(r"[ (:]", one.strip())[0]) for one in options.depends.split(",") if one.strip()]
+    assert all(direct), f"{options.root} has not all of {options.depends}"
     linked = packages.closure(direct)
     sources = {packages.source(name) for name in linked}
     compiled = {packages.owner(path) for path in headers_of(options.build, options.root)} - {None}
@@ -133,7 +140,7 @@ def document(options):
     all_of_them = [own] + [package(name) for name in sorted(linked | compiled)]
     identifier = {one["name"]: one["SPDXID"] for one in all_of_them}
     relations = [("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-rivulet")]
-    relations += [("SPDXRef-rivulet", "DYNAMIC_LINK", identifier[name]) for name in sorted(set(direct) & linked)]
+    relations += [("SPDXRef-rivulet", "DYNAMIC_LINK", identifier[name]) for name in sorted(set(direct))]
     relations += [("SPDXRef-rivulet", "STATIC_LINK", identifier[name]) for name in sorted(compiled)]
     relations += [(identifier[name], "DEPENDS_ON", identifier[other]) for name in sorted(linked) for other in sorted(set(packages.needs(name)))]
     return {"spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": f"rivulet-{options.version}-{options.arch}",
