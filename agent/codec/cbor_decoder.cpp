@@ -63,8 +63,15 @@ const cbor_callbacks kCallbacks = [] {
   return to;
 }();
 
+// Whether a head claims 2^32 bytes, elements or pairs or more. No record is so long, and libcbor gives its length as a size_t, which cuts it where
+// that has 32 bits: 2^32 + 1 bytes of text would be one.
+bool claims_4_gi(std::string_view head) {
+  const auto major = static_cast<unsigned char>(head[0]) >> 5, length = static_cast<unsigned char>(head[0]) & 31;
+  return major >= 2 && major <= 5 && length == 27 && head.size() >= 5 && head.substr(1, 4) != std::string_view("\0\0\0\0", 4);
+}
+
 result<Item> next_item(std::string_view& rest) {
-  if (rest.empty()) return wrong("it ends too early");
+  if (rest.empty() || claims_4_gi(rest)) return wrong("it ends too early");
   Item item;
   const auto first = static_cast<unsigned char>(rest[0]);
   const auto second = rest.size() > 1 ? static_cast<unsigned char>(rest[1]) : 0U;

@@ -72,6 +72,11 @@ TEST_CASE("cbor: depth is bounded, a length that is only claimed costs nothing")
   CHECK(cbor(deep + "8100") == "wrong: no CBOR: nested deeper than 128 levels");
   CHECK(cbor("9bffffffffffffffff00") == "wrong: no CBOR: it ends too early");
   CHECK(cbor("bb800000000000000000") == "wrong: no CBOR: it ends too early");
+  for (const char* type : {"5b", "7b", "9b", "bb"}) {  // one byte, element or pair where only the lower half of the length is looked at
+    INFO(type);
+    CHECK(cbor(std::string(type) + "0000000100000001" + "6161") == "wrong: no CBOR: it ends too early");
+    CHECK(cbor(std::string(type) + "0000000100000000") == "wrong: no CBOR: it ends too early");
+  }
 }
 
 TEST_CASE("cbor: expected encodings reach into arrays and maps, bignums have every digit") {
