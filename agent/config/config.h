@@ -12,20 +12,13 @@
 #include <vector>
 
 #include "agent/config/can.h"
+#include "agent/config/exec.h"
+#include "agent/config/iio.h"
 #include "agent/config/modbus.h"
+#include "agent/config/secret.h"
+#include "agent/config/serial.h"
 
 namespace rivulet::config {
-
-class Secret {
- public:
-  Secret() = default;
-  explicit Secret(std::string text) : text_(std::move(text)) {}
-  const std::string& reveal() const { return text_; }
-  bool empty() const { return text_.empty(); }
-
- private:
-  std::string text_;
-};
 
 // Where something stands in the configuration, for messages about it.
 struct Location {
@@ -178,7 +171,7 @@ struct TimestampFrom {
 struct Source {
   std::string name;
   Location at;
-  std::variant<MqttSource, TcpSource, FileSource, StdinSource, SimulateSource, KafkaSource, UdpSource, UnixSource, ModbusSource, CanSource> type;
+  std::variant<MqttSource, TcpSource, FileSource, StdinSource, SimulateSource, KafkaSource, UdpSource, UnixSource, ModbusSource, CanSource, ExecSource, SerialSource, IioSource> type;
   Decode decode;
   std::string key;  // an expression; empty: null key, or Kafka's
   Location key_at;

@@ -94,6 +94,7 @@ extern const Section source, timestamp, decode, csv, raw, no_keys;              
 extern const Section mqtt, tcp, udp, unix_socket, file, stdin_lines, simulate, kafka_topic;                        // schema_sources.cpp
 extern const Section modbus, modbus_rtu, modbus_slave, modbus_group, modbus_register;                              // schema_fieldbus.cpp
 extern const Section can, can_filter, can_message, can_signal;                                                     // schema_fieldbus.cpp
+extern const Section exec, serial, serial_poll, iio, iio_field;                                                     // schema_machine.cpp
 extern const Section pipeline, time, output, step, log_step, aggregate, window, hopping, late;                     // schema_pipelines.cpp
 extern const Section suppress, table_step, join, within, absence;                                                  // schema_pipelines.cpp
 

@@ -13,6 +13,9 @@ void read_sources(const Value& value, std::vector<Source>& sources);
 ModbusSource read_modbus(const Value& value);                                              // modbus.cpp
 void check_modbus_devices(const Value& value, const std::vector<Source>& sources);        // a serial line has one master
 CanSource read_can(const Value& value);                                                    // can.cpp
+ExecSource read_exec(const Value& value);      // exec.cpp
+SerialSource read_serial(const Value& value);  // serial.cpp
+IioSource read_iio(const Value& value);        // iio.cpp
 void read_decode(const Value& value, Source& source);  // decode.cpp; after the source's type
 void read_pipelines(const Value& value, std::vector<Pipeline>& pipelines);
 void read_tables(const Value& value, std::vector<LookupTable>& tables);  // lookup tables

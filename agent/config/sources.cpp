@@ -200,6 +200,9 @@ std::optional<std::string> read_type(const Map& map, const Value& value, Source&
   if (found[0] == "kafka") source.type = read_kafka_source(setting);
   if (found[0] == "modbus") source.type = read_modbus(setting);
   if (found[0] == "can") source.type = read_can(setting);
+  if (found[0] == "exec") source.type = read_exec(setting);
+  if (found[0] == "serial") source.type = read_serial(setting);
+  if (found[0] == "iio") source.type = read_iio(setting);
   return found[0];
 }
 

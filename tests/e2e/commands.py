@@ -249,6 +249,14 @@ FORMS = [
     ("{sources: {a: {modbus: {rtu: {device: /dev/ttyS0, baud: 9600}, slaves: {b: {unit: 1}}, groups: {g: {interval: 1s, slaves: b, registers: {x: {register: coil, address: '1'}}}}}}}, "
      "pipelines: {p: {from: a}}}", True),
     ("{sources: {a: {can: {interface: can0, filters: [{id: 0x100, mask: 0x7F0}], messages: {m: {id: 0x123, signals: {s: {start: 0, length: 8, offset: -40}}}}}}}, pipelines: {p: {from: a}}}", True),
+    ("{sources: {a: {exec: {command: [df, -h], interval: 10s, environment: {LANG: C, N: 1}}}, b: {exec: {command: uptime, restart: 1s}}}, pipelines: {p: {from: [a, b]}}}", True),
+    ("{sources: {a: {serial: {device: /dev/ttyS0, baud: 9600, framing: fixed, length: 8, start: '\\x02', idle_gap: never, poll: {send: '\\r'}}, decode: raw}}, pipelines: {p: {from: a}}}", True),
+    ("{sources: {a: {iio: {device: bme280, fields: {t: {channel: in_temp, scale: 0.001}, c: {path: class/x, offset: '-40'}}}}}, pipelines: {p: {from: a}}}", True),
+    ("{sources: {a: {iio: {device: bme280}}}, pipelines: {p: {from: a}}}", False),
+    ("{sources: {a: {exec: {command: []}}}, pipelines: {p: {from: a}}}", None),  # a schema cannot tell an empty list
+    ("{sources: {a: {exec: {interval: 10s}}}, pipelines: {p: {from: a}}}", False),
+    ("{sources: {a: {serial: {device: /dev/ttyS0, baud: 9601}}}, pipelines: {p: {from: a}}}", False),
+    ("{sources: {a: {serial: {device: /dev/ttyS0, poll: {interval: 1s}}}}, pipelines: {p: {from: a}}}", False),
     ("{agent: {commit_interval: '${env:HOME_OF_NOTHING_AT_ALL}x'}}", None),  # only the machine can tell
     ("{agnt: {}}", False),
     ("{agent: {memory: much}}", False),

@@ -112,7 +112,7 @@ pipelines:
            "r.yaml:7:13: kafka.delivery: 'exactly-onse' is not known, expected exactly-once | at-least-once, did you mean 'exactly-once'?",
            "r.yaml:8:34: kafka.librdkafka.transactional.id: is set by rivulet itself",
            "sources.a: has two types (mqtt and tcp)",
-           "sources.b: has no type, expected exactly one of: mqtt tcp udp unix file stdin simulate kafka modbus can, did you mean 'mqtt'?",
+           "sources.b: has no type, expected exactly one of: mqtt tcp udp unix file stdin simulate kafka modbus can exec serial iio, did you mean 'mqtt'?",
            "sources.c.file.path: * ? [ may stand in the last part of the path only",
            "sources.c.file.start: 'middle' is not known",
            "sources.d.udp.listen: 'gateway' is no IP address",
