@@ -18,7 +18,7 @@ constexpr std::int64_t kLongestWaitMs = 60'000;  // the wall clock may be set me
 }  // namespace
 
 const char* type_name(const config::Source& source) {
-  static constexpr const char* names[] = {"mqtt", "tcp", "file", "stdin", "simulate", "kafka", "udp", "unix", "modbus", "can"};
+  static constexpr const char* names[] = {"mqtt", "tcp", "file", "stdin", "simulate", "kafka", "udp", "unix", "modbus", "can", "http"};
   static_assert(std::variant_size_v<decltype(config::Source::type)> == std::size(names));
   return names[source.type.index()];
 }

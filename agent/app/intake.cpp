@@ -16,10 +16,19 @@ bool AgentIntake::can_accept() const {
   return false;
 }
 
+pipeline::Arrival AgentIntake::arrival(const source::Frame& frame) const {
+  return {frame.payload, frame.topic, frame.timestamp_ms.value_or(shared_.clock.wall_ms()), frame.key, frame.null, frame.first_line};
+}
+
+source::Checked AgentIntake::check(const source::Frame& frame) {
+  pipeline::Checked found = shared_.topology.check(index_, arrival(frame));
+  return {found.records, std::move(found.reason), found.at};
+}
+
 void AgentIntake::accept(const source::Frame& frame) {
   ++records_;
   bytes_ += frame.payload.size();
-  shared_.topology.arrive(index_, {frame.payload, frame.topic, frame.timestamp_ms.value_or(shared_.clock.wall_ms()), frame.key, frame.null, frame.first_line}, shared_.outputs);
+  shared_.topology.arrive(index_, arrival(frame), shared_.outputs);
   shared_.cycle.grown();
   shared_.accepted();
 }

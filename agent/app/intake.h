@@ -35,6 +35,7 @@ class AgentIntake final : public source::Intake {
 
   bool can_accept() const override;
   void accept(const source::Frame& frame) override;
+  source::Checked check(const source::Frame& frame) override;
   EpochNumber epoch() const override;
   void set_position(std::string_view key, std::string_view value) override;
   void erase_position(std::string_view key) override;
@@ -51,6 +52,8 @@ class AgentIntake final : public source::Intake {
   const Events& events() const { return events_; }
 
  private:
+  pipeline::Arrival arrival(const source::Frame& frame) const;
+
   const Shared& shared_;
   const std::size_t index_;
   const std::string name_;

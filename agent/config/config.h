@@ -130,6 +130,23 @@ struct UnixSource {
   StreamSettings stream;
   DatagramSettings datagram;
 };
+struct HttpSource {
+  std::string listen_host;
+  std::uint16_t listen_port = 0;
+  std::string path = "/";
+  Secret token;  // empty: none is asked for
+  std::optional<Tls> tls;
+  enum class Framing { automatic, newline, body } framing = Framing::automatic;
+  std::uint64_t max_body_bytes = 1ULL << 20;  // decompressed
+  std::uint64_t max_bodies_bytes = 8ULL << 20;  // of all requests at a time
+  std::uint32_t max_clients = 64;
+  std::int64_t timeout_ms = 60'000;  // of a request, from its first byte to its last
+  std::int64_t idle_ms = 60'000;     // between requests
+  struct Idempotency {
+    std::int64_t window_ms = 24LL * 3600 * 1000;  // of running time
+    std::uint32_t max = 10'000;
+  } idempotency;
+};
 struct FileSource {
   std::string path;  // a path or a glob in its last component
   bool from_end = false;  // start: beginning | end (of files seen for the first time)
@@ -178,7 +195,7 @@ struct TimestampFrom {
 struct Source {
   std::string name;
   Location at;
-  std::variant<MqttSource, TcpSource, FileSource, StdinSource, SimulateSource, KafkaSource, UdpSource, UnixSource, ModbusSource, CanSource> type;
+  std::variant<MqttSource, TcpSource, FileSource, StdinSource, SimulateSource, KafkaSource, UdpSource, UnixSource, ModbusSource, CanSource, HttpSource> type;
   Decode decode;
   std::string key;  // an expression; empty: null key, or Kafka's
   Location key_at;

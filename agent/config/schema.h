@@ -91,7 +91,7 @@ extern const Section root;
 extern const Section agent, storage, kafka, transaction, tls, sasl, status, log;                                   // schema_settings.cpp
 extern const Section table, table_file, table_sqlite;                                                              // schema_settings.cpp
 extern const Section source, timestamp, decode, csv, raw, no_keys;                                                 // schema_sources.cpp
-extern const Section mqtt, tcp, udp, unix_socket, file, stdin_lines, simulate, kafka_topic;                        // schema_sources.cpp
+extern const Section mqtt, tcp, udp, unix_socket, http, idempotency, file, stdin_lines, simulate, kafka_topic;     // schema_sources.cpp
 extern const Section modbus, modbus_rtu, modbus_slave, modbus_group, modbus_register;                              // schema_fieldbus.cpp
 extern const Section can, can_filter, can_message, can_signal;                                                     // schema_fieldbus.cpp
 extern const Section pipeline, time, output, step, log_step, aggregate, window, hopping, late;                     // schema_pipelines.cpp

@@ -197,6 +197,7 @@ std::optional<std::string> read_type(const Map& map, const Value& value, Source&
   if (found[0] == "simulate") source.type = read_simulate(setting);
   if (found[0] == "udp") source.type = read_udp(setting);
   if (found[0] == "unix") source.type = read_unix(setting);
+  if (found[0] == "http") source.type = read_http(setting);
   if (found[0] == "kafka") source.type = read_kafka_source(setting);
   if (found[0] == "modbus") source.type = read_modbus(setting);
   if (found[0] == "can") source.type = read_can(setting);

@@ -205,6 +205,8 @@ Topology::~Topology() = default;
 
 const std::vector<Output>& Topology::outputs() const { return impl_->outputs; }
 std::vector<std::size_t> Topology::outputs_of(std::size_t source) const { return impl_->outputs_of(source); }
+Checked Topology::check(std::size_t source, const Arrival& frame) { return impl_->check(source, frame); }
+
 void Topology::arrive(std::size_t source, const Arrival& frame, Outputs& outputs) {
   impl_->arrive(source, frame, outputs);
 }

@@ -49,6 +49,13 @@ struct Arrival {
   std::optional<std::string_view> first_line = std::nullopt;
 };
 
+// What check() finds in a frame.
+struct Checked {
+  std::uint64_t records = 0;          // that arrive() would make of it
+  std::optional<std::string> reason;  // why the first piece that is no record is none
+  std::size_t at = 0;                 // where in the payload that piece begins
+};
+
 struct Counts {  // since build()
   std::uint64_t in = 0, out = 0, late = 0, dropped = 0, undecodable = 0, failed = 0;
 };
@@ -66,6 +73,8 @@ class Topology {
 
   // A frame of source number `source` (index into Config::sources).
   void arrive(std::size_t source, const Arrival& frame, Outputs& outputs);
+  // Decodes a frame as arrive() would, and its timestamp, without any effect. After `reason` nothing more is looked at.
+  Checked check(std::size_t source, const Arrival& frame);
   // Replay: key, value and timestamp are given; the source's own `key:` and `timestamp:` are not applied. The value is JSON where it is
   // decoded already, else what the source's codec decodes.
   void inject(std::size_t source, Record record, Outputs& outputs, bool decoded_already = false);

@@ -103,6 +103,9 @@ struct Topology::Impl {
   // Every call begins and ends with this: no view outlives its frame.
   void forget();
   void arrive(std::size_t source, const Arrival& frame, Outputs& to);
+  Checked check(std::size_t source, const Arrival& frame);
+  // The event time of the record that arrived; an error: there is none to be had.
+  result<Timestamp> time_of_arrived(std::size_t source) const;
   bool decoded(std::size_t source, std::string_view payload, Timestamp arrival_ms, Outputs& to);
   bool timed(std::size_t source, std::string_view payload, Timestamp arrival_ms, Outputs& to);
   bool keyed(std::size_t source, std::string_view topic, Outputs& to);

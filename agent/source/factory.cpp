@@ -8,6 +8,7 @@
 #include "agent/source/can/can_source.h"
 #include "agent/source/file/batch_source.h"
 #include "agent/source/file/file_source.h"
+#include "agent/source/http/http_source.h"
 #include "agent/source/kafka/kafka_source.h"
 #include "agent/source/modbus/modbus_source.h"
 #include "agent/source/mqtt/mqtt_source.h"
@@ -36,6 +37,8 @@ std::unique_ptr<Source> make_source(boost::asio::io_context& io, const config::S
           return std::make_unique<ModbusSource>(io, type, source.name, intake);
         } else if constexpr (std::is_same_v<Type, config::CanSource>) {
           return std::make_unique<CanSource>(io, type, source.name, intake);
+        } else if constexpr (std::is_same_v<Type, config::HttpSource>) {
+          return std::make_unique<HttpSource>(io, type, source.decode.kind, source.name, intake);
         } else if constexpr (std::is_same_v<Type, config::FileSource>) {
           if (type.compression != config::FileSource::Compression::none) return std::make_unique<BatchSource>(io, type, source.name, intake);
           return std::make_unique<FileSource>(io, type, source.name, intake);
