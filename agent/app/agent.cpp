@@ -264,6 +264,7 @@ void Agent::describe(Snapshot& snapshot) const {
   }
   for (std::size_t i = 0; i < parts_.config.pipelines.size(); ++i)
     snapshot.pipelines.push_back({parts_.config.pipelines[i].name, parts_.topology->pipeline_counts(i)});
+  snapshot.steps = parts_.topology->step_counts();
   snapshot.tables = parts_.topology->tables();
   snapshot.totals = parts_.topology->counts();
   snapshot.epochs = cycle_.committed();

@@ -79,7 +79,7 @@ void explain_pipeline(const config::Pipeline& pipeline) {
   if (pipeline.to)
     fmt::print("  to topic {}, key {}\n\n", pipeline.to->topic, pipeline.to->key ? pipeline.to->key->sql : "as the record's");
   else
-    fmt::print("  to other pipelines only\n\n");
+    fmt::print("  to {}\n\n", config::outputs_of(pipeline).empty() ? "other pipelines only" : "the topics of its route, and other pipelines");
 }
 
 void explain_changelog(const config::Config& config, const pipeline::ChangelogUnit& unit) {

@@ -64,7 +64,12 @@ void pipelines(Page& page, const Snapshot& now) {
   each("rivulet_pipeline_records_out_total", "Records that left it for its topic; what is neither out nor failed was filtered out by its steps.", &pipeline::Counts::out);
   each("rivulet_pipeline_late_total", "Records that came too late.", &pipeline::Counts::late);
   each("rivulet_pipeline_failed_total", "Records that a step could not handle; they are in quarantine.", &pipeline::Counts::failed);
-  page.single("rivulet_dropped_total", "counter", "Empty frames, and records with a time before 1970.", now.totals.dropped);
+  page.family("rivulet_step_dropped_total", "counter", "Records that a step left out: that it thins out, or that have nothing it needs, such as a key.");
+  for (const auto& step : now.steps) page.sample(label("pipeline", step.pipeline) + "," + label("step", step.step), step.dropped);
+  page.family("rivulet_step_clamped_total", "counter", "Timestamps ahead of the clock that a clamp step set.");
+  for (const auto& step : now.steps)
+    if (step.clamped != 0 || step.step == "clamp") page.sample(label("pipeline", step.pipeline) + "," + label("step", step.step), step.clamped);
+  page.single("rivulet_dropped_total", "counter", "Empty frames, records with a time before 1970, and what steps left out.", now.totals.dropped);
   page.single("rivulet_undecodable_total", "counter", "Records that could not be decoded.", now.totals.undecodable);
   page.single("rivulet_quarantined_total", "counter", "Records put into quarantine by decoding and pipelines.", now.quarantined);
 }

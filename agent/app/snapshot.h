@@ -33,6 +33,7 @@ struct Snapshot {
   std::vector<SourceSnapshot> sources;
   std::vector<pipeline::Topology::TableState> tables;  // lookup tables
   std::vector<PipelineSnapshot> pipelines;
+  std::vector<pipeline::StepCounts> steps;
   pipeline::Counts totals;
   std::uint64_t epochs = 0;           // committed since the start
   std::uint64_t stored = 0;           // records for topics in those epochs

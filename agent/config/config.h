@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -194,6 +195,11 @@ struct Assignment {
   std::string field;
   Expression expression;
 };
+struct Output {
+  std::string topic;
+  std::optional<Expression> key;  // absent: the record's key
+  bool windowed_key = false;      // Kafka Streams' windowed key bytes
+};
 struct Where { Expression condition; };
 struct Select { std::vector<Assignment> fields; };  // the record becomes exactly these
 struct Set { std::vector<Assignment> fields; };
@@ -202,6 +208,38 @@ struct Rename { std::vector<std::pair<std::string, std::string>> fields; };  // 
 struct Key { Expression expression; };
 struct SetTimestamp { Expression expression; };  // its result is ms since 1970
 struct LogStep { std::string message; std::string level = "info"; };  // message: text, ${field} not substituted
+struct Flatten {
+  std::string separator = "_";
+  std::uint32_t depth = 0;          // so many levels are taken apart; 0: all
+  std::uint32_t max_fields = 1000;  // a record that would have more is set aside
+  std::optional<std::string> explode;  // a field with a list: a record for each of its elements
+};
+struct Constant {
+  std::string text;
+  bool plain = false;  // without quotes: a number, true, false or null where it reads as one
+};
+struct Enrich {
+  using Row = std::vector<std::pair<std::string, Constant>>;
+  struct Rows {
+    std::map<std::string, Row> by_key;
+    Row otherwise;
+  };
+  std::optional<Expression> by;      // absent: the record's key
+  std::shared_ptr<const Rows> rows;  // a configuration is copied, its tables are not
+};
+struct Clamp {
+  std::int64_t future_ms = 0;  // timestamps further ahead of the clock than this ...
+  bool to_limit = false;       // ... become the clock's time; or the clock's time and this
+};
+struct Route {
+  struct Case {
+    Expression when;
+    Output to;
+  };
+  std::vector<Case> cases;
+  std::optional<Output> otherwise;
+  bool all = false;  // every case that holds, not the first alone
+};
 
 struct WindowSpec {
   enum class Kind { none, tumbling, hopping, sliding, session } kind = Kind::none;
@@ -245,14 +283,41 @@ struct Join {
   std::string left_table, right_table;  // "<pipeline>/<step>", or the name of a LookupTable; empty: a stream
 };
 struct Absence { std::int64_t after_ms = 0; };
+
+// Whose records a step looks at together: those of a key, or all.
+struct Grouped {
+  std::optional<Expression> by;  // absent: the record's key
+  bool all = false;
+};
+struct Sample : Grouped {
+  std::uint64_t every = 0;       // the first of so many; 0: at most one in
+  std::int64_t interval_ms = 0;  // of event time
+};
+struct Dedupe {
+  Expression by;
+  std::int64_t within_ms = 0;
+};
+struct Deadband : Grouped {
+  std::string field;
+  double change = 0;     // from the last reported value; more than that is reported
+  bool percent = false;  // of that value
+  std::optional<std::int64_t> max_silence_ms;
+};
+struct RateLimit : Grouped {
+  std::uint64_t max = 1;
+  std::int64_t per_ms = 1000;  // intervals of event time, aligned to 0
+  bool thin = false;           // the last of an interval comes at its end, instead of the first ones alone
+};
+
 struct Step {
   std::string kind;  // as written: "where", "set", ...
   Location at;
   std::string path;  // "pipelines.p.steps[0]"
-  std::string name;  // of a stateful step: its state's; default: its kind
-  std::variant<Where, Select, Set, Drop, Rename, Key, SetTimestamp, LogStep, Aggregate, Suppress, Table, Join, Absence> what;
+  std::string name;  // of a stateful step: its state's; of a route: its streams'; default: its kind
+  std::variant<Where, Select, Set, Drop, Rename, Key, SetTimestamp, LogStep, Flatten, Enrich, Clamp, Route, Aggregate, Suppress, Table, Join, Absence, Sample, Dedupe, Deadband, RateLimit> what;
 };
 bool is_stateful(const Step& step);
+bool has_name(const Step& step);  // that no other step of the pipeline has
 
 // Rows by key that come from elsewhere, for joins.
 struct LookupTable {
@@ -264,11 +329,6 @@ struct LookupTable {
   std::string key;    // the field that is a row's key
 };
 
-struct Output {
-  std::string topic;
-  std::optional<Expression> key;  // absent: the record's key
-  bool windowed_key = false;      // Kafka Streams' windowed key bytes
-};
 struct Pipeline {
   std::string name;
   Location at;
@@ -278,6 +338,7 @@ struct Pipeline {
   std::optional<Output> to;
   std::optional<std::string> changelog;  // a compacted topic that its state goes to
 };
+std::vector<const Output*> outputs_of(const Pipeline& pipeline);  // its `to`, and those of its route steps
 
 struct Config {
   std::string file;

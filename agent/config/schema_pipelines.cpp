@@ -11,9 +11,9 @@ constexpr Setting state_name() { return label("name", "its state's; absent: the 
 
 constexpr Setting kPipeline[] = {
     text("from", "a source, a pipeline, or a list").listed().needed(),
+    topic("to", "a topic").or_map(output),
     map("steps", step, "in their order").listed(),
     map("time", time, "how stream time goes on"),
-    topic("to", "a topic").or_map(output),
     topic("changelog", "a compacted topic that takes state, positions and sequence numbers in the transaction of the results; pipelines that share a source share it; needs exactly-once"),
 };
 constexpr Setting kTime[] = {
@@ -36,11 +36,19 @@ constexpr Setting kStep[] = {
     expression("key", "the record's key").one_of(),
     expression("timestamp", "event time in ms since 1970").one_of(),
     text("log", "the record is logged, under this message").or_map(log_step).one_of(),
+    map("flatten", flatten, "values inside others become fields").one_of(),
+    map("enrich", enrich, "fields by a key, from a table that stands here").one_of(),
+    map("clamp", clamp, "timestamps ahead of the clock").one_of(),
+    map("route", route, "records to topics, by what they say").one_of(),
     map("aggregate", aggregate, "counts, sums and more, by key and window").one_of(),
     map("suppress", suppress, "holds updates of the aggregate before it back").one_of(),
     map("table", table_step, "the last record of each key").one_of(),
     map("join", join, "with another stream or table").one_of(),
     map("absence", absence, "a key that is silent").one_of(),
+    map("sample", sample, "some records of each key").one_of(),
+    map("dedupe", dedupe, "records that came before are left out").one_of(),
+    map("deadband", deadband, "records that say something new: report by exception").one_of(),
+    map("rate_limit", rate_limit, "so many records in an interval at most").one_of(),
 };
 constexpr Setting kLogStep[] = {
     text("message", "what stands before the record"),

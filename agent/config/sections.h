@@ -18,9 +18,16 @@ std::optional<Tls> read_tls(const Value& value);
 // "host:port", "[::1]:port"; false: reported.
 bool read_host_port(const Value& value, const std::string& text, std::string& host, std::uint16_t& port, std::uint16_t default_port = 0);
 
-// Stateful steps (stateful.cpp).
 std::optional<Expression> read_expression(const Value& value);
 std::vector<Assignment> read_assignments(const Value& value);
+Output read_output(const Value& value);
+std::string read_step_name(const Map& map);
+// Steps without state that have settings of their own (steps.cpp).
+void read_flatten(const Value& value, Step& step);
+void read_enrich(const Value& value, Step& step);
+void read_clamp(const Value& value, Step& step);
+void read_route(const Value& value, Step& step);
+// Stateful steps (stateful.cpp).
 void read_aggregate(const Value& value, Step& step);
 void read_suppress(const Value& value, Step& step);
 Time read_time(const Value& value);
@@ -28,6 +35,11 @@ Time read_time(const Value& value);
 void read_table(const Value& value, Step& step);
 void read_join(const Value& value, Step& step);
 void read_absence(const Value& value, Step& step);
+// Steps that thin out (thinning.cpp).
+void read_sample(const Value& value, Step& step);
+void read_dedupe(const Value& value, Step& step);
+void read_deadband(const Value& value, Step& step);
+void read_rate_limit(const Value& value, Step& step);
 // Over one pipeline's steps: names, and what may follow what.
 void check_stateful(Pipeline& pipeline, const Value& at);
 

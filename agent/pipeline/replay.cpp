@@ -83,6 +83,7 @@ result<void> one_line(const config::Config& config, Topology& topology, ManualCl
     std::int64_t ms = 0;
     if (!whole_number(advance, ms) || ms < 0) return Error{ErrorCode::invalid, "advance: expected milliseconds"};
     clock.advance(ms);
+    if (clock.steady_ms() != 0) topology.clock_moved();
     topology.advance_wall(printer);
     return {};
   }
@@ -178,6 +179,7 @@ class Replay {
     again_ = Topology::build(config_, clock_, problems);
     if (again_ == nullptr) return Error{ErrorCode::invalid, "the configuration could not be compiled a second time"};
     topology_ = again_.get();
+    if (clock_.steady_ms() != 0) topology_->clock_moved();
     return attach();
   }
 

@@ -60,8 +60,10 @@ void Topology::Impl::run(std::size_t number, std::size_t at, Outputs& to) {
   StepFailure failure;
   StepResult result = segment.steps->run(segment.row, failure);
   const bool passed = result == StepResult::passed;
-  if (passed && segment.stateful != nullptr) {
-    process(number, at, 0, segment.row, to);
+  if (passed && at + 1 < node.segments.size()) {
+    if (segment.stateful != nullptr) process(number, at, 0, segment.row, to);
+    else if (segment.explode != nullptr) explode(number, at, to);
+    else route(number, at, to);
     return segment.row.clear();
   }
   if (passed && node.output != kNoOutput) result = emit(node, segment, failure, to);
@@ -86,16 +88,19 @@ bool Topology::Impl::from_the_future(const Segment& segment, Timestamp timestamp
 StepResult Topology::Impl::emit(PipelineNode& node, Segment& last, StepFailure& failure, Outputs& to) {
   std::optional<std::string_view> key;
   const StepResult result = last.steps->output_key(last.row, key, failure);
-  if (result != StepResult::passed) return result;
+  if (result == StepResult::passed) write(node, node.output, config.pipelines[static_cast<std::size_t>(&node - pipelines.data())].to->windowed_key, last.row, key, to);
+  return result;
+}
+
+void Topology::Impl::write(PipelineNode& node, std::size_t output, bool windowed_key, const Row& row, std::optional<std::string_view> key, Outputs& to) {
   ++node.counts.out;
   ++counts.out;
   assign(record.key, key);
-  assign(record.value, last.row.value(buffer));
-  record.timestamp_ms = last.row.timestamp_ms;
-  record.window = last.row.window;
-  if (record.key && record.window && config.pipelines[static_cast<std::size_t>(&node - pipelines.data())].to->windowed_key) append_window(*record.key, *record.window);
-  to.emit(node.output, record);
-  return result;
+  assign(record.value, row.value(buffer));
+  record.timestamp_ms = row.timestamp_ms;
+  record.window = row.window;
+  if (record.key && record.window && windowed_key) append_window(*record.key, *record.window);
+  to.emit(output, record);
 }
 
 // What a stateful step gives, on its way through the rest of its pipeline.
@@ -126,6 +131,7 @@ class Topology::Impl::Results final : public Emit {
     impl_.run(pipeline_, segment_ + 1, to_);
     impl_.arena.release(mark);
   }
+  void pass(const Row& row) override { impl_.pass(pipeline_, segment_, row, to_); }
   void late(const Row& row, std::uint64_t windows) override {
     count(&Counts::late, windows);
     const std::size_t output = impl_.pipelines[pipeline_].segments[segment_].late_output;
@@ -136,7 +142,7 @@ class Topology::Impl::Results final : public Emit {
     impl_.record.window = row.window;
     to_.emit(output, impl_.record);
   }
-  void dropped(std::uint64_t number) override { count(&Counts::dropped, number); }
+  void dropped(std::uint64_t number) override { impl_.drop(pipeline_, segment_, number); }
   void failed(std::string_view key, const std::string& reason) override {
     Row row;
     row.key = key;
@@ -280,7 +286,8 @@ void Topology::advance_wall(Outputs& outputs) {
   impl_->each_stateful(outputs, [&](Operator& stateful, Emit& results) { stateful.advance_wall(now_ms, results); });
 }
 
-void Topology::trust_clock(bool yes) { impl_->clock_trusted = yes; }
+void Topology::trust_clock(bool yes) { impl_->clock_trusted = impl_->clamp_clock.counts = yes; }
+void Topology::clock_moved() { impl_->clamp_clock.counts = true; }
 
 const Counts& Topology::counts() const { return impl_->counts; }
 const Counts& Topology::pipeline_counts(std::size_t pipeline) const { return impl_->pipelines[pipeline].counts; }

@@ -26,7 +26,7 @@ class Operator;
 
 // One place where records leave: a pipeline's `to`, or a source's `undecodable` topic.
 struct Output {
-  std::string stream;  // the stream's name in the store: "<pipeline>", "<source>/undecodable" or "<pipeline>/<step>/late"
+  std::string stream;  // the stream's name in the store: "<pipeline>", "<source>/undecodable" "<pipeline>/<step>/late", or of a route "<pipeline>/<step>/<topic>"
   std::string topic;
 };
 
@@ -51,6 +51,12 @@ struct Arrival {
 
 struct Counts {  // since build()
   std::uint64_t in = 0, out = 0, late = 0, dropped = 0, undecodable = 0, failed = 0;
+};
+
+// What one step did to records on purpose, since build().
+struct StepCounts {
+  std::string pipeline, step;  // its name, or its kind
+  std::uint64_t dropped = 0, clamped = 0;
 };
 
 class Topology {
@@ -102,8 +108,11 @@ class Topology {
   void advance_wall(Outputs& outputs);
   // Whether the clock may be trusted to tell that a record comes from the future; at first it may not.
   void trust_clock(bool yes);
+  // A replay's clock was moved by its input: `clamp` steps go by it from now on.
+  void clock_moved();
 
   const Counts& counts() const;
+  std::vector<StepCounts> step_counts() const;  // of steps that can drop or clamp; each name once
   const Counts& pipeline_counts(std::size_t pipeline) const;  // index into Config::pipelines
 
  private:

@@ -257,3 +257,32 @@ TEST_CASE("an output that nobody takes ends the query in time") {
   ::close(ends[0]);
   ::close(ends[1]);
 }
+
+TEST_CASE("steps that thin out show what they remember") {
+  {
+    Folder folder;
+    Queried agent(folder, "{deadband: {field: v, absolute: 5, max_silence: 1s}}");
+    agent.take({record(10, "x", 1), record(20, "x", 2), record(21, "y", 7)});
+    CHECK(agent.rows("SELECT key, last, held, ts FROM p ORDER BY key") == Lines{"x|1|{\"ts\":20,\"k\":\"x\",\"v\":2}|10", "y|7|null|21"});
+    CHECK(agent.rows("SELECT last FROM p WHERE key = 'y'") == Lines{"7"});
+  }
+  {
+    Folder folder;
+    Queried agent(folder, "{rate_limit: {max: 2, per: 10ms, excess: thin}}");
+    agent.take({record(10, "x", 1), record(12, "x", 2), record(13, "y", 7)});
+    CHECK(agent.rows("SELECT key, window_start, window_end, passed, held FROM p ORDER BY key") == Lines{"x|10|20|1|{\"ts\":12,\"k\":\"x\",\"v\":2}", "y|10|20|1|null"});
+  }
+  {
+    Folder folder;
+    Queried agent(folder, "{dedupe: {by: v, within: 1s}}");
+    agent.take({record(20, "x", 1), record(10, "y", 2), record(20, "y", 1)});
+    CHECK(agent.rows("SELECT key, stream_time, ts FROM p ORDER BY key") == Lines{"1|20|20", "2|20|10"});
+    CHECK(agent.rows("SELECT ts FROM p WHERE key = '2'") == Lines{"10"});
+  }
+  {
+    Folder folder;
+    Queried agent(folder, "{sample: {every: 3}}");
+    agent.take({record(20, "x", 1), record(10, "x", 2), record(20, "y", 1)});
+    CHECK(agent.rows("SELECT key, count FROM p ORDER BY key") == Lines{"x|2", "y|1"});
+  }
+}
