@@ -394,6 +394,7 @@ std::int64_t Engine::background() {
 void Engine::fill(StoreStats& stats) const {
   const std::string path = database_path(options_.directory);
   stats.outbox_records = outbox_.records();
+  stats.local_records = outbox_.local_records();
   stats.outbox_bytes = outbox_.bytes();
   stats.used_bytes = room_.used_bytes();
   stats.outbox_max_bytes = room_.outbox_max_bytes();

@@ -95,6 +95,13 @@ std::uint64_t Outbox::records() const {
   return count;
 }
 
+std::uint64_t Outbox::local_records() const {
+  std::uint64_t count = 0;
+  for (const auto& [id, info] : streams_)
+    if (is_local(info.topic)) count += info.last - info.acknowledged;
+  return count;
+}
+
 std::uint64_t Outbox::bytes() const {
   std::uint64_t sum = 0;
   for (const auto& [id, info] : streams_) sum += info.bytes;

@@ -57,6 +57,7 @@ class Outbox {
 
   std::uint64_t bytes() const;
   std::uint64_t records() const;
+  std::uint64_t local_records() const;  // of them: for local outputs
 
  private:
   struct Row {

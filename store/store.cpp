@@ -62,7 +62,8 @@ struct Store::Impl {
   std::deque<std::function<void()>> calls;
   bool ending = false;
   StoreStats stats;
-  std::set<StreamId> held;  // hold()
+  std::map<std::string, std::set<StreamId>> holders;  // hold()
+  std::set<StreamId> held;                            // by any of them
   std::function<void()> outbox_grew;
 
   std::atomic<std::size_t> epochs_waiting{0};
@@ -261,13 +262,16 @@ bool Store::has_room_for(StreamId stream) const {
   return impl_->held.count(stream) == 0;
 }
 
-void Store::hold(const std::set<StreamId>& streams) {
+void Store::hold(const std::string& holder, const std::set<StreamId>& streams) {
   {
     const std::lock_guard guard(impl_->mutex);
     if (impl_->ending) return;
-    impl_->calls.emplace_back([this, streams] {
+    impl_->calls.emplace_back([this, holder, streams] {
       const Impl::Guard published(impl_->mutex);
-      impl_->held = streams;
+      if (streams.empty()) impl_->holders.erase(holder);
+      else impl_->holders[holder] = streams;
+      impl_->held.clear();
+      for (const auto& [who, theirs] : impl_->holders) impl_->held.insert(theirs.begin(), theirs.end());
       impl_->publish(published);
     });
   }

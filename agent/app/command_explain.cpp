@@ -11,6 +11,7 @@
 #include "agent/pipeline/decoding.h"
 #include "agent/pipeline/stateful/operator.h"
 #include "agent/pipeline/steps.h"
+#include "agent/sink/sinks.h"
 #include "agent/source/factory.h"
 
 namespace rivulet::app {
@@ -38,7 +39,7 @@ void explain_agent(const config::Config& config) {
   fmt::print("  an epoch commits after {} at most, or at {}: an acknowledged record is on disk; the window is what a source that cannot\n"
              "  send again can lose\n", duration(agent.commit_interval_ms), size(epoch_bytes_for(agent)));
   if (!config.kafka) {
-    fmt::print("kafka\n  none: records are stored and not forwarded\n\n");
+    fmt::print("kafka\n  none: records for topics are stored and not forwarded\n\n");
     return;
   }
   const config::Kafka& kafka = *config.kafka;
@@ -76,10 +77,11 @@ void explain_table(const config::LookupTable& table) {
 void explain_pipeline(const config::Pipeline& pipeline) {
   fmt::print("pipeline {}\n  from {}\n", pipeline.name, list(pipeline.from));
   for (const auto& step : pipeline.steps) fmt::print("  {}\n", pipeline::describe(step));
-  if (pipeline.to)
-    fmt::print("  to topic {}, key {}\n\n", pipeline.to->topic, pipeline.to->key ? pipeline.to->key->sql : "as the record's");
-  else
-    fmt::print("  to other pipelines only\n\n");
+  for (const auto& to : pipeline.to) {
+    if (to.local) fmt::print("  {}\n", sink::describe(*to.local));
+    else fmt::print("  to topic {}, key {}\n", to.topic, to.key ? to.key->sql : "as the record's");
+  }
+  fmt::print("{}\n", pipeline.to.empty() ? "  to other pipelines only\n" : "");
 }
 
 void explain_changelog(const config::Config& config, const pipeline::ChangelogUnit& unit) {
@@ -113,7 +115,7 @@ int command_explain(const std::string& file) {
   for (const auto& pipeline : checked.config.pipelines) explain_pipeline(pipeline);
   for (const auto& unit : pipeline::changelog_units(checked.config)) explain_changelog(checked.config, unit);
   fmt::print("streams\n");
-  for (const auto& output : checked.topology->outputs()) fmt::print("  {} -> topic {}\n", output.stream, output.topic);
+  for (const auto& output : checked.topology->outputs()) fmt::print("  {} -> {}{}\n", output.stream, store::is_local(output.topic) ? "" : "topic ", output.topic);
   return kDone;
 }
 

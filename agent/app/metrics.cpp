@@ -76,10 +76,11 @@ void store(Page& page, const Snapshot& now) {
   page.single("rivulet_store_commits_total", "counter", "SQLite commits of epochs.", s.commits);
   page.single("rivulet_store_commit_failures_total", "counter", "Commits that failed and were tried again.", s.commit_failures);
   page.single("rivulet_store_last_commit_seconds", "gauge", "How long the last commit took.", static_cast<double>(s.last_commit_us) / 1e6);
-  page.single("rivulet_store_outbox_records", "gauge", "Records that wait for Kafka.", s.outbox_records);
+  page.single("rivulet_store_outbox_records", "gauge", "Records that wait for Kafka or a local output.", s.outbox_records);
+  page.single("rivulet_store_local_records", "gauge", "Of those: for local outputs.", s.local_records);
   page.single("rivulet_store_outbox_bytes", "gauge", "Their size as stored.", s.outbox_bytes);
   page.single("rivulet_store_used_bytes", "gauge", "Pages in use, held against rivulet_store_limit_bytes.", s.used_bytes);
-  page.single("rivulet_store_held_bytes", "gauge", "Of the outbox: records for topics that take nothing.", s.held_bytes);
+  page.single("rivulet_store_held_bytes", "gauge", "Of the outbox: records for topics and local outputs that take nothing.", s.held_bytes);
   page.single("rivulet_store_held_full", "gauge", "1 while these fill half of the store and their sources wait.", s.held_full ? 1 : 0);
   page.single("rivulet_store_limit_bytes", "gauge", "Above it storage.when_full applies.", s.outbox_max_bytes);
   page.single("rivulet_store_file_bytes", "gauge", "Size of the database file.", s.file_bytes);
@@ -103,6 +104,21 @@ void forwarding(Page& page, const Snapshot& now) {
               static_cast<double>(f.last_settled_ms) / 1e3);
 }
 
+void sinks(Page& page, const Snapshot& now) {
+  if (now.sinks.empty()) return;
+  const auto each = [&](std::string_view name, std::string_view type, std::string_view help, const auto& of) {
+    page.family(name, type, help);
+    for (const auto& sink : now.sinks) page.sample(label("pipeline", sink.pipeline) + "," + label("output", sink.destination), of(sink));
+  };
+  each("rivulet_sink_records_total", "counter", "Records that a local output has taken.", [](const sink::Status& sink) { return sink.records; });
+  each("rivulet_sink_bytes_total", "counter", "Bytes of those as they were written.", [](const sink::Status& sink) { return sink.bytes; });
+  each("rivulet_sink_backlog_records", "gauge", "Records in the store that wait for it.", [](const sink::Status& sink) { return sink.backlog; });
+  each("rivulet_sink_errors_total", "counter", "Times that it could not be opened or written to.", [](const sink::Status& sink) { return sink.errors; });
+  each("rivulet_sink_refused_total", "counter", "Records that it will never take; they are in quarantine.", [](const sink::Status& sink) { return sink.refused; });
+  each("rivulet_sink_missing_total", "counter", "Records that were dropped at the storage limit, or damaged, before it had them.", [](const sink::Status& sink) { return sink.missing; });
+  each("rivulet_sink_up", "gauge", "1 while it takes records.", [](const sink::Status& sink) { return sink.trouble.empty() ? 1 : 0; });
+}
+
 }  // namespace
 
 std::string metrics_text(const Snapshot& now) {
@@ -115,6 +131,7 @@ std::string metrics_text(const Snapshot& now) {
   pipelines(page, now);
   store(page, now);
   forwarding(page, now);
+  sinks(page, now);
   page.single("rivulet_log_suppressed_total", "counter", "Log lines not written because they repeated.", now.log_lines_suppressed);
   page.single("process_resident_memory_bytes", "gauge", "Resident memory.", now.resident_bytes);
   page.single("process_cpu_seconds_total", "counter", "User and system time of all threads.", now.cpu_seconds);

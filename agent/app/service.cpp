@@ -27,6 +27,12 @@ std::uint64_t transaction_bytes(const config::Config& config) {
   return std::min<std::uint64_t>(config.kafka->transaction_max_bytes, std::max<std::uint64_t>(2 * config.agent.memory_bytes, 1 << 20));
 }
 
+bool sends_to_topics(const config::Config& config) {
+  const auto topic = [](const config::Output& output) { return !output.local; };
+  if (std::any_of(config.sources.begin(), config.sources.end(), [](const config::Source& source) { return source.undecodable.has_value(); })) return true;
+  return std::any_of(config.pipelines.begin(), config.pipelines.end(), [&](const config::Pipeline& pipeline) { return std::any_of(pipeline.to.begin(), pipeline.to.end(), topic); });
+}
+
 bool can_end(const config::Source& source) {
   if (const auto* simulate = std::get_if<config::SimulateSource>(&source.type)) return simulate->count.has_value();
   return std::holds_alternative<config::StdinSource>(source.type);
@@ -64,7 +70,14 @@ result<void> Service::set_up(std::unique_ptr<pipeline::Topology> topology) {
   auto agent = Agent::create({io_, config_, *store_, clock_, std::move(topology), make, [this](const Error& error) { lost(error); }});
   if (!agent) return agent.error();
   agent_ = std::move(*agent);
+  auto sinks = sink::Sinks::open(config_, *store_, clock_);
+  if (!sinks) return sinks.error();
+  sinks_ = std::move(*sinks);
   start_forwarder();
+  store_->on_outbox([forwarder = std::weak_ptr(forwarder_), sinks = std::weak_ptr(sinks_)] {
+    if (const auto alive = forwarder.lock()) alive->wake();
+    if (const auto alive = sinks.lock()) alive->wake();
+  });
   start_status();
   if (options_.handle_signals) {
     std::signal(SIGPIPE, SIG_IGN);
@@ -77,7 +90,10 @@ result<void> Service::set_up(std::unique_ptr<pipeline::Topology> topology) {
 std::unique_ptr<forward::Uplink> Service::make_uplink() const { return options_.make_uplink ? options_.make_uplink(config_) : kafka_uplink(config_); }
 
 void Service::start_forwarder() {
-  if (!config_.kafka) return spdlog::warn("no kafka section: records are stored and not forwarded");
+  if (!config_.kafka) {
+    if (sends_to_topics(config_)) spdlog::warn("no kafka section: records for topics are stored and not forwarded");
+    return;
+  }
   forward::Options options;
   options.agent_id = config_.agent.id;
   options.incarnation = store_->identity().incarnation;
@@ -92,9 +108,6 @@ void Service::start_forwarder() {
   options.stop_within_ms = kForwarderWithinMs;
   options.on_up = forget_start_up_pages;
   forwarder_ = std::make_shared<forward::Forwarder>(options, *store_, make_uplink(), clock_);
-  store_->on_outbox([forwarder = std::weak_ptr(forwarder_)] {
-    if (const auto alive = forwarder.lock()) alive->wake();
-  });
 }
 
 // The agent's work goes on without a listener, so an address that is taken does not stop it.
@@ -109,6 +122,7 @@ void Service::start_status() {
 int Service::run() {
   agent_->start();
   if (forwarder_) forwarder_->start();
+  if (sinks_) sinks_->start();
   if (std::all_of(config_.sources.begin(), config_.sources.end(), can_end)) watch_for_end();
   spdlog::info("rivulet {} runs as agent {}: {} sources, {} pipelines, state in {}", RIVULET_VERSION, config_.agent.id, config_.sources.size(),
                config_.pipelines.size(), config_.agent.state);
@@ -117,6 +131,7 @@ int Service::run() {
   forget_start_up_pages();
   io_.run();
   status_.reset();
+  if (sinks_) sinks_->stop();
   if (forwarder_) forwarder_->stop();
   const store::StoreStats stats = store_->stats();
   if (exit_code_ == 0) spdlog::info("stopped; {} records stay in the store for the next start", stats.outbox_records);
@@ -160,7 +175,7 @@ void Service::committed() {
   deadline_.cancel();
   if (phase_ == Phase::stopping) return end_soon();
   phase_ = Phase::draining;
-  wait_for_drain(clock_.steady_ms() + (forwarder_ ? options_.drain_timeout_ms : 0));
+  wait_for_drain(clock_.steady_ms() + (forwarder_ || sinks_ ? options_.drain_timeout_ms : 0));
 }
 
 void Service::end_soon() {
@@ -182,15 +197,21 @@ void Service::watch_for_end() {
 void Service::finish(const std::string& why) {
   if (phase_ != Phase::running) return;
   phase_ = Phase::finishing;
-  spdlog::info("{}: the epoch is committed{}", why, forwarder_ ? " and the outbox sent to Kafka" : "");
+  spdlog::info("{}: the epoch is committed{}", why, forwarder_ || sinks_ ? " and the outbox sent on" : "");
   agent_->stop([this] { committed(); });
 }
 
+// Without a kafka section what is for topics stays.
+std::uint64_t Service::left_to_send() const {
+  const store::StoreStats stats = store_->stats();
+  return (forwarder_ ? stats.outbox_records - stats.local_records : 0) + (sinks_ ? stats.local_records : 0);
+}
+
 void Service::wait_for_drain(std::int64_t until_ms) {
-  const std::uint64_t left = store_->stats().outbox_records;
+  const std::uint64_t left = left_to_send();
   const bool over = clock_.steady_ms() >= until_ms;
   if (left == 0 || over) {
-    if (left > 0 && forwarder_) spdlog::warn("Kafka did not take everything in {} ms: {} records wait in the store for the next start", options_.drain_timeout_ms, left);
+    if (left > 0) spdlog::warn("not everything was taken in {} ms: {} records wait in the store for the next start", options_.drain_timeout_ms, left);
     return end_soon();
   }
   end_timer_.expires_after(kWatchForEnd);
@@ -203,18 +224,18 @@ void Service::keep_house() {
   notify_.watchdog();
   const bool room = store_->has_room() || phase_ != Phase::running;
   if (had_room_ && !room)
-    spdlog::warn("no room in {} for more records: sources wait until Kafka has taken some (or raise agent.storage.max)", config_.agent.state);
+    spdlog::warn("no room in {} for more records: sources wait until some have been taken (or raise agent.storage.max)", config_.agent.state);
   if (!had_room_ && room) spdlog::info("there is room in {} again", config_.agent.state);
   had_room_ = room;
   const bool held_full = store_->stats().held_full;
   if (held_full && !held_was_full_)
-    spdlog::warn("records for topics that take nothing fill half of the store in {}: their sources wait, the others go on (`rivulet status` names the topics)", config_.agent.state);
-  if (!held_full && held_was_full_) spdlog::info("records for topics that take nothing fill less than half of the store again");
+    spdlog::warn("records for outputs that take nothing fill half of the store in {}: their sources wait, the others go on (`rivulet status` names the outputs)", config_.agent.state);
+  if (!held_full && held_was_full_) spdlog::info("records for outputs that take nothing fill less than half of the store again");
   held_was_full_ = held_full;
   report_suppressed_lines();
   if (notify_.on()) {
     const Snapshot now = look();
-    notify_.status(fmt::format("{} records in, {} wait for Kafka, link {}", now.totals.in, now.store.outbox_records,
+    notify_.status(fmt::format("{} records in, {} wait for Kafka, link {}", now.totals.in, now.store.outbox_records - now.store.local_records,
                                now.forward ? name_of(now.forward->link) : "off"));
   }
   const auto every = notify_.watchdog_every_ms() > 0 ? std::min(kHouse, milliseconds(notify_.watchdog_every_ms())) : kHouse;
@@ -240,6 +261,7 @@ Snapshot Service::look() const {
   if (store_->identity().adopted_after_damage) now.store_notice = store_->identity().notice;
   agent_->describe(now);
   if (forwarder_) now.forward = forwarder_->status();
+  if (sinks_) now.sinks = sinks_->status();
   now.log_lines_suppressed = suppressed_log_lines();
   now.resident_bytes = resident_bytes();
   now.cpu_seconds = cpu_seconds();

@@ -23,6 +23,7 @@
 #include "agent/config/config.h"
 #include "agent/forward/forwarder.h"
 #include "agent/forward/uplink.h"
+#include "agent/sink/sinks.h"
 
 namespace rivulet::app {
 
@@ -58,6 +59,7 @@ class Service {
   result<void> set_up(std::unique_ptr<pipeline::Topology> topology);
   std::unique_ptr<forward::Uplink> make_uplink() const;
   void start_forwarder();
+  std::uint64_t left_to_send() const;
   void start_status();
   void wait_for_signal();
   void keep_house();
@@ -75,6 +77,7 @@ class Service {
   Notify notify_;
   std::unique_ptr<store::Store> store_;
   std::shared_ptr<forward::Forwarder> forwarder_;  // the store's thread wakes it: a weak pointer, because it ends first
+  std::shared_ptr<sink::Sinks> sinks_;              // local outputs, if there are any; woken alike
   std::unique_ptr<Agent> agent_;
   std::unique_ptr<StatusServer> status_;
   boost::asio::signal_set signals_;

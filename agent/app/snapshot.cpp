@@ -32,8 +32,18 @@ void json_forward(JsonText& json, const forward::Status& status) {
   json.end_array().end_object();
 }
 
+void json_sinks(JsonText& json, const std::vector<sink::Status>& sinks) {
+  json.begin_array();
+  for (const auto& sink : sinks) {
+    json.begin_object().field("pipeline", sink.pipeline).field("destination", sink.destination).field("state", sink.state).field("trouble", sink.trouble);
+    json.field("troubled_for_ms", sink.troubled_for_ms).field("records", sink.records).field("bytes", sink.bytes).field("backlog", sink.backlog);
+    json.field("errors", sink.errors).field("refused", sink.refused).field("missing", sink.missing).end_object();
+  }
+  json.end_array();
+}
+
 void json_store(JsonText& json, const store::StoreStats& stats) {
-  json.begin_object().field("outbox_records", stats.outbox_records).field("outbox_bytes", stats.outbox_bytes);
+  json.begin_object().field("outbox_records", stats.outbox_records).field("local_records", stats.local_records).field("outbox_bytes", stats.outbox_bytes);
   json.field("used_bytes", stats.used_bytes).field("limit_bytes", stats.outbox_max_bytes);
   json.field("file_bytes", stats.file_bytes).field("wal_bytes", stats.wal_bytes);
   json.field("commits", stats.commits).field("commit_failures", stats.commit_failures).field("last_commit_us", stats.last_commit_us);
@@ -61,16 +71,21 @@ std::vector<std::string> health_problems(const Snapshot& now) {
     if (!table.ready) problems.push_back("sources wait for the table " + table.name + ": " + table.text);
   const bool waits = std::any_of(now.sources.begin(), now.sources.end(), [](const SourceSnapshot& source) { return source.waiting; });
   if (waits && now.store.outbox_max_bytes > 0 && now.store.used_bytes >= now.store.outbox_max_bytes)
-    problems.push_back("the store is at its limit: sources wait, and nothing more is acknowledged until Kafka takes records or agent.storage.max is raised");
+    problems.push_back("the store is at its limit: sources wait, and nothing more is acknowledged until Kafka (or the local output) takes records or agent.storage.max is raised");
   if (now.store.held_full) {
-    std::string topics;
+    std::string held;
     if (now.forward)
-      for (const auto& held : now.forward->held) topics += (topics.empty() ? "" : ", ") + held.topic;
-    problems.push_back("records for topics that take nothing fill half of the store, their sources wait and the others go on: make or allow the topics" +
-                       (topics.empty() ? "" : " " + topics));
+      for (const auto& each : now.forward->held) held += (held.empty() ? "" : ", ") + each.topic;
+    for (const auto& sink : now.sinks)
+      if (!sink.trouble.empty()) held += (held.empty() ? "" : ", ") + sink.destination;
+    problems.push_back("records for topics or outputs that take nothing fill half of the store, their sources wait and the others go on: make or allow" +
+                       (held.empty() ? " them" : " " + held));
   }
   if (now.committing_for_ms >= kSlowCommitMs)
     problems.push_back(fmt::format("a commit takes {} s by now: is the disk of agent.state all right?", now.committing_for_ms / 1000));
+  for (const auto& sink : now.sinks)
+    if (!sink.trouble.empty() && (sink.troubled_for_ms >= kSinkTroubleMs || sink.state.empty()))
+      problems.push_back(fmt::format("the output {} of {} takes nothing, {} records wait: {}", sink.destination, sink.pipeline, sink.backlog, sink.trouble));
   if (now.forward && !now.forward->alarm.empty()) problems.push_back("forwarding is stopped: " + now.forward->alarm);
   return problems;
 }
@@ -106,6 +121,8 @@ std::string status_json(const Snapshot& now) {
   json.key("forward");
   if (now.forward) json_forward(json, *now.forward);
   else json.null();
+  json.key("sinks");
+  json_sinks(json, now.sinks);
   json.field("resident_bytes", now.resident_bytes).end_object();
   return json.text() + "\n";
 }
@@ -128,7 +145,12 @@ std::string status_text(const Snapshot& now) {
   for (const auto& pipeline : now.pipelines)
     fmt::format_to(to, "  {}: {} in, {} out, {} failed\n", pipeline.name, pipeline.counts.in, pipeline.counts.out,
                    pipeline.counts.failed);
-  fmt::format_to(to, "store\n  {} records ({}) wait for Kafka; {} of {} used; {} in quarantine; {} undecodable since the start\n", now.store.outbox_records,
+  if (!now.sinks.empty()) text += "local outputs\n";
+  for (const auto& sink : now.sinks) {
+    fmt::format_to(to, "  {} of {}: {} records; {} wait; {}\n", sink.destination, sink.pipeline, sink.records, sink.backlog, sink.trouble.empty() ? sink.state : "takes nothing: " + sink.trouble);
+    if (sink.errors + sink.refused + sink.missing > 0) fmt::format_to(to, "    {} errors, {} refused, {} missing\n", sink.errors, sink.refused, sink.missing);
+  }
+  fmt::format_to(to, "store\n  {} records for topics and {} for local outputs ({}) wait; {} of {} used; {} in quarantine; {} undecodable since the start\n", now.store.outbox_records - now.store.local_records, now.store.local_records,
                  size_text(now.store.outbox_bytes), size_text(now.store.used_bytes), size_text(now.store.outbox_max_bytes),
                  now.store.quarantine_records, now.totals.undecodable);
   if (!now.forward) return text + "forward\n  off: the configuration has no kafka section\n";

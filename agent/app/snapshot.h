@@ -10,6 +10,7 @@
 
 #include "agent/forward/forwarder.h"
 #include "agent/pipeline/topology.h"
+#include "agent/sink/sinks.h"
 #include "store/store.h"
 
 namespace rivulet::app {
@@ -43,6 +44,7 @@ struct Snapshot {
   store::StoreStats store;
   std::string store_notice;  // not empty: a damaged store was set aside at this start
   std::optional<forward::Status> forward;  // absent: no kafka section
+  std::vector<sink::Status> sinks;         // local outputs
   std::uint64_t log_lines_suppressed = 0;
   std::uint64_t resident_bytes = 0;
   double cpu_seconds = 0;
@@ -50,6 +52,8 @@ struct Snapshot {
 
 // A commit that takes longer than this makes the agent unhealthy: the disk hangs or is full.
 inline constexpr std::int64_t kSlowCommitMs = 30'000;
+// A local output that has taken nothing for longer than this makes it unhealthy: a server that starts anew takes less.
+inline constexpr std::int64_t kSinkTroubleMs = 10'000;
 
 // What an operator has to look at now; empty: healthy.
 std::vector<std::string> health_problems(const Snapshot& snapshot);

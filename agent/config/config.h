@@ -251,10 +251,41 @@ struct LookupTable {
   std::string key;    // the field that is a row's key
 };
 
+// Outputs besides Kafka (agent/sink).
+struct FileOutput {
+  std::string path;  // absolute, without . and ..
+  bool csv = false;  // else NDJSON: a line a record
+  std::vector<std::string> columns;  // csv: fields
+  char separator = ',';              // csv
+  bool header = true;                // csv: the first line of each file names the columns
+  bool whole = false;                // NDJSON: key, value and time; else the value alone
+  std::uint64_t rotate_bytes = 0;    // 0: never
+  std::int64_t rotate_ms = 0;        // 0: never
+  std::uint32_t keep = 0;            // of the files that were rotated away; 0: all
+};
+struct MqttOutput {
+  std::string host;
+  std::uint16_t port = 1883;
+  bool tls_on = false;
+  Tls tls;
+  int version = 5;  // 5 or 3 (3.1.1)
+  std::optional<Login> login;
+  std::string client_id;  // empty: rivulet-<agent>-<pipeline>:out
+  std::string topic;      // empty: by an expression. Either is the output's key
+  Location topic_at;
+  bool retain = false;
+  std::uint16_t in_flight = 100;
+  std::int64_t keep_alive_ms = 30'000;
+};
+struct StdoutOutput { bool whole = false; };
+using LocalOutput = std::variant<FileOutput, MqttOutput, StdoutOutput>;
+
 struct Output {
-  std::string topic;
-  std::optional<Expression> key;  // absent: the record's key
+  std::string topic;  // Kafka's; of a local output its destination, "file:/path", "mqtt://host:port" or "stdout:", which is no legal topic
+  std::optional<Expression> key;  // absent: the record's key. Of mqtt: the message's topic
   bool windowed_key = false;      // Kafka Streams' windowed key bytes
+  std::optional<LocalOutput> local;
+  Location at;
 };
 struct Pipeline {
   std::string name;
@@ -262,14 +293,14 @@ struct Pipeline {
   std::optional<Time> time;
   std::vector<std::string> from;  // sources or pipelines; all exist, no cycles
   std::vector<Step> steps;
-  std::optional<Output> to;
+  std::vector<Output> to;
   std::optional<std::string> changelog;  // a compacted topic that its state goes to
 };
 
 struct Config {
   std::string file;
   Agent agent;
-  std::optional<Kafka> kafka;  // required when any pipeline has `to` (except for replay and check)
+  std::optional<Kafka> kafka;  // required when any pipeline has `to` a topic (except for replay and check)
   Status status;
   Log log;
   std::vector<Source> sources;      // in the order of the file

@@ -32,7 +32,7 @@ std::string type_text(const Setting& setting) {
     case Type::rate: return "rate";
     case Type::word: return words_text(setting) + (setting.section != nullptr ? " or a map" : "");
     case Type::expression: return setting.shape == Shape::named ? "field: expression" : "expression";
-    case Type::topic: return setting.section != nullptr ? "topic or a map" : "topic";
+    case Type::topic: return setting.section == nullptr ? "topic" : listed ? "topic, a map, or a list of these" : "topic or a map";
     case Type::name: return "name";
     case Type::secret: return "secret";
     case Type::text: return setting.shape == Shape::named ? "name: text" : listed ? "text or a list" : setting.section != nullptr ? "text or a map" : "text";

@@ -98,7 +98,7 @@ bool check_graph(Config& config, Report& report) {
   for (const LookupTable& table : config.tables)
     if (!used[table.name]) report.warning(table.at, "tables." + table.name, "no join looks into this table");
   for (const Pipeline& pipeline : config.pipelines)
-    if (!used[pipeline.name] && !pipeline.to) report.warning(pipeline.at, "pipelines." + pipeline.name, "has no 'to', and no pipeline reads from it; its records go nowhere");
+    if (!used[pipeline.name] && pipeline.to.empty()) report.warning(pipeline.at, "pipelines." + pipeline.name, "has no 'to', and no pipeline reads from it; its records go nowhere");
 
   std::map<std::string, std::size_t> index;
   for (std::size_t i = 0; i < config.pipelines.size(); ++i) index.emplace(config.pipelines[i].name, i);

@@ -108,20 +108,6 @@ std::optional<Step> read_step(const Value& value) {
   return step;
 }
 
-Output read_output(const Value& value) {
-  Output output;
-  if (value.is_scalar()) {
-    output.topic = value.topic().value_or("");
-    return output;
-  }
-  const Map map(value, schema::output);
-  if (auto topic = map.need("topic", "a Kafka topic")) output.topic = topic->topic().value_or("");
-  if (auto key = map.get("key")) output.key = read_expression(*key);
-  if (auto format = map.get("key_format")) output.windowed_key = format->choice().value_or("plain") == "windowed";
-  map.done();
-  return output;
-}
-
 }  // namespace
 
 void read_pipelines(const Value& value, std::vector<Pipeline>& pipelines) {
@@ -146,7 +132,7 @@ void read_pipelines(const Value& value, std::vector<Pipeline>& pipelines) {
       }
     }
     if (auto time = map.get("time")) pipeline.time = read_time(*time);
-    if (auto to = map.get("to")) pipeline.to = read_output(*to);
+    if (auto to = map.get("to")) pipeline.to = read_outputs(*to);
     if (auto changelog = map.get("changelog")) pipeline.changelog = changelog->topic();
     map.done();
     pipelines.push_back(std::move(pipeline));

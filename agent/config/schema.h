@@ -91,8 +91,9 @@ extern const Section agent, storage, kafka, transaction, tls, sasl, status, log;
 extern const Section table, table_file, table_sqlite;                                                              // schema_settings.cpp
 extern const Section source, timestamp, decode, csv, raw, no_keys;                                                 // schema_sources.cpp
 extern const Section mqtt, tcp, udp, file, stdin_lines, simulate, kafka_topic;                                     // schema_sources.cpp
-extern const Section pipeline, time, output, step, log_step, aggregate, window, hopping, late;                     // schema_pipelines.cpp
+extern const Section pipeline, time, step, log_step, aggregate, window, hopping, late;                     // schema_pipelines.cpp
 extern const Section suppress, table_step, join, within, absence;                                                  // schema_pipelines.cpp
+extern const Section output, file_output, rotate, mqtt_output, stdout_output;                                      // schema_outputs.cpp
 
 }  // namespace schema
 }  // namespace rivulet::config

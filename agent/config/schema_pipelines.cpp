@@ -13,18 +13,13 @@ constexpr Setting kPipeline[] = {
     text("from", "a source, a pipeline, or a list").listed().needed(),
     map("steps", step, "in their order").listed(),
     map("time", time, "how stream time goes on"),
-    topic("to", "a topic").or_map(output),
+    topic("to", "where records go: a topic, a file, an MQTT server or stdout; of a list each gets all").or_map(output).listed(),
     topic("changelog", "a compacted topic that takes state, positions and sequence numbers in the transaction of the results; pipelines that share a source share it; needs exactly-once"),
 };
 constexpr Setting kTime[] = {
     word("scope", "stream | key", "the highest timestamp over all keys, or for each key").else_("stream"),
     duration("idle", 1, kYears, "without input for so long, stream time moves on with the wall clock").or_word("never").else_("never"),
     duration("future", kSecond, kYears, "timestamps further ahead of the clock are set aside").or_word("never").else_("1d"),
-};
-constexpr Setting kOutput[] = {
-    topic("topic", "a Kafka topic").needed(),
-    expression("key", "absent: the record's key"),
-    word("key_format", "plain | windowed", "of windowed results; windowed: Kafka Streams' bytes").else_("plain"),
 };
 
 constexpr Setting kStep[] = {
@@ -100,7 +95,7 @@ constexpr Setting kAbsence[] = {
 
 }  // namespace
 
-constinit const Section pipeline{kPipeline}, time{kTime}, output{kOutput}, step{kStep}, log_step{kLogStep}, aggregate{kAggregate}, window{kWindow}, hopping{kHopping}, late{kLate};
+constinit const Section pipeline{kPipeline}, time{kTime}, step{kStep}, log_step{kLogStep}, aggregate{kAggregate}, window{kWindow}, hopping{kHopping}, late{kLate};
 constinit const Section suppress{kSuppress}, table_step{kTableStep}, join{kJoin}, within{kWithin}, absence{kAbsence};
 
 }  // namespace rivulet::config::schema

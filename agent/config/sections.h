@@ -14,6 +14,10 @@ void read_decode(const Value& value, Source& source);  // decode.cpp; after the 
 void read_pipelines(const Value& value, std::vector<Pipeline>& pipelines);
 void read_tables(const Value& value, std::vector<LookupTable>& tables);  // lookup tables
 std::optional<Tls> read_tls(const Value& value);
+std::vector<Output> read_outputs(const Value& value);  // outputs.cpp
+// "mqtt://host:port", "mqtts://host:port"; what is wrong was reported.
+void read_mqtt_url(const Value& url, std::string& host, std::uint16_t& port, bool& tls_on);
+std::optional<Login> read_mqtt_login(const Map& map);
 
 // "host:port", "[::1]:port"; false: reported.
 bool read_host_port(const Value& value, const std::string& text, std::string& host, std::uint16_t& port, std::uint16_t default_port = 0);
@@ -35,5 +39,7 @@ void check_stateful(Pipeline& pipeline, const Value& at);
 bool check_graph(Config& config, Report& report);
 // After check_graph() found no cycle: what joins and aggregates read.
 void check_inputs(Config& config, Report& report);
+// Outputs that would meet each other, or what a source reads (outputs_check.cpp).
+void check_outputs(const Config& config, Report& report);
 
 }  // namespace rivulet::config

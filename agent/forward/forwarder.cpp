@@ -83,7 +83,7 @@ void Forwarder::Impl::publish() {
     ids.insert(each.id);
     now.held.push_back({std::move(each.stream), std::move(each.topic), std::move(each.reason)});
   }
-  if (ids != held) store.hold(held = std::move(ids));
+  if (ids != held) store.hold("forward", held = std::move(ids));
   now.forwarded_records = driver.forwarded_records();
   now.transactions = protocol.transactions();
   now.recoveries = protocol.recoveries();

@@ -26,15 +26,19 @@ std::vector<const config::Expression*> expressions_of(const config::Step& step) 
 
 }  // namespace
 
-void Steps::compile(const std::vector<config::Step>& steps, const std::optional<config::Output>& to, std::vector<config::Problem>& problems) {
+void Steps::compile(const std::vector<config::Step>& steps, const std::vector<config::Output>& to, std::vector<config::Problem>& problems) {
   steps_ = steps;
   for (const config::Step& step : steps_) add_step(step, problems);
   close_group(problems);
-  if (!to || !to->key) return;
-  key_ = std::make_unique<Group>(evaluator_);
-  auto added = key_->add(ItemKind::text, to->key->sql);
-  if (added) added = key_->prepare();
-  if (!added) problems.push_back({to->key->at, "pipelines." + pipeline_ + ".to.key", added.error().message, false});
+  for (const config::Output& output : to) {
+    std::unique_ptr<Group>& key = keys_.emplace_back();
+    if (!output.key) continue;
+    key = std::make_unique<Group>(evaluator_);
+    auto added = key->add(ItemKind::text, output.key->sql);
+    if (added) added = key->prepare();
+    const bool mqtt = output.local && std::holds_alternative<config::MqttOutput>(*output.local);
+    if (!added) problems.push_back({output.key->at, "pipelines." + pipeline_ + (mqtt ? ".to.mqtt.topic_from" : ".to.key"), added.error().message, false});
+  }
 }
 
 void Steps::close_group(std::vector<config::Problem>& problems) {
@@ -146,15 +150,16 @@ void Steps::run_plain(const Stage& stage, Row& row) {
     for (std::size_t i = 0; i < stage.names.size(); ++i) row.rename(rename->fields[i].first, stage.names[i]);
 }
 
-StepResult Steps::output_key(const Row& row, std::optional<std::string_view>& key, StepFailure& failure) {
+StepResult Steps::output_key(std::size_t output, const Row& row, std::optional<std::string_view>& key, StepFailure& failure) {
   key = row.key;
-  if (key_ == nullptr) return StepResult::passed;
-  const Outcome outcome = key_->run(row);
+  Group* const own = keys_[output].get();
+  if (own == nullptr) return StepResult::passed;
+  const Outcome outcome = own->run(row);
   if (outcome.kind == Outcome::Kind::failed) {
     failure = {"to.key", outcome.reason};
     return StepResult::failed;
   }
-  key = key_->results()[0].null ? std::nullopt : std::optional(arena_.keep(key_->results()[0].text));
+  key = own->results()[0].null ? std::nullopt : std::optional(arena_.keep(own->results()[0].text));
   return StepResult::passed;
 }
 

@@ -4,6 +4,7 @@
 // case: fused or not, the result is the same. A null value (a tombstone) has no
 // fields: conditions see NULLs, and what would change fields leaves it alone. Thread: io. Lifetime: the Evaluator's.
 #pragma once
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,11 +28,11 @@ class Steps {
  public:
   Steps(Evaluator& evaluator, Arena& arena, std::string pipeline) : evaluator_(evaluator), arena_(arena), pipeline_(std::move(pipeline)) {}
   // Reports each problem with its place; what is compiled is meaningful only without any.
-  void compile(const std::vector<config::Step>& steps, const std::optional<config::Output>& to, std::vector<config::Problem>& problems);
+  void compile(const std::vector<config::Step>& steps, const std::vector<config::Output>& to, std::vector<config::Problem>& problems);
   StepResult run(Row& row, StepFailure& failure);
-  bool empty() const { return stages_.empty() && key_ == nullptr; }
-  // The output's own key, if it has one, else the row's. Called after run() passed. A view that lives as the row's.
-  StepResult output_key(const Row& row, std::optional<std::string_view>& key, StepFailure& failure);
+  bool empty() const { return stages_.empty() && std::all_of(keys_.begin(), keys_.end(), [](const auto& key) { return key == nullptr; }); }
+  // The key of its own of the output with this index, if it has one, else the row's. Called after run() passed. A view that lives as the row's.
+  StepResult output_key(std::size_t output, const Row& row, std::optional<std::string_view>& key, StepFailure& failure);
 
  private:
   struct Apply {  // what to do with the result of one item
@@ -61,7 +62,7 @@ class Steps {
   std::vector<Stage> stages_;
   std::vector<std::string> changed_;  // fields that the open group sets
   bool open_ = false;
-  std::unique_ptr<Group> key_;
+  std::vector<std::unique_ptr<Group>> keys_;  // of each output; null: the row's
 };
 
 // A step in one line, as configured: for `rivulet explain`.

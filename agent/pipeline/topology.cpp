@@ -58,14 +58,14 @@ void Topology::Impl::run(std::size_t number, std::size_t at, Outputs& to) {
   PipelineNode& node = pipelines[number];
   Segment& segment = node.segments[at];
   StepFailure failure;
-  StepResult result = segment.steps->run(segment.row, failure);
+  const StepResult result = segment.steps->run(segment.row, failure);
   const bool passed = result == StepResult::passed;
   if (passed && segment.stateful != nullptr) {
     process(number, at, 0, segment.row, to);
     return segment.row.clear();
   }
-  if (passed && node.output != kNoOutput) result = emit(node, segment, failure, to);
   if (result == StepResult::failed) fail(number, std::move(failure), segment.row, to);
+  for (std::size_t which = 0; passed && which < node.outputs.size(); ++which) emit(number, which, segment, to);
   if (passed) tell(node.readers, segment.row, to);  // an output whose key fails keeps no one else from the record
   segment.row.clear();
 }
@@ -83,19 +83,19 @@ bool Topology::Impl::from_the_future(const Segment& segment, Timestamp timestamp
   return beyond();
 }
 
-StepResult Topology::Impl::emit(PipelineNode& node, Segment& last, StepFailure& failure, Outputs& to) {
+void Topology::Impl::emit(std::size_t number, std::size_t which, Segment& last, Outputs& to) {
+  PipelineNode& node = pipelines[number];
   std::optional<std::string_view> key;
-  const StepResult result = last.steps->output_key(last.row, key, failure);
-  if (result != StepResult::passed) return result;
+  StepFailure failure;
+  if (last.steps->output_key(which, last.row, key, failure) != StepResult::passed) return fail(number, std::move(failure), last.row, to);
   ++node.counts.out;
   ++counts.out;
   assign(record.key, key);
   assign(record.value, last.row.value(buffer));
   record.timestamp_ms = last.row.timestamp_ms;
   record.window = last.row.window;
-  if (record.key && record.window && config.pipelines[static_cast<std::size_t>(&node - pipelines.data())].to->windowed_key) append_window(*record.key, *record.window);
-  to.emit(node.output, record);
-  return result;
+  if (record.key && record.window && config.pipelines[number].to[which].windowed_key) append_window(*record.key, *record.window);
+  to.emit(node.outputs[which], record);
 }
 
 // What a stateful step gives, on its way through the rest of its pipeline.

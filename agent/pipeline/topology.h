@@ -27,7 +27,7 @@ class Operator;
 // One place where records leave: a pipeline's `to`, or a source's `undecodable` topic.
 struct Output {
   std::string stream;  // the stream's name in the store: "<pipeline>", "<source>/undecodable" or "<pipeline>/<step>/late"
-  std::string topic;
+  std::string topic;   // or a local destination (config::Output)
 };
 
 class Outputs {

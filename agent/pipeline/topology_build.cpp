@@ -42,9 +42,10 @@ void Topology::Impl::build(std::vector<config::Problem>& problems) {
     build_segments(i, problems);
     for (std::size_t s = 0; s < pipelines[i].segments.size(); ++s)
       if (const auto it = readers_of.find(pipelines[i].segments[s].other_input); it != readers_of.end()) it->second->push_back({i, s, 1});
-    if (!pipeline.to) continue;
-    pipelines[i].output = outputs.size();
-    outputs.push_back({pipeline.name, pipeline.to->topic});
+    for (const config::Output& to : pipeline.to) {
+      pipelines[i].outputs.push_back(outputs.size());
+      outputs.push_back({pipeline.name, to.topic});
+    }
   }
   for (std::size_t i = 0; i < pipelines.size(); ++i) pipelines[i].may_pause = may_pause(i);
   for (PipelineNode& node : pipelines)
@@ -56,7 +57,7 @@ void Topology::Impl::build_segments(std::size_t number, std::vector<config::Prob
   std::vector<Segment>& segments = pipelines[number].segments;
   const config::Time time = time_of(config, pipeline, problems);
   std::vector<config::Step> stateless;
-  const auto close = [&](const std::optional<config::Output>& to) {
+  const auto close = [&](const std::vector<config::Output>& to) {
     segments.emplace_back();
     segments.back().steps = std::make_unique<Steps>(evaluator, arena, pipeline.name);
     segments.back().steps->compile(stateless, to, problems);
@@ -68,7 +69,7 @@ void Topology::Impl::build_segments(std::size_t number, std::vector<config::Prob
       continue;
     }
     if (part_of_the_step_before(step)) continue;
-    close(std::nullopt);
+    close({});
     Segment& segment = segments.back();
     segment.step = step.name;
     segment.time = time;
@@ -99,7 +100,7 @@ std::vector<std::size_t> Topology::Impl::outputs_of(std::size_t source) const {
     seen[number] = true;
     const PipelineNode& node = pipelines[number];
     for (const Segment& segment : node.segments) add(segment.late_output);
-    add(node.output);
+    for (const std::size_t output : node.outputs) add(output);
     next.insert(next.end(), node.readers.begin(), node.readers.end());
   }
   return found;

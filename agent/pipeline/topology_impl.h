@@ -49,7 +49,7 @@ struct Topology::Impl {
   struct PipelineNode {
     std::vector<Segment> segments;
     bool may_pause = false;  // nobody can tell whether its results come before or after those of others for the same record
-    std::size_t output = kNoOutput;
+    std::vector<std::size_t> outputs;  // as its `to`
     std::vector<Reader> readers;
     Counts counts;
   };
@@ -99,7 +99,7 @@ struct Topology::Impl {
 
   // Whether the record lies too far ahead of a clock that can be trusted.
   bool from_the_future(const Segment& segment, Timestamp timestamp_ms);
-  StepResult emit(PipelineNode& node, Segment& last, StepFailure& failure, Outputs& to);
+  void emit(std::size_t number, std::size_t which, Segment& last, Outputs& to);  // to its output with that index
   // Every call begins and ends with this: no view outlives its frame.
   void forget();
   void arrive(std::size_t source, const Arrival& frame, Outputs& to);

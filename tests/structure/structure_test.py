@@ -13,7 +13,7 @@ import tempfile
 # A room includes itself and what stands here (and what that includes). Nothing else.
 BELOW = {
     "base": [], "record": ["base"], "config": ["base"], "kafka": ["base"], "store": ["base"],
-    "codec": ["record"], "net": ["config"], "mqtt": ["net"], "source": ["record", "codec", "kafka", "mqtt"], "sink": ["record", "codec"],
+    "codec": ["record"], "net": ["config"], "mqtt": ["net"], "source": ["record", "codec", "kafka", "mqtt"], "sink": ["record", "codec", "store", "mqtt"],
     "pipeline": ["record", "codec", "store", "config"], "forward": ["store", "kafka"],
     "app": ["source", "sink", "pipeline", "forward", "config"],
 }

@@ -78,7 +78,7 @@ pipelines:
   CHECK(config.pipelines.at(0).name == "first");  // what is read from comes first
   CHECK(config.pipelines.at(0).steps.size() == 5);
   CHECK(config.pipelines.at(0).steps[1].at.line == 21);
-  CHECK(config.pipelines.at(1).to->key->sql == "device");
+  CHECK(config.pipelines.at(1).to.at(0).key->sql == "device");
 }
 
 TEST_CASE("every problem is reported in one pass with its place and a suggestion") {
@@ -311,7 +311,7 @@ TEST_CASE("an aggregate is read with every value, and a step's name is its kind 
   CHECK(pipeline.steps[0].name == "aggregate");
   CHECK(pipeline.steps[1].name == "calm");
   CHECK(std::get<Suppress>(pipeline.steps[1].what).limit_ms == 2'000);
-  CHECK(pipeline.to->windowed_key);
+  CHECK(pipeline.to.at(0).windowed_key);
   CHECK(loaded.config.sources[0].time == Time{Time::Scope::key, 30'000, 0});
 }
 
