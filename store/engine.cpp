@@ -61,6 +61,15 @@ result<void> Engine::prepare() {
   return room_.prepare();
 }
 
+void Engine::set_options(const Options& options) {
+  options_ = options;
+  const Limits limits = Limits::of(options);
+  room_.set_limits(limits);
+  outbox_.set_compression(options.compression);
+  state_.set_compression(options.compression);
+  quarantine_.set_bounds(options.quarantine_max, limits.quarantine);
+}
+
 // After an error nothing of the transaction is there (it was rolled back), so what is in memory is read again; unless the
 // error is one after which nobody can say that.
 result<void> Engine::checked(result<void> outcome) {

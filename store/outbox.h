@@ -35,6 +35,7 @@ class Outbox {
   Outbox(Connection& connection, Compression compression) : connection_(connection), compression_(compression) {}
   result<void> prepare();  // once, after the schema is there
   result<void> load();     // what is in memory, from the tables
+  void set_compression(Compression compression) { compression_ = compression; }  // of packs from now on
 
   result<StreamInfo> stream(const std::string& name, const std::string& topic);  // found or made; at most kMaxStreams (check)
   std::vector<StreamInfo> streams() const;

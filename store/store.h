@@ -19,6 +19,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/ids.h"
+#include "agent/base/pulse.h"
 #include "agent/base/result.h"
 #include "store/epoch.h"
 
@@ -144,6 +145,8 @@ class Store {
   result<std::unique_ptr<StateBackend>> open_state();
   result<std::uint32_t> state_step(const std::string& pipeline, const std::string& step, const std::string& definition);
   result<void> state_log(const std::function<result<void>(std::uint64_t number, std::string_view body)>& visit);  // `visit` runs on the store thread
+  // Another storage.max, when_full, compression or size of epochs, from the next transaction on. Directory, agent and epochs in flight stay.
+  result<void> set_options(const Options& options);
 
   // --- io thread ---
   // Hands the epoch over. Its streams must go on where they ended (check). `done` runs on the store thread when it is durable, or with unknown_fate. A commit that failed
@@ -169,6 +172,8 @@ class Store {
   void hold(const std::set<StreamId>& streams);
   // Called on the store thread after a commit added to the outbox; must only wake the forwarder. Set before the first commit.
   void on_outbox(std::function<void()> wake);
+
+  std::shared_ptr<const Pulse> pulse() const;  // the store thread's; any thread
 
   // --- commands ---
   struct Quarantined : QuarantineEntry { std::int64_t id = 0; Timestamp at_ms = 0; };

@@ -82,6 +82,16 @@ void explain_pipeline(const config::Pipeline& pipeline) {
     fmt::print("  to other pipelines only\n\n");
 }
 
+void explain_reload(const config::Config& config) {
+  std::vector<std::string> cannot_repeat;
+  for (const auto& source : config.sources)
+    if (source::guarantee(source).rfind("at most once", 0) == 0) cannot_repeat.push_back(source.name);
+  fmt::print("reload (SIGHUP, systemctl reload)\n  takes the file anew, as a whole or not at all; what is refused leaves the one before at work, and `rivulet status` says so. All but agent.id\n"
+             "  and agent.state may change. Sources wait while the last epoch commits, and go on with their connections; one whose own settings changed is\n"
+             "  closed and opened anew, from its durable position{}. A stateful step goes on with its state; one whose definition changed is refused, as at a start\n\n",
+             cannot_repeat.empty() ? "" : "; for those that cannot send again (" + list(cannot_repeat) + ") what comes meanwhile is lost");
+}
+
 void explain_changelog(const config::Config& config, const pipeline::ChangelogUnit& unit) {
   fmt::print("changelog {}\n  of {}; read from {}\n", unit.topic, list(unit.pipelines), list(unit.sources));
   fmt::print("  state, positions and sequence numbers go there in the transaction of the results that they belong to; these streams are held and sent\n"
@@ -112,6 +122,7 @@ int command_explain(const std::string& file) {
   for (const auto& table : checked.config.tables) explain_table(table);
   for (const auto& pipeline : checked.config.pipelines) explain_pipeline(pipeline);
   for (const auto& unit : pipeline::changelog_units(checked.config)) explain_changelog(checked.config, unit);
+  explain_reload(checked.config);
   fmt::print("streams\n");
   for (const auto& output : checked.topology->outputs()) fmt::print("  {} -> topic {}\n", output.stream, output.topic);
   return kDone;

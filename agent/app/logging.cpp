@@ -102,6 +102,8 @@ void set_up_logging(LogTo to, const std::string& level) {
   spdlog::set_default_logger(std::move(logger));
 }
 
+void set_log_level(const std::string& level) { spdlog::default_logger()->set_level(spdlog::level::from_str(level)); }
+
 void report_suppressed_lines() { spdlog::default_logger()->flush(); }
 
 std::uint64_t suppressed_log_lines() { return suppressed; }

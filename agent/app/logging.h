@@ -13,6 +13,7 @@ namespace rivulet::app {
 enum class LogTo { standard_output, standard_error };
 
 void set_up_logging(LogTo to, const std::string& level);
+void set_log_level(const std::string& level);
 void report_suppressed_lines();  // says what was counted in intervals that are over
 std::uint64_t suppressed_log_lines();
 

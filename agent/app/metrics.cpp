@@ -115,6 +115,10 @@ std::string metrics_text(const Snapshot& now) {
   pipelines(page, now);
   store(page, now);
   forwarding(page, now);
+  page.single("rivulet_config_last_reload_successful", "gauge", "0 while the last reload of the configuration was refused and the one before goes on.", now.reload.successful ? 1 : 0);
+  page.single("rivulet_config_last_reload_timestamp_seconds", "gauge", "When the configuration at work was taken.", static_cast<double>(now.reload.taken_ms) / 1e3);
+  page.single("rivulet_config_reloads_total", "counter", "Reloads that were taken.", now.reload.reloads);
+  page.single("rivulet_config_last_reload_pause_seconds", "gauge", "How long sources waited for the last of them.", static_cast<double>(now.reload.last_pause_ms) / 1e3);
   page.single("rivulet_log_suppressed_total", "counter", "Log lines not written because they repeated.", now.log_lines_suppressed);
   page.single("process_resident_memory_bytes", "gauge", "Resident memory.", now.resident_bytes);
   page.single("process_cpu_seconds_total", "counter", "User and system time of all threads.", now.cpu_seconds);

@@ -106,6 +106,9 @@ std::string status_json(const Snapshot& now) {
   json.key("forward");
   if (now.forward) json_forward(json, *now.forward);
   else json.null();
+  json.key("config").begin_object().field("last_reload_successful", now.reload.successful).field("taken_ms", now.reload.taken_ms);
+  json.field("refused_ms", now.reload.refused_ms).field("problem", now.reload.problem).field("under_way", now.reload.under_way);
+  json.field("reloads", now.reload.reloads).field("last_pause_ms", now.reload.last_pause_ms).end_object();
   json.field("resident_bytes", now.resident_bytes).end_object();
   return json.text() + "\n";
 }
@@ -117,6 +120,9 @@ std::string status_text(const Snapshot& now) {
   const auto problems = health_problems(now);
   for (const auto& problem : problems) fmt::format_to(to, "PROBLEM  {}\n", problem);
   if (problems.empty()) text += "healthy\n";
+  if (!now.reload.successful)
+    fmt::format_to(to, "CONFIGURATION  the last reload, {} s ago, was refused and the one before goes on: {}\n", std::max<std::int64_t>(0, now.now_ms - now.reload.refused_ms) / 1000, now.reload.problem);
+  if (!now.reload.under_way.empty()) fmt::format_to(to, "configuration  a reload is under way: {}\n", now.reload.under_way);
   text += "\nsources\n";
   for (const auto& source : now.sources) {
     fmt::format_to(to, "  {} ({}): {} records; {}{}\n", source.name, source.type, source.records, source.state, source.waiting ? "; waits for room" : "");

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/app/reload_status.h"
 #include "agent/forward/forwarder.h"
 #include "agent/pipeline/topology.h"
 #include "store/store.h"
@@ -43,6 +44,7 @@ struct Snapshot {
   store::StoreStats store;
   std::string store_notice;  // not empty: a damaged store was set aside at this start
   std::optional<forward::Status> forward;  // absent: no kafka section
+  ReloadStatus reload;
   std::uint64_t log_lines_suppressed = 0;
   std::uint64_t resident_bytes = 0;
   double cpu_seconds = 0;

@@ -218,6 +218,14 @@ std::vector<Topology::ShownStep> Topology::shown_steps() const {
   return steps;
 }
 
+std::vector<Topology::ShownStep> Topology::stateful_steps() const {
+  std::vector<ShownStep> steps;
+  for (std::size_t i = 0; i < impl_->pipelines.size(); ++i)
+    for (const auto& segment : impl_->pipelines[i].segments)
+      if (segment.stateful != nullptr) steps.push_back({impl_->config.pipelines[i].name, segment.step, segment.stateful->definition(), nullptr});
+  return steps;
+}
+
 bool Topology::stateful() const { return !impl_->stateful.empty(); }
 
 bool Topology::look_at_tables(const std::string& folder) {

@@ -51,6 +51,10 @@ struct Arrival {
 
 struct Counts {  // since build()
   std::uint64_t in = 0, out = 0, late = 0, dropped = 0, undecodable = 0, failed = 0;
+  Counts& operator+=(const Counts& more) {
+    in += more.in, out += more.out, late += more.late, dropped += more.dropped, undecodable += more.undecodable, failed += more.failed;
+    return *this;
+  }
 };
 
 class Topology {
@@ -76,6 +80,8 @@ class Topology {
     Operator* stateful = nullptr;
   };
   std::vector<ShownStep> shown_steps() const;
+  // Every stateful step, shown or not (`stateful` is not set): what attach() will ask the store for.
+  std::vector<ShownStep> stateful_steps() const;
 
   // Lookup tables: to be looked at about once a second, and again at once while the answer is true; `folder` is the agent's. Before all are ready no
   // record may come, nor go_on() or advance_wall().

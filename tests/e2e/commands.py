@@ -7,6 +7,9 @@ import json
 import os
 import pathlib
 import select
+import shutil
+import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -285,6 +288,110 @@ def the_json_schema_takes_what_check_takes(program):
             file.write_text(text)
             done = subprocess.run([program, "check", "-c", str(file)], capture_output=True, text=True)
             assert (done.returncode == 0) == wanted, f"check says of {text}: {done.stderr}"
+
+
+def a_state_folder_that_cannot_be_written_is_said_and_systemd_tries_again(program):
+    """Read-only, or somebody else's: a message that says what to do, and an exit code that is no success."""
+    with Files(program) as files:
+        state = os.path.join(files.folder.name, "state")
+        os.mkdir(state, 0o755)
+        os.chmod(files.folder.name, 0o755)
+        mount = f"mount -t tmpfs -o ro none {state} && exec {program} run -c {files.config}"
+        if os.geteuid() == 0 and shutil.which("unshare") and subprocess.run(["unshare", "--mount", "sh", "-c", f"mount -t tmpfs -o ro none {state}"], capture_output=True).returncode == 0:
+            done = subprocess.run(["unshare", "--mount", "sh", "-c", mount], input="", capture_output=True, text=True, timeout=SECONDS)
+            assert done.returncode == 2 and "mounted read-only" in done.stdout and "agent.state" in done.stdout, done
+        if os.geteuid() == 0:
+            done = subprocess.run([program, "run", "-c", files.config], input="", capture_output=True, text=True, timeout=SECONDS, user=65534)
+            assert done.returncode == 2 and f"cannot write in {state}" in done.stdout and "agent's user" in done.stdout, done
+        done = files.run("run", "-c", files.config)
+        assert done.returncode == 0, f"it is writable again: {done}"
+
+
+class Systemd:
+    """The receiving end of sd_notify, and an agent that talks to it. `with Systemd(files, watchdog_s=...) as systemd:`"""
+
+    def __init__(self, files, watchdog_s=0.0, **environment):
+        self.files, self.environment = files, environment
+        self.path = os.path.join(files.folder.name, "notify.sock")
+        self.environment["NOTIFY_SOCKET"] = self.path
+        if watchdog_s:
+            self.environment["WATCHDOG_USEC"] = str(int(watchdog_s * 1_000_000))
+
+    def __enter__(self):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.log = open(os.path.join(self.files.folder.name, "agent.log"), "w+")
+        self.agent = subprocess.Popen([self.files.program, "run", "-c", self.files.config], stdin=subprocess.PIPE, stdout=self.log, env=dict(os.environ, **self.environment))
+        self.wait_for("READY=1")
+        return self
+
+    def __exit__(self, *_):
+        self.agent.kill()
+        self.agent.wait(SECONDS)
+        self.log.close()
+        self.socket.close()
+        os.unlink(self.path)
+
+    def receive(self, seconds):
+        self.socket.settimeout(max(seconds, 0.001))
+        try:
+            return self.socket.recv(4096).decode()
+        except TimeoutError:
+            return None
+
+    def wait_for(self, begin):
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            said = self.receive(0.1)
+            if said is not None and said.startswith(begin):
+                return said
+        raise AssertionError(f"waited in vain for {begin}")
+
+    def fed(self, seconds):
+        count, until = 0, time.monotonic() + seconds
+        while time.monotonic() < until:
+            count += self.receive(until - time.monotonic()) == "WATCHDOG=1"
+        return count
+
+    def said(self):
+        with open(self.log.name) as file:
+            return file.read()
+
+
+def systemd_is_told_of_each_reload(program):
+    """RELOADING=1 with the time, then READY=1, whether it was taken or refused; and the log says which."""
+    with Files(program) as files, Systemd(files) as systemd:
+        for number, (text, said) in enumerate(((files.text, "reload: done"), ("sources: {", "reload: refused"), (files.text, "reload: done"))):
+            with open(files.config, "w") as file:
+                file.write(text.replace("STATE", os.path.join(files.folder.name, "state")))
+            before = time.clock_gettime(time.CLOCK_MONOTONIC)
+            systemd.agent.send_signal(signal.SIGHUP)
+            told = systemd.wait_for("RELOADING=1\nMONOTONIC_USEC=")
+            at = int(told.split("=")[-1]) / 1e6
+            assert before <= at <= time.clock_gettime(time.CLOCK_MONOTONIC), (before, at)
+            systemd.wait_for("READY=1")
+            assert systemd.said().count(said) == 1 + (number == 2), systemd.said()
+        assert systemd.agent.poll() is None
+
+
+def the_watchdog_is_fed_without_a_link_and_not_once_a_thread_is_stuck(program):
+    unreachable = CONFIG + "kafka: {brokers: ['127.0.0.1:1']}\n"
+    with Files(program, unreachable) as files, Systemd(files, watchdog_s=6.0) as systemd:
+        for _ in range(3):
+            systemd.agent.stdin.write(b'{"device":"d","temperature":50}\n')
+            systemd.agent.stdin.flush()
+            assert systemd.fed(2.0) >= 1, "a dead link is no hang"
+    for thread, point in (("store", "store.before_commit"), ("io", "agent.epoch_durable")):
+        with Files(program, unreachable) as files, Systemd(files, watchdog_s=6.0, RIVULET_HANG_AT=point) as systemd:
+            assert systemd.fed(2.0) >= 1
+            systemd.agent.stdin.write(b'{"device":"d","temperature":50}\n')
+            systemd.agent.stdin.flush()
+            until = time.monotonic() + SECONDS
+            while f"the {thread} thread is stuck" not in systemd.said():
+                assert time.monotonic() < until, f"nobody noticed that the {thread} thread hangs: {systemd.said()}"
+                systemd.receive(0.05)
+            assert systemd.fed(3.0) == 0, f"fed although the {thread} thread hangs"
+            assert systemd.agent.poll() is None, "it is systemd that ends it"
 
 
 FACTS = {name: what for name, what in globals().items() if inspect.isfunction(what) and list(inspect.signature(what).parameters) == ["program"]}
