@@ -84,6 +84,22 @@ std::vector<StreamInfo> Outbox::streams() const {
   return all;
 }
 
+void Outbox::streams(std::vector<StreamInfo>& copy) const {
+  std::size_t at = 0;
+  for (const auto& [id, info] : streams_) {
+    if (at < copy.size() && copy[at].id == id) {
+      copy[at].last = info.last;
+      copy[at].acknowledged = info.acknowledged;
+      copy[at].bytes = info.bytes;
+    } else {
+      copy.resize(at);
+      copy.push_back(info);
+    }
+    ++at;
+  }
+  copy.resize(at);
+}
+
 const StreamInfo* Outbox::find(StreamId stream) const {
   const auto it = streams_.find(stream);
   return it == streams_.end() ? nullptr : &it->second;

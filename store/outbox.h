@@ -38,6 +38,7 @@ class Outbox {
 
   result<StreamInfo> stream(const std::string& name, const std::string& topic);  // found or made; at most kMaxStreams (check)
   std::vector<StreamInfo> streams() const;
+  void streams(std::vector<StreamInfo>& copy) const;  // the same into a copy of before: names are copied only of new ones
   const StreamInfo* find(StreamId stream) const;
 
   result<void> append(const StreamRecords& records, Timestamp now_ms);

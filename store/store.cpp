@@ -62,6 +62,7 @@ struct Store::Impl {
   std::deque<std::function<void()>> calls;
   bool ending = false;
   StoreStats stats;
+  std::vector<StreamInfo> streams;  // for stream_infos()
   std::set<StreamId> held;  // hold()
   std::function<void()> outbox_grew;
 
@@ -76,6 +77,7 @@ struct Store::Impl {
 
   void publish(const Guard&) {
     engine.fill(stats);
+    engine.outbox().streams(streams);
     stats.disk_full = disk_full;
     used_bytes = stats.used_bytes;
     outbox_max_bytes = stats.outbox_max_bytes;
@@ -277,6 +279,11 @@ void Store::hold(const std::set<StreamId>& streams) {
 StoreStats Store::stats() const {
   const std::lock_guard guard(impl_->mutex);
   return impl_->stats;
+}
+
+std::vector<StreamInfo> Store::stream_infos() const {
+  const std::lock_guard guard(impl_->mutex);
+  return impl_->streams;
 }
 
 result<StreamInfo> Store::stream(const std::string& name, const std::string& topic) {

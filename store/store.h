@@ -154,6 +154,7 @@ class Store {
   // half is for those that go on. Always true with drop-oldest, which drops of them first.
   bool has_room_for(StreamId stream) const;
   StoreStats stats() const;   // any thread; a copy, cheap
+  std::vector<StreamInfo> stream_infos() const;  // any thread; a copy of what streams() said after the last commit or call
 
   // --- forward thread (blocking, carried out on the store thread in order) ---
   result<std::vector<StreamInfo>> streams();  // all streams, also those without a pipeline

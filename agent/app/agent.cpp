@@ -272,6 +272,7 @@ void Agent::describe(Snapshot& snapshot) const {
   snapshot.closing = parts_.topology->pending();
   snapshot.committing_for_ms = cycle_.committing_for_ms();
   snapshot.quarantined = quarantined_;
+  snapshot.clock_plausible = clock_trust_.plausible();
 }
 
 }  // namespace rivulet::app

@@ -7,6 +7,7 @@
 #include "agent/app/agent.h"
 #include "agent/app/checked_config.h"
 #include "agent/app/commands.h"
+#include "agent/app/topology_picture.h"
 #include "agent/pipeline/changelog_units.h"
 #include "agent/pipeline/decoding.h"
 #include "agent/pipeline/stateful/operator.h"
@@ -103,10 +104,15 @@ void explain_changelog(const config::Config& config, const pipeline::ChangelogUn
 
 }  // namespace
 
-int command_explain(const std::string& file) {
+int command_explain(const std::string& file, ExplainAs as) {
   const SystemClock clock;
   const CheckedConfig checked = check_config(file, clock);
   if (!print_problems(checked)) return kNotInOrder;
+  if (as != ExplainAs::words) {
+    const TopologyPicture picture(checked.config, *checked.topology);
+    fmt::print("{}", as == ExplainAs::dot ? picture.dot() : picture.mermaid());
+    return kDone;
+  }
   explain_agent(checked.config);
   for (const auto& source : checked.config.sources) explain_source(checked.config, source);
   for (const auto& table : checked.config.tables) explain_table(table);

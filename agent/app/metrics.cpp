@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "agent/app/snapshot.h"
+#include "agent/codec/json.h"
 
 namespace rivulet::app {
 namespace {
@@ -31,8 +32,8 @@ class Page {
 };
 
 std::string label(std::string_view name, std::string_view value) {
-  std::string text = fmt::format("{}=\"", name);
-  for (const char c : value) {
+  std::string text = fmt::format("{}=\"", name), buffer;
+  for (const char c : codec::as_utf8(value, buffer)) {
     if (c == '\n') {
       text += "\\n";
       continue;
@@ -67,6 +68,18 @@ void pipelines(Page& page, const Snapshot& now) {
   page.single("rivulet_dropped_total", "counter", "Empty frames, and records with a time before 1970.", now.totals.dropped);
   page.single("rivulet_undecodable_total", "counter", "Records that could not be decoded.", now.totals.undecodable);
   page.single("rivulet_quarantined_total", "counter", "Records put into quarantine by decoding and pipelines.", now.quarantined);
+}
+
+void streams(Page& page, const Snapshot& now) {
+  const auto each = [&](std::string_view name, std::string_view type, std::string_view help, const auto& value) {
+    page.family(name, type, help);
+    for (const auto& stream : now.streams) page.sample(label("stream", stream.info.name) + "," + label("topic", stream.info.topic), value(stream));
+  };
+  each("rivulet_stream_records_total", "counter", "Records of a stream that were stored, since the store was made.", [](const auto& stream) { return stream.info.last; });
+  each("rivulet_stream_forwarded_records_total", "counter", "Those of them that Kafka has for good.", [](const auto& stream) { return stream.info.acknowledged; });
+  each("rivulet_stream_outbox_records", "gauge", "Records of a stream that wait for Kafka.", [](const auto& stream) { return stream.info.last - stream.info.acknowledged; });
+  each("rivulet_stream_outbox_bytes", "gauge", "Their size as stored, with what is acknowledged and not yet removed.", [](const auto& stream) { return stream.info.bytes; });
+  each("rivulet_stream_held", "gauge", "1 while a stream's topic takes nothing; the others go on.", [](const auto& stream) { return stream.held.empty() ? 0 : 1; });
 }
 
 void store(Page& page, const Snapshot& now) {
@@ -111,8 +124,11 @@ std::string metrics_text(const Snapshot& now) {
   page.sample(label("version", RIVULET_VERSION) + "," + label("agent", now.agent_id) + "," + label("incarnation", now.incarnation), 1);
   page.single("rivulet_uptime_seconds", "gauge", "Since the process started.", static_cast<double>(now.uptime_ms) / 1e3);
   page.single("rivulet_healthy", "gauge", "1 when /healthz answers 200.", health_problems(now).empty() ? 1 : 0);
+  page.single("rivulet_clock_plausible", "gauge", "1 while the wall clock is set by a time service and not behind what is stored.", now.clock_plausible ? 1 : 0);
+  page.single("rivulet_clock_timestamp_seconds", "gauge", "The wall clock, to hold against that of whoever reads this.", static_cast<double>(now.now_ms) / 1e3);
   sources(page, now);
   pipelines(page, now);
+  streams(page, now);
   store(page, now);
   forwarding(page, now);
   page.single("rivulet_log_suppressed_total", "counter", "Log lines not written because they repeated.", now.log_lines_suppressed);

@@ -43,7 +43,7 @@ result<std::unique_ptr<Service>> Service::open(config::Config config, std::uniqu
 
 Service::Service(config::Config config, const Clock& clock, Options options)
     : config_(std::move(config)), clock_(clock), options_(std::move(options)), started_ms_(clock.steady_ms()), signals_(io_),
-      house_timer_(io_), end_timer_(io_), deadline_(io_) {}
+      house_timer_(io_), end_timer_(io_), deadline_(io_), history_(started_ms_) {}
 
 Service::~Service() = default;
 
@@ -100,8 +100,8 @@ void Service::start_forwarder() {
 // The agent's work goes on without a listener, so an address that is taken does not stop it.
 void Service::start_status() {
   if (config_.status.listen.empty()) return;
-  auto status = StatusServer::listen(io_, config_.status.listen, [this] { return look(); });
-  if (!status) return spdlog::error("{}; going on without /metrics, /healthz and /status", status.error().message);
+  auto status = StatusServer::listen(io_, config_.status.listen, [this] { return look(); }, [this] { return history_.samples(); });
+  if (!status) return spdlog::error("{}; going on without the status page, /metrics, /healthz and /status", status.error().message);
   status_ = std::move(*status);
   spdlog::info("status: listening on {}", status_->address());
 }
@@ -212,6 +212,7 @@ void Service::keep_house() {
   if (!held_full && held_was_full_) spdlog::info("records for topics that take nothing fill less than half of the store again");
   held_was_full_ = held_full;
   report_suppressed_lines();
+  keep_history();
   if (notify_.on()) {
     const Snapshot now = look();
     notify_.status(fmt::format("{} records in, {} wait for Kafka, link {}", now.totals.in, now.store.outbox_records,
@@ -222,6 +223,14 @@ void Service::keep_house() {
   house_timer_.async_wait([this](boost::system::error_code error) {
     if (!error) keep_house();
   });
+}
+
+void Service::keep_history() {
+  const std::int64_t now_ms = clock_.steady_ms();
+  if (!history_.due(now_ms)) return;
+  const Snapshot now = look();
+  const bool up = now.forward && now.forward->link == forward::Link::up;
+  history_.add({now.totals.in, now.forward ? now.forward->forwarded_records : now.stored, now.store.outbox_records, up, health_problems(now).empty()}, now_ms);
 }
 
 void Service::lost(const Error& error) {
@@ -240,7 +249,13 @@ Snapshot Service::look() const {
   if (store_->identity().adopted_after_damage) now.store_notice = store_->identity().notice;
   agent_->describe(now);
   if (forwarder_) now.forward = forwarder_->status();
+  for (store::StreamInfo& stream : store_->stream_infos()) now.streams.push_back({std::move(stream), {}});
+  if (now.forward)
+    for (const auto& held : now.forward->held)
+      for (auto& stream : now.streams)
+        if (stream.info.name == held.stream) stream.held = held.reason;
   now.log_lines_suppressed = suppressed_log_lines();
+  now.last_errors = last_errors();
   now.resident_bytes = resident_bytes();
   now.cpu_seconds = cpu_seconds();
   return now;

@@ -18,6 +18,7 @@
 #include <string>
 
 #include "agent/app/agent.h"
+#include "agent/app/history.h"
 #include "agent/app/notify.h"
 #include "agent/app/status_server.h"
 #include "agent/config/config.h"
@@ -61,6 +62,7 @@ class Service {
   void start_status();
   void wait_for_signal();
   void keep_house();
+  void keep_history();
   void watch_for_end();
   void wait_for_drain(std::int64_t until_ms);
   void committed();  // all that was accepted is durable and acknowledged
@@ -84,6 +86,7 @@ class Service {
   enum class Phase { running, finishing, draining, stopping } phase_ = Phase::running;
   bool abandoned_ = false;
   bool had_room_ = true, held_was_full_ = false;
+  History history_;
 };
 
 }  // namespace rivulet::app

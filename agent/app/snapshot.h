@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "agent/app/history.h"
+#include "agent/app/last_errors.h"
 #include "agent/forward/forwarder.h"
 #include "agent/pipeline/topology.h"
 #include "store/store.h"
@@ -26,6 +28,11 @@ struct PipelineSnapshot {
   pipeline::Counts counts;
 };
 
+struct StreamSnapshot {
+  store::StreamInfo info;
+  std::string held;  // why its topic takes nothing; empty: it does
+};
+
 struct Snapshot {
   std::string agent_id, incarnation;
   std::int64_t now_ms = 0;     // wall clock
@@ -41,8 +48,11 @@ struct Snapshot {
   std::int64_t committing_for_ms = 0;  // 0: none commits
   std::uint64_t quarantined = 0;      // records put there since the start, by decoding and pipelines
   store::StoreStats store;
+  std::vector<StreamSnapshot> streams;
   std::string store_notice;  // not empty: a damaged store was set aside at this start
   std::optional<forward::Status> forward;  // absent: no kafka section
+  bool clock_plausible = true;  // set by a time service, and not behind what is stored
+  std::vector<LastError> last_errors;
   std::uint64_t log_lines_suppressed = 0;
   std::uint64_t resident_bytes = 0;
   double cpu_seconds = 0;
@@ -57,6 +67,7 @@ std::vector<std::string> health_problems(const Snapshot& snapshot);
 std::string metrics_text(const Snapshot& snapshot);  // Prometheus text format 0.0.4
 std::string status_json(const Snapshot& snapshot);   // one object; keys as in agent/app/README.md
 std::string status_text(const Snapshot& snapshot);   // for a person
+std::string history_json(const std::vector<History::Sample>& samples);
 
 const char* name_of(forward::Link link);
 
