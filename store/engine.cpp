@@ -61,6 +61,15 @@ result<void> Engine::prepare() {
   return room_.prepare();
 }
 
+void Engine::set_options(const Options& options) {
+  options_ = options;
+  const Limits limits = Limits::of(options);
+  room_.set_limits(limits);
+  outbox_.set_compression(options.compression);
+  state_.set_compression(options.compression);
+  quarantine_.set_bounds(options.quarantine_max, limits.quarantine);
+}
+
 // After an error nothing of the transaction is there (it was rolled back), so what is in memory is read again; unless the
 // error is one after which nobody can say that.
 result<void> Engine::checked(result<void> outcome) {
@@ -394,6 +403,7 @@ std::int64_t Engine::background() {
 void Engine::fill(StoreStats& stats) const {
   const std::string path = database_path(options_.directory);
   stats.outbox_records = outbox_.records();
+  stats.local_records = outbox_.local_records();
   stats.outbox_bytes = outbox_.bytes();
   stats.used_bytes = room_.used_bytes();
   stats.outbox_max_bytes = room_.outbox_max_bytes();

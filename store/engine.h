@@ -40,6 +40,7 @@ class Engine {
 
   Engine(const Options& options, const Clock& clock, Connection connection);
   result<void> prepare();
+  void set_options(const Options& options);  // what Store::set_options() may change
 
   result<void> write(const Epoch& epoch);
   result<StreamInfo> stream(const std::string& name, const std::string& topic);
@@ -77,7 +78,7 @@ class Engine {
   result<void> apply_gap(const ForwardChange::Gap& gap, Timestamp now_ms);
   void make_room();
 
-  const Options options_;
+  Options options_;
   const Clock& clock_;
   Connection connection_;
   Room room_;

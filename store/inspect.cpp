@@ -143,6 +143,14 @@ result<std::vector<StateStep>> Inspect::state() {
   return *tables == 0 ? std::vector<StateStep>() : list_state(connection_);
 }
 
+result<std::optional<std::string>> Inspect::state_definition(const std::string& pipeline, const std::string& step) {
+  auto select = connection_.prepare("SELECT definition FROM state_steps WHERE pipeline = ?1 AND step = ?2");
+  if (!select) return select.error();
+  auto row = select->bind(1, std::string_view(pipeline)).bind(2, std::string_view(step)).step();
+  if (!row) return row.error();
+  return *row ? select->optional_bytes(0) : std::nullopt;
+}
+
 result<std::vector<Store::Quarantined>> Inspect::quarantined(std::int64_t after_id, std::size_t limit) {
   return list_quarantine(connection_, after_id, limit);
 }

@@ -29,6 +29,7 @@ class Inspect {
   result<std::uint64_t> outbox_bytes();
   result<std::optional<std::string>> fact(const std::string& name);
   result<std::vector<StateStep>> state();
+  result<std::optional<std::string>> state_definition(const std::string& pipeline, const std::string& step);  // none: it keeps nothing
   result<std::vector<Store::Quarantined>> quarantined(std::int64_t after_id, std::size_t limit);
 
  private:

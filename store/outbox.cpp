@@ -84,6 +84,22 @@ std::vector<StreamInfo> Outbox::streams() const {
   return all;
 }
 
+void Outbox::streams(std::vector<StreamInfo>& copy) const {
+  std::size_t at = 0;
+  for (const auto& [id, info] : streams_) {
+    if (at < copy.size() && copy[at].id == id) {
+      copy[at].last = info.last;
+      copy[at].acknowledged = info.acknowledged;
+      copy[at].bytes = info.bytes;
+    } else {
+      copy.resize(at);
+      copy.push_back(info);
+    }
+    ++at;
+  }
+  copy.resize(at);
+}
+
 const StreamInfo* Outbox::find(StreamId stream) const {
   const auto it = streams_.find(stream);
   return it == streams_.end() ? nullptr : &it->second;
@@ -92,6 +108,13 @@ const StreamInfo* Outbox::find(StreamId stream) const {
 std::uint64_t Outbox::records() const {
   std::uint64_t count = 0;
   for (const auto& [id, info] : streams_) count += info.last - info.acknowledged;
+  return count;
+}
+
+std::uint64_t Outbox::local_records() const {
+  std::uint64_t count = 0;
+  for (const auto& [id, info] : streams_)
+    if (is_local(info.topic)) count += info.last - info.acknowledged;
   return count;
 }
 

@@ -35,9 +35,11 @@ class Outbox {
   Outbox(Connection& connection, Compression compression) : connection_(connection), compression_(compression) {}
   result<void> prepare();  // once, after the schema is there
   result<void> load();     // what is in memory, from the tables
+  void set_compression(Compression compression) { compression_ = compression; }  // of packs from now on
 
   result<StreamInfo> stream(const std::string& name, const std::string& topic);  // found or made; at most kMaxStreams (check)
   std::vector<StreamInfo> streams() const;
+  void streams(std::vector<StreamInfo>& copy) const;  // the same into a copy of before: names are copied only of new ones
   const StreamInfo* find(StreamId stream) const;
 
   result<void> append(const StreamRecords& records, Timestamp now_ms);
@@ -57,6 +59,7 @@ class Outbox {
 
   std::uint64_t bytes() const;
   std::uint64_t records() const;
+  std::uint64_t local_records() const;  // of them: for local outputs
 
  private:
   struct Row {

@@ -16,6 +16,7 @@ class Quarantine {
       : connection_(connection), max_records_(max_records), max_bytes_(max_bytes) {}
   result<void> prepare();
   result<void> load();   // after a rollback
+  void set_bounds(std::uint64_t max_records, std::uint64_t max_bytes) { max_records_ = max_records, max_bytes_ = max_bytes; }
   void committed() { kept_dropped_ = dropped_; }
   result<void> add(const QuarantineEntry& entry, Timestamp now_ms);
   result<std::uint64_t> drop(std::int64_t first_id, std::int64_t last_id);

@@ -8,6 +8,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "agent/base/pulse.h"
+
 namespace rivulet::store {
 namespace {
 
@@ -63,6 +65,7 @@ result<void> Room::checkpoint_if_due() {
 }
 
 result<void> Room::checkpoint() {
+  const PulseScope at(Pulse::Doing::disk);
   int in_log = 0, copied = 0;
   const int code = sqlite3_wal_checkpoint_v2(connection_.raw(), "main", SQLITE_CHECKPOINT_PASSIVE, &in_log, &copied);
   const int step = static_cast<int>(limits_.wal / kPageBytes);
@@ -74,6 +77,13 @@ result<void> Room::checkpoint() {
   if (error.code != ErrorCode::full && error.code != ErrorCode::unavailable) return error;
   spdlog::debug("{}", error.message);
   return {};
+}
+
+void Room::set_limits(const Limits& limits) {
+  limits_ = limits;
+  checkpoint_at_ = static_cast<int>(limits.wal / kPageBytes);
+  if (auto set = connection_.execute("PRAGMA journal_size_limit=" + std::to_string(limits.wal)); !set) spdlog::debug("{}", set.error().message);
+  (void)restore_ballast();  // of the new size; where the disk has no room for it, it is as if it were given back
 }
 
 result<void> Room::allow_growth(bool emergency) {
@@ -98,6 +108,7 @@ bool Room::release_ballast() {
 }
 
 bool Room::restore_ballast() {
+  const PulseScope at(Pulse::Doing::disk);
   const auto size = static_cast<off_t>(limits_.ballast);
   struct stat there {};
   has_ballast_ = ::stat(ballast_.c_str(), &there) == 0 && there.st_size == size;

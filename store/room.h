@@ -23,6 +23,7 @@ class Room {
 
   result<void> prepare();  // once: listens to the log's size, makes the ballast
   const Limits& limits() const { return limits_; }
+  void set_limits(const Limits& limits);  // from now on; a file that is larger shrinks as it is emptied
 
   result<void> measure();  // after a commit
   std::uint64_t used_bytes() const { return used_bytes_; }

@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "agent/base/pulse.h"
+
 namespace rivulet::store {
 namespace {
 
@@ -67,6 +69,7 @@ Statement& Statement::bind_optional_blob(int index, const std::optional<std::str
 }
 
 result<bool> Statement::step() {
+  const PulseScope at(Pulse::Doing::disk);
   const int code = sqlite3_step(statement_);
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) return false;
@@ -119,6 +122,7 @@ Connection& Connection::operator=(Connection&& other) noexcept {
 Connection::~Connection() { sqlite3_close_v2(db_); }
 
 result<void> Connection::execute(const std::string& sql) {
+  const PulseScope at(Pulse::Doing::disk);
   if (sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) return sqlite_error(db_, sql.substr(0, 60));
   return {};
 }
@@ -145,6 +149,7 @@ result<Transaction> Transaction::begin(Connection& connection) {
 }
 
 Transaction::~Transaction() {
+  const PulseScope at(Pulse::Doing::disk);
   if (connection_ != nullptr && sqlite3_get_autocommit(connection_->raw()) == 0)
     sqlite3_exec(connection_->raw(), "ROLLBACK", nullptr, nullptr, nullptr);
 }

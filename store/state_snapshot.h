@@ -63,6 +63,8 @@ class StateSnapshot {
   };
   result<std::unique_ptr<Scan>> scan(std::uint32_t table, std::string from, std::string to);
 
+  Connection& connection() { return connection_; }  // for reading other tables as of the same commit
+
  private:
   StateSnapshot(Connection connection, Stop stop, std::size_t overlay_bytes) : connection_(std::move(connection)), stop_(std::move(stop)), overlay_bytes_(overlay_bytes) {}
   struct Part {

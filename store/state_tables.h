@@ -17,6 +17,7 @@ class StateTables {
  public:
   StateTables(Connection& connection, Compression compression) : connection_(connection), compression_(compression) {}
   result<void> prepare();
+  void set_compression(Compression compression) { compression_ = compression; }
   result<void> write(const StateChanges& changes);
   result<std::uint32_t> step(const std::string& pipeline, const std::string& step, const std::string& definition);
   result<void> log(const std::function<result<void>(std::uint64_t, std::string_view)>& visit);
@@ -28,7 +29,7 @@ class StateTables {
  private:
   result<void> forget_in_log(std::uint32_t id, const Gone& gone);
   Connection& connection_;
-  const Compression compression_;
+  Compression compression_;
   PackCodec codec_;
   Statement insert_log_, trim_log_, put_, erase_, read_log_;
 };

@@ -50,7 +50,7 @@ struct Store::Impl {
   };
   using Guard = std::unique_lock<std::mutex>;
 
-  const Options options;
+  const Options options;  // as at the start; what may change since is below
   const DirectoryLock lock;
   const Identity identity;
   Engine engine;  // the store thread's alone, once that runs
@@ -62,27 +62,31 @@ struct Store::Impl {
   std::deque<std::function<void()>> calls;
   bool ending = false;
   StoreStats stats;
-  std::set<StreamId> held;  // hold()
+  std::map<std::string, std::set<StreamId>> holders;  // hold()
+  std::vector<StreamInfo> streams;  // for stream_infos()
+  std::set<StreamId> held;                            // by any of them
   std::function<void()> outbox_grew;
 
   std::atomic<std::size_t> epochs_waiting{0};
   std::atomic<std::uint64_t> in_flight_bytes{0}, used_bytes{0}, outbox_max_bytes{0};
-  std::atomic<bool> disk_full{false}, held_full{false};
+  std::atomic<bool> disk_full{false}, held_full{false}, drop_oldest{false};
+  const std::shared_ptr<Pulse> pulse = std::make_shared<Pulse>();
   std::thread thread;
 
   Impl(Options wanted, const Clock& clock, DirectoryLock taken, Opened opened)
       : options(std::move(wanted)), lock(std::move(taken)), identity(std::move(opened.identity)),
-        engine(options, clock, std::move(opened.connection)) {}
+        engine(options, clock, std::move(opened.connection)), drop_oldest(options.when_full == WhenFull::drop_oldest) {}
 
   void publish(const Guard&) {
     engine.fill(stats);
+    engine.outbox().streams(streams);
     stats.disk_full = disk_full;
     used_bytes = stats.used_bytes;
     outbox_max_bytes = stats.outbox_max_bytes;
     stats.held_bytes = 0;
     for (const StreamId stream : held)
       if (const StreamInfo* info = engine.outbox().find(stream)) stats.held_bytes += info->bytes;
-    stats.held_full = options.when_full == WhenFull::refuse && stats.held_bytes > stats.outbox_max_bytes / 2;
+    stats.held_full = !drop_oldest && stats.held_bytes > stats.outbox_max_bytes / 2;
     held_full = stats.held_full;
   }
 
@@ -90,8 +94,8 @@ struct Store::Impl {
     Guard guard(mutex);
     std::int64_t sleep_ms = 0;
     for (;;) {
-      const auto wanted = [&] { return ending || !epochs.empty() || !calls.empty(); };
-      if (!wake.wait_for(guard, std::chrono::milliseconds(sleep_ms), wanted)) {
+      pulse->beat();
+      if (!wait(guard, sleep_ms)) {
         guard.unlock();
         sleep_ms = engine.background();
         guard.lock();
@@ -108,7 +112,13 @@ struct Store::Impl {
     if (auto done = engine.flush(); !done && !engine.lost()) spdlog::warn("{}", done.error().message);
   }
 
+  bool wait(Guard& guard, std::int64_t sleep_ms) {
+    const PulseScope at(Pulse::Doing::waits);
+    return wake.wait_for(guard, std::chrono::milliseconds(sleep_ms), [&] { return ending || !epochs.empty() || !calls.empty(); });
+  }
+
   void run_call(Guard& guard) {
+    pulse->beat();
     auto call = std::move(calls.front());
     calls.pop_front();
     guard.unlock();
@@ -121,6 +131,7 @@ struct Store::Impl {
     std::int64_t wait_ms = kRetryFirstMs;
     int tries_at_the_end = 0;
     for (;;) {
+      pulse->beat();
       guard.unlock();
       const std::int64_t begin_us = now_us();
       const auto outcome = engine.write(first.epoch);
@@ -140,7 +151,11 @@ struct Store::Impl {
       }
       // The forwarder's calls go on meanwhile: they are what makes room.
       const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(ending ? kRetryFirstMs : wait_ms);
-      while (wake.wait_until(guard, until, [&] { return !calls.empty() || (ending && tries_at_the_end == 0); }) && !calls.empty()) run_call(guard);
+      const auto called = [&] {
+        const PulseScope at(Pulse::Doing::waits);
+        return wake.wait_until(guard, until, [&] { return !calls.empty() || (ending && tries_at_the_end == 0); }) && !calls.empty();
+      };
+      while (called()) run_call(guard);
       wait_ms = std::min(wait_ms * 2, kRetryMaxMs);
     }
   }
@@ -187,6 +202,7 @@ struct Store::Impl {
       });
     }
     wake.notify_one();
+    const PulseScope at(Pulse::Doing::waits);  // for the store thread, which has a pulse itself
     return answer.get();
   }
 
@@ -219,7 +235,9 @@ result<std::unique_ptr<Store>> Store::open(Options options, const Clock& clock) 
   }
   running->thread = std::thread([running] {
     ::pthread_setname_np(::pthread_self(), "store");
+    Pulse::take(running->pulse);
     running->run();
+    Pulse::end();
   });
   return std::unique_ptr<Store>(new Store(std::move(impl)));
 }
@@ -251,7 +269,7 @@ void Store::commit(Epoch epoch, std::function<void(result<void>)> done) {
 bool Store::has_room() const {
   if (impl_->disk_full || impl_->epochs_waiting >= impl_->options.epochs_in_flight) return false;
   // Drop-oldest brings it below the limit after each commit; only what it may not drop keeps it above.
-  if (impl_->options.when_full == WhenFull::drop_oldest) return impl_->used_bytes <= impl_->outbox_max_bytes;
+  if (impl_->drop_oldest) return impl_->used_bytes <= impl_->outbox_max_bytes;
   return impl_->used_bytes + impl_->in_flight_bytes < impl_->outbox_max_bytes;
 }
 
@@ -261,13 +279,16 @@ bool Store::has_room_for(StreamId stream) const {
   return impl_->held.count(stream) == 0;
 }
 
-void Store::hold(const std::set<StreamId>& streams) {
+void Store::hold(const std::string& holder, const std::set<StreamId>& streams) {
   {
     const std::lock_guard guard(impl_->mutex);
     if (impl_->ending) return;
-    impl_->calls.emplace_back([this, streams] {
+    impl_->calls.emplace_back([this, holder, streams] {
       const Impl::Guard published(impl_->mutex);
-      impl_->held = streams;
+      if (streams.empty()) impl_->holders.erase(holder);
+      else impl_->holders[holder] = streams;
+      impl_->held.clear();
+      for (const auto& [who, theirs] : impl_->holders) impl_->held.insert(theirs.begin(), theirs.end());
       impl_->publish(published);
     });
   }
@@ -277,6 +298,11 @@ void Store::hold(const std::set<StreamId>& streams) {
 StoreStats Store::stats() const {
   const std::lock_guard guard(impl_->mutex);
   return impl_->stats;
+}
+
+std::vector<StreamInfo> Store::stream_infos() const {
+  const std::lock_guard guard(impl_->mutex);
+  return impl_->streams;
 }
 
 result<StreamInfo> Store::stream(const std::string& name, const std::string& topic) {
@@ -304,6 +330,21 @@ result<std::uint32_t> Store::state_step(const std::string& pipeline, const std::
 result<bool> Store::forget_state(const std::string& pipeline, const std::string& step, bool whole, const std::function<bool(std::uint32_t, std::string_view)>& gone) {
   return impl_->call<bool>([&] { return impl_->engine.forget_state(pipeline, step, whole, gone); });
 }
+
+result<void> Store::set_options(const Options& options) {
+  return impl_->call<void>([&]() -> result<void> {
+    Options all = options;  // what stays is as it was
+    all.directory = impl_->options.directory;
+    all.agent_id = impl_->options.agent_id;
+    all.epochs_in_flight = impl_->options.epochs_in_flight;
+    all.vfs = impl_->options.vfs;
+    impl_->engine.set_options(all);
+    impl_->drop_oldest = all.when_full == WhenFull::drop_oldest;
+    return {};
+  });
+}
+
+std::shared_ptr<const Pulse> Store::pulse() const { return impl_->pulse; }
 
 result<void> Store::state_log(const std::function<result<void>(std::uint64_t, std::string_view)>& visit) {
   return impl_->call<void>([&] { return impl_->engine.state_log(visit); });

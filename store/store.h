@@ -19,6 +19,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/ids.h"
+#include "agent/base/pulse.h"
 #include "agent/base/result.h"
 #include "store/epoch.h"
 
@@ -40,13 +41,17 @@ struct Options {
   std::string vfs;  // SQLite VFS name; empty = default (a seam for tests)
 };
 
+// Whether a stream is for a local output (agent/sink), such as "file:/path", and not for a topic of Kafka's: no legal topic has a colon. So a
+// program that knows no local outputs holds such a stream (its topic cannot be) and sends nothing of it.
+inline bool is_local(std::string_view topic) { return topic.find(':') != std::string_view::npos; }
+
 // One named output of a pipeline and how far it is.
 struct StreamInfo {
   StreamId id = 0;
   std::string name;
-  std::string topic;
+  std::string topic;          // or another destination: is_local()
   Sequence last = 0;          // last sequence number given (durable)
-  Sequence acknowledged = 0;  // last one that Kafka has for good; what is in (acknowledged, last] is in the outbox
+  Sequence acknowledged = 0;  // last one that Kafka (or the local output) has for good; what is in (acknowledged, last] is in the outbox
   std::uint64_t bytes = 0;    // of its packs as stored, also of those acknowledged and not yet removed
 };
 
@@ -87,7 +92,7 @@ struct Rebuild {
 // The fact of a store that is being filled: it must not be used.
 inline constexpr const char* kRestoringFact = "restoring";
 
-// A change by the forwarder, all or nothing.
+// A change by the forwarder or a local output, all or nothing.
 struct ForwardChange {
   struct Acknowledged { StreamId stream; Sequence last; };
   struct Gap {  // records [first, last] are replaced by a gap; with `quarantine` their contents are kept there
@@ -112,6 +117,7 @@ struct Identity {
 
 struct StoreStats {
   std::uint64_t outbox_records = 0;
+  std::uint64_t local_records = 0;  // of outbox_records: for local outputs
   std::uint64_t outbox_bytes = 0;  // compressed, as stored
   std::uint64_t used_bytes = 0;        // of the file: pages in use, all tables; has_room() holds it against outbox_max_bytes
   std::uint64_t outbox_max_bytes = 0;
@@ -144,6 +150,8 @@ class Store {
   result<std::unique_ptr<StateBackend>> open_state();
   result<std::uint32_t> state_step(const std::string& pipeline, const std::string& step, const std::string& definition);
   result<void> state_log(const std::function<result<void>(std::uint64_t number, std::string_view body)>& visit);  // `visit` runs on the store thread
+  // Another storage.max, when_full, compression or size of epochs, from the next transaction on. Directory, agent and epochs in flight stay.
+  result<void> set_options(const Options& options);
 
   // --- io thread ---
   // Hands the epoch over. Its streams must go on where they ended (check). `done` runs on the store thread when it is durable, or with unknown_fate. A commit that failed
@@ -154,8 +162,9 @@ class Store {
   // half is for those that go on. Always true with drop-oldest, which drops of them first.
   bool has_room_for(StreamId stream) const;
   StoreStats stats() const;   // any thread; a copy, cheap
+  std::vector<StreamInfo> stream_infos() const;  // any thread; a copy of what streams() said after the last commit or call
 
-  // --- forward thread (blocking, carried out on the store thread in order) ---
+  // --- forward thread, and the threads of local outputs (blocking, carried out on the store thread in order) ---
   result<std::vector<StreamInfo>> streams();  // all streams, also those without a pipeline
   // Packs of `stream` with records after `after`, oldest first, until about max_bytes (at least one pack if there is one).
   // A pack that `after` cuts begins at after + 1.
@@ -165,10 +174,12 @@ class Store {
   // What is being sent or is PREPARED, up to these sequence numbers: drop-oldest leaves it alone. Replaces the last call's.
   // Until the first call of this process nothing is dropped while the fact "prepared" exists.
   void protect(const std::vector<ForwardChange::Acknowledged>& sending);
-  // Streams whose topic takes nothing. Replaces the last call's. Any thread; does not wait.
-  void hold(const std::set<StreamId>& streams);
-  // Called on the store thread after a commit added to the outbox; must only wake the forwarder. Set before the first commit.
+  // Streams whose topic, or local output, takes nothing. Replaces what the same holder said last. Any thread; does not wait.
+  void hold(const std::string& holder, const std::set<StreamId>& streams);
+  // Called on the store thread after a commit added to the outbox; must only wake who takes from it. Set before the first commit.
   void on_outbox(std::function<void()> wake);
+
+  std::shared_ptr<const Pulse> pulse() const;  // the store thread's; any thread
 
   // --- commands ---
   struct Quarantined : QuarantineEntry { std::int64_t id = 0; Timestamp at_ms = 0; };

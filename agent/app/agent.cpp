@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <chrono>
+#include <utility>
 
 #include "agent/base/check.h"
 #include "agent/base/fault_point.h"
@@ -18,7 +19,7 @@ constexpr std::int64_t kLongestWaitMs = 60'000;  // the wall clock may be set me
 }  // namespace
 
 const char* type_name(const config::Source& source) {
-  static constexpr const char* names[] = {"mqtt", "tcp", "file", "stdin", "simulate", "kafka", "udp", "unix", "modbus", "can"};
+  static constexpr const char* names[] = {"mqtt", "tcp", "file", "stdin", "simulate", "kafka", "udp", "unix", "exec", "serial", "iio", "modbus", "can", "http"};
   static_assert(std::variant_size_v<decltype(config::Source::type)> == std::size(names));
   return names[source.type.index()];
 }
@@ -44,8 +45,8 @@ result<std::unique_ptr<Agent>> Agent::create(Parts parts) {
 Agent::Agent(Parts parts)
     : parts_(std::move(parts)),
       clock_trust_(parts_.config.agent.state, parts_.clock),
-      cycle_(parts_.io, parts_.store, {parts_.config.agent.commit_interval_ms, epoch_bytes_for(parts_.config.agent)}, *this),
-      shared_{cycle_, parts_.store, *parts_.topology, *this, parts_.clock, [this] { look_for_room(); }, [this] { after_record(); }, [this] { return state_full(); }, {}},
+      cycle_(parts_.io, parts_.store, {parts_.config.agent.commit_interval_ms, epoch_bytes_for(parts_.config.agent), parts_.before == nullptr ? 1 : parts_.before->cycle_.number()}, *this),
+      shared_{cycle_, parts_.store, *parts_.topology, *this, parts_.clock, [this] { look_for_room(); }, [this] { after_record(); }, [this] { return state_full(); }, {}, false},
       room_timer_(parts_.io), wall_timer_(parts_.io), tables_timer_(parts_.io) {}
 
 Agent::~Agent() = default;
@@ -120,21 +121,72 @@ void Agent::keep_time_later() {
   });
 }
 
+std::vector<StreamId> Agent::streams_of(std::size_t source) const {
+  std::vector<StreamId> streams;
+  for (const std::size_t output : parts_.topology->outputs_of(source)) streams.push_back(streams_[output].id);
+  return streams;
+}
+
+// While a changelog is written anew no position may change, so then no source goes on as it is.
 result<void> Agent::attach_sources() {
+  const bool none_kept = parts_.before == nullptr || !parts_.keeps || (changelog_ && changelog_->writing_anew());
   for (std::size_t i = 0; i < parts_.config.sources.size(); ++i) {
     const config::Source& source = parts_.config.sources[i];
+    if (!none_kept && parts_.keeps(source)) {
+      sources_.emplace_back();  // take_over() fills it
+      continue;
+    }
     auto positions = parts_.store.positions(source.name);
     if (!positions) return positions.error();
-    std::vector<StreamId> streams;
-    for (const std::size_t output : parts_.topology->outputs_of(i)) streams.push_back(streams_[output].id);
     Attached attached;
-    attached.intake = std::make_unique<AgentIntake>(shared_, i, source.name, std::move(*positions), std::move(streams));
+    attached.intake = std::make_unique<AgentIntake>(shared_, i, source.name, std::move(*positions), streams_of(i));
     attached.source = parts_.make_source(parts_.io, source, parts_.config.agent.id, *attached.intake);
     RV_CHECK(attached.source != nullptr, "every configured source can be made");
     if (!attached.source->ready()) shared_.first.push_back(i);
     sources_.push_back(std::move(attached));
   }
   return {};
+}
+
+std::vector<Agent::Attached> Agent::take_over() {
+  Agent& before = *parts_.before;
+  RV_CHECK(before.settled(), "a source changes its agent only when all that it brought is durable");
+  Snapshot last;
+  before.describe(last);
+  for (const PipelineSnapshot& pipeline : last.pipelines) before_.pipelines[pipeline.name] = pipeline.counts;
+  before_.totals = last.totals;
+  before_.epochs = last.epochs;
+  before_.stored = last.stored;
+  before_.quarantined = last.quarantined;
+  for (std::size_t i = 0; i < sources_.size(); ++i) {
+    const std::string& name = parts_.config.sources[i].name;
+    const auto& old = before.parts_.config.sources;
+    const auto at = static_cast<std::size_t>(std::find_if(old.begin(), old.end(), [&](const config::Source& one) { return one.name == name; }) - old.begin());
+    if (sources_[i].source == nullptr) {
+      sources_[i] = std::move(before.sources_.at(at));
+      sources_[i].intake->move_to(shared_, i, streams_of(i));
+      if (!sources_[i].source->ready()) shared_.first.push_back(i);
+    } else if (at < old.size() && old[at].type.index() == parts_.config.sources[i].type.index()) {
+      sources_[i].intake->count_on_from(*before.sources_[at].intake);
+    }
+  }
+  std::vector<Attached> gone;
+  for (Attached& each : before.sources_) {
+    if (each.source == nullptr) continue;
+    if (each.started) each.source->stop();
+    each.intake->close();
+    gone.push_back(std::move(each));
+  }
+  parts_.before = nullptr;
+  parts_.keeps = nullptr;
+  return gone;
+}
+
+void Agent::pause(std::function<void()> settled) { cycle_.drain(std::move(settled)); }
+
+void Agent::resume() {
+  cycle_.resume();
+  look_for_room();
 }
 
 void Agent::start() {
@@ -144,10 +196,11 @@ void Agent::start() {
 }
 
 void Agent::start_sources() {
-  started_ = true;
-  for (Attached& each : sources_) each.source->start();
+  shared_.open = true;
+  for (Attached& each : sources_)
+    if (!std::exchange(each.started, true)) each.source->start();
   if (state_ != nullptr) keep_time();
-  if (parts_.topology->pending()) look_for_room();
+  look_for_room();  // for sources that waited over a reload, and windows that were closing
 }
 
 // Lookup tables are loaded a part at a time, and everything else goes on in between.
@@ -180,8 +233,8 @@ void Agent::stop(std::function<void()> stopped) {
   room_timer_.cancel();
   wall_timer_.cancel();
   tables_timer_.cancel();
-  if (started_)
-    for (Attached& each : sources_) each.source->stop();
+  for (Attached& each : sources_)
+    if (each.started) each.source->stop();
   cycle_.drain(std::move(stopped));
 }
 
@@ -191,8 +244,8 @@ bool Agent::finished() const {
 
 void Agent::on_durable(EpochNumber up_to) {
   for (; !states_under_way_.empty() && states_under_way_.front().first <= up_to; states_under_way_.pop_front()) state_->durable(states_under_way_.front().second);
-  if (started_)
-    for (Attached& each : sources_) each.source->on_durable(up_to);
+  for (Attached& each : sources_)
+    if (each.started) each.source->on_durable(up_to);
   if (!writing_anew_ || *writing_anew_ > up_to) return;
   writing_anew_.reset();
   boost::asio::post(parts_.io, [this, alive = std::weak_ptr(alive_)] {
@@ -201,7 +254,7 @@ void Agent::on_durable(EpochNumber up_to) {
 }
 
 void Agent::on_room() {
-  if (sources_.empty() || !started_ || stopping_ || !cycle_.can_accept() || !parts_.topology->tables_ready()) return;
+  if (sources_.empty() || !shared_.open || stopping_ || !cycle_.can_accept() || !parts_.topology->tables_ready()) return;
   if (parts_.topology->pending()) {
     parts_.topology->go_on(*this);
     cycle_.grown();
@@ -264,14 +317,19 @@ void Agent::describe(Snapshot& snapshot) const {
   }
   for (std::size_t i = 0; i < parts_.config.pipelines.size(); ++i)
     snapshot.pipelines.push_back({parts_.config.pipelines[i].name, parts_.topology->pipeline_counts(i)});
+  snapshot.steps = parts_.topology->step_counts();
+  for (PipelineSnapshot& pipeline : snapshot.pipelines)
+    if (const auto found = before_.pipelines.find(pipeline.name); found != before_.pipelines.end()) pipeline.counts += found->second;
   snapshot.tables = parts_.topology->tables();
   snapshot.totals = parts_.topology->counts();
-  snapshot.epochs = cycle_.committed();
-  snapshot.stored = cycle_.committed_records();
+  snapshot.totals += before_.totals;
+  snapshot.epochs = before_.epochs + cycle_.committed();
+  snapshot.stored = before_.stored + cycle_.committed_records();
   snapshot.filling_bytes = cycle_.filling_bytes();
   snapshot.closing = parts_.topology->pending();
   snapshot.committing_for_ms = cycle_.committing_for_ms();
-  snapshot.quarantined = quarantined_;
+  snapshot.quarantined = before_.quarantined + quarantined_;
+  snapshot.clock_plausible = clock_trust_.plausible();
 }
 
 }  // namespace rivulet::app

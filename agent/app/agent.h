@@ -1,6 +1,9 @@
 // Agent: sources -> topology -> epochs -> store. The part that accepts records; forwarding works from the store by itself.
 //
 // Life: create() (start-up: blocks on the store), start(), then it runs on io until stop() has called back.
+// Reload: the one before is paused (its sources are refused, and stay as they are) until everything is durable; the next one is created beside it;
+// then take_over() moves the sources that stay, with their connections and what they have read, and the one before is over. Until take_over()
+// nothing was changed, and resume() has it go on. Epochs are counted on, because sources remember them.
 // Exactly once rests on three things here: a record, its sequence number and its source's position share an epoch; a source
 // hears on_durable() only after that epoch's commit; sequence numbers go on where the store's streams ended.
 // Thread: io. Lifetime: store, clock and io outlive it. Bounds: two epochs (see epoch_cycle.h); at the bound, at a full
@@ -13,6 +16,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -52,6 +56,9 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
     std::unique_ptr<pipeline::Topology> topology;
     SourceMaker make_source;
     std::function<void(Error)> on_lost;
+    // Reload: the agent before this one, paused and settled, and which of its sources go on as they are.
+    Agent* before = nullptr;
+    std::function<bool(const config::Source&)> keeps = {};
   };
   static result<std::unique_ptr<Agent>> create(Parts parts);
   ~Agent() override;
@@ -59,6 +66,19 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   void start();
   // Sources take nothing more in, the epoch commits, acknowledgements go out; then `stopped`.
   void stop(std::function<void()> stopped);
+  // Reload, instead of stop(): nothing more is taken in; `settled`, once, when everything so far is durable. Sources may still change
+  // positions, so it has to be looked at settled() before the next agent is created.
+  void pause(std::function<void()> settled);
+  bool settled() const { return cycle_.settled(); }
+  void resume();
+  // What remains of a source that a reload has taken out: told to stop, what it still sends is going out.
+  struct Attached {
+    std::unique_ptr<AgentIntake> intake;
+    std::unique_ptr<source::Source> source;  // destroyed before its intake
+    bool started = false;
+  };
+  // Of Parts::before, which must be destroyed afterwards. The answer: its sources that do not go on.
+  std::vector<Attached> take_over();
   bool finished() const;  // every source says that nothing more will ever come
   void describe(Snapshot& snapshot) const;
   std::vector<forward::Unit> units() const { return changelog_ ? changelog_->units() : std::vector<forward::Unit>(); }
@@ -68,14 +88,16 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
     StreamId id;
     Sequence last;
   };
-  struct Attached {
-    std::unique_ptr<AgentIntake> intake;
-    std::unique_ptr<source::Source> source;  // destroyed before its intake
+  struct Before {  // of the agents before this one
+    std::map<std::string, pipeline::Counts> pipelines;
+    pipeline::Counts totals;
+    std::uint64_t epochs = 0, stored = 0, quarantined = 0;
   };
 
   explicit Agent(Parts parts);
   result<void> open_streams();
   result<void> attach_sources();
+  std::vector<StreamId> streams_of(std::size_t source) const;
   result<void> open_state();
   result<void> on_end(EpochNumber number) override;
   void on_durable(EpochNumber up_to) override;
@@ -105,11 +127,12 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   boost::asio::steady_timer room_timer_, wall_timer_, tables_timer_;
   std::deque<std::pair<EpochNumber, std::uint64_t>> states_under_way_;  // epochs with state, and the number of its changes
   store::StateChanges kept_apart_;                                      // the negative control's
-  bool looking_ = false, started_ = false, stopping_ = false;
+  bool looking_ = false, stopping_ = false;
   std::optional<EpochNumber> writing_anew_;  // the epoch of the chunk that is on its way
   std::shared_ptr<char> alive_ = std::make_shared<char>();
   std::size_t first_served_ = 0;  // who is asked first to go on; turns, so that nobody starves
   std::uint64_t quarantined_ = 0;
+  Before before_;
 };
 
 }  // namespace rivulet::app

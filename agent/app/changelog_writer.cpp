@@ -43,6 +43,7 @@ result<void> ChangelogWriter::add(const pipeline::ChangelogUnit& unit) {
   made.last = stream->last;
   made.sources.insert(unit.sources.begin(), unit.sources.end());
   for (std::size_t output = 0; output < parts_.outputs.size(); ++output) {
+    if (store::is_local(parts_.outputs[output].topic)) continue;  // what it has is not in Kafka
     const std::string owner = owner_of(parts_.outputs[output]);
     if (!has(unit.pipelines, owner) && !has(unit.sources, owner)) continue;
     const auto member = parts_.store.stream(parts_.outputs[output].stream, parts_.outputs[output].topic);

@@ -7,10 +7,12 @@
 #include "agent/app/agent.h"
 #include "agent/app/checked_config.h"
 #include "agent/app/commands.h"
+#include "agent/app/topology_picture.h"
 #include "agent/pipeline/changelog_units.h"
 #include "agent/pipeline/decoding.h"
 #include "agent/pipeline/stateful/operator.h"
 #include "agent/pipeline/steps.h"
+#include "agent/sink/sinks.h"
 #include "agent/source/factory.h"
 
 namespace rivulet::app {
@@ -38,7 +40,7 @@ void explain_agent(const config::Config& config) {
   fmt::print("  an epoch commits after {} at most, or at {}: an acknowledged record is on disk; the window is what a source that cannot\n"
              "  send again can lose\n", duration(agent.commit_interval_ms), size(epoch_bytes_for(agent)));
   if (!config.kafka) {
-    fmt::print("kafka\n  none: records are stored and not forwarded\n\n");
+    fmt::print("kafka\n  none: records for topics are stored and not forwarded\n\n");
     return;
   }
   const config::Kafka& kafka = *config.kafka;
@@ -76,10 +78,22 @@ void explain_table(const config::LookupTable& table) {
 void explain_pipeline(const config::Pipeline& pipeline) {
   fmt::print("pipeline {}\n  from {}\n", pipeline.name, list(pipeline.from));
   for (const auto& step : pipeline.steps) fmt::print("  {}\n", pipeline::describe(step));
-  if (pipeline.to)
-    fmt::print("  to topic {}, key {}\n\n", pipeline.to->topic, pipeline.to->key ? pipeline.to->key->sql : "as the record's");
-  else
-    fmt::print("  to other pipelines only\n\n");
+  for (const auto& to : pipeline.to) {
+    if (to.local) fmt::print("  {}\n", sink::describe(*to.local));
+    else fmt::print("  to topic {}, key {}\n", to.topic, to.key ? to.key->sql : "as the record's");
+  }
+  const bool routes = config::outputs_of(pipeline).size() > pipeline.to.size();
+  fmt::print("{}\n", !pipeline.to.empty() ? "" : routes ? "  to the topics of its route, and other pipelines\n" : "  to other pipelines only\n");
+}
+
+void explain_reload(const config::Config& config) {
+  std::vector<std::string> cannot_repeat;
+  for (const auto& source : config.sources)
+    if (source::guarantee(source).rfind("at most once", 0) == 0) cannot_repeat.push_back(source.name);
+  fmt::print("reload (SIGHUP, systemctl reload)\n  takes the file anew, as a whole or not at all; what is refused leaves the one before at work, and `rivulet status` says so. All but agent.id\n"
+             "  and agent.state may change. Sources wait while the last epoch commits, and go on with their connections; one whose own settings changed is\n"
+             "  closed and opened anew, from its durable position{}. A stateful step goes on with its state; one whose definition changed is refused, as at a start\n\n",
+             cannot_repeat.empty() ? "" : "; for those that cannot send again (" + list(cannot_repeat) + ") what comes meanwhile is lost");
 }
 
 void explain_changelog(const config::Config& config, const pipeline::ChangelogUnit& unit) {
@@ -103,17 +117,23 @@ void explain_changelog(const config::Config& config, const pipeline::ChangelogUn
 
 }  // namespace
 
-int command_explain(const std::string& file) {
+int command_explain(const std::string& file, ExplainAs as) {
   const SystemClock clock;
   const CheckedConfig checked = check_config(file, clock);
   if (!print_problems(checked)) return kNotInOrder;
+  if (as != ExplainAs::words) {
+    const TopologyPicture picture(checked.config, *checked.topology);
+    fmt::print("{}", as == ExplainAs::dot ? picture.dot() : picture.mermaid());
+    return kDone;
+  }
   explain_agent(checked.config);
   for (const auto& source : checked.config.sources) explain_source(checked.config, source);
   for (const auto& table : checked.config.tables) explain_table(table);
   for (const auto& pipeline : checked.config.pipelines) explain_pipeline(pipeline);
   for (const auto& unit : pipeline::changelog_units(checked.config)) explain_changelog(checked.config, unit);
+  explain_reload(checked.config);
   fmt::print("streams\n");
-  for (const auto& output : checked.topology->outputs()) fmt::print("  {} -> topic {}\n", output.stream, output.topic);
+  for (const auto& output : checked.topology->outputs()) fmt::print("  {} -> {}{}\n", output.stream, store::is_local(output.topic) ? "" : "topic ", output.topic);
   return kDone;
 }
 

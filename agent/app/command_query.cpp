@@ -35,13 +35,14 @@ std::string as_sql(const std::string& name) {
 }
 
 int list(const std::vector<pipeline::QueryTable>& tables) {
-  if (tables.empty()) fmt::print("the configuration has no step that keeps results\n");
-  for (const auto& table : tables) {
-    if (table.names.empty()) continue;
+  const auto print = [](const pipeline::QueryTable& table, const std::string& what) {
+    if (table.names.empty()) return;
     std::string columns;
     for (const std::string& column : table.columns) columns += (columns.empty() ? "" : ", ") + as_sql(column);
-    fmt::print("{}\n  step {} of pipeline {}{}\n  {}\n", as_sql(table.names.back()), table.step, table.pipeline, table.names.size() > 1 ? ", also " + as_sql(table.names.front()) : "", columns);
-  }
+    fmt::print("{}\n  {}{}\n  {}\n", as_sql(table.names.back()), what, table.names.size() > 1 ? ", also " + as_sql(table.names.front()) : "", columns);
+  };
+  for (const auto& table : tables) print(table, fmt::format("step {} of pipeline {}", table.step, table.pipeline));
+  for (const auto& table : pipeline::store_tables(tables)) print(table, table.step == "outbox" ? "records that wait for Kafka; gap: why records from seq on were dropped" : "records that could not go on");
   return kDone;
 }
 

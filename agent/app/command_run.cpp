@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <spdlog/spdlog.h>
 
 #include <cstdlib>
@@ -10,10 +11,20 @@
 
 namespace rivulet::app {
 
+namespace {
+
+// Then the standard output holds nothing else.
+bool prints_records(const config::Config& config) {
+  const auto prints = [](const config::Output& output) { return output.local && std::holds_alternative<config::StdoutOutput>(*output.local); };
+  return std::any_of(config.pipelines.begin(), config.pipelines.end(), [&](const config::Pipeline& pipeline) { return std::any_of(pipeline.to.begin(), pipeline.to.end(), prints); });
+}
+
+}  // namespace
+
 int command_run(const RunOptions& options) {
   const SystemClock clock;
   CheckedConfig checked = check_config(options.config, clock);
-  set_up_logging(LogTo::standard_output, checked.config.log.level);
+  set_up_logging(prints_records(checked.config) ? LogTo::standard_error : LogTo::standard_output, checked.config.log.level);
   for (const auto& problem : checked.problems) {
     if (problem.warning) spdlog::warn("{}", problem.text());
     else spdlog::error("{}", problem.text());

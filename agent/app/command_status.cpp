@@ -43,11 +43,11 @@ int from_store(const config::Config& config, bool json) {
 
 int command_status(const StatusOptions& options) {
   const config::Loaded loaded = config::load(options.config);
-  if (!loaded.ok()) {
-    for (const auto& problem : loaded.problems) fmt::print(stderr, "{}\n", problem.text());
-    return kCannot;
-  }
   const std::string& listen = loaded.config.status.listen;
+  if (!loaded.ok()) {  // the agent goes on with the one before: where it listens is all that has to be known
+    for (const auto& problem : loaded.problems) fmt::print(stderr, "{}\n", problem.text());
+    if (listen.empty()) return kCannot;
+  }
   if (!listen.empty()) {
     const auto answer = http_get(listen, "/status", options.json ? "application/json" : "text/plain");
     if (answer && answer->code == 200) {
@@ -59,7 +59,7 @@ int command_status(const StatusOptions& options) {
   } else {
     fmt::print(stderr, "the configuration has no status.listen, so a running agent cannot be asked\n");
   }
-  return from_store(loaded.config, options.json);
+  return loaded.ok() ? from_store(loaded.config, options.json) : kCannot;
 }
 
 }  // namespace rivulet::app

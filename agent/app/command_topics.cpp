@@ -11,6 +11,7 @@
 #include "agent/app/kafka_connection.h"
 #include "agent/kafka/admin.h"
 #include "agent/pipeline/changelog_units.h"
+#include "store/store.h"
 
 namespace rivulet::app {
 namespace {
@@ -106,7 +107,8 @@ int command_topics(const TopicsOptions& options) {
   }
   fmt::print("cluster {}: {} broker{}\n", cluster->id.empty() ? "(no id)" : cluster->id, cluster->brokers, cluster->brokers == 1 ? "" : "s");
   std::set<std::string> topics;
-  for (const auto& output : checked.topology->outputs()) topics.insert(output.topic);
+  for (const auto& output : checked.topology->outputs())
+    if (!store::is_local(output.topic)) topics.insert(output.topic);
   std::set<std::string> changelogs;
   for (const auto& unit : pipeline::changelog_units(checked.config)) changelogs.insert(unit.topic);
   topics.insert(changelogs.begin(), changelogs.end());

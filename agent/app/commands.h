@@ -24,7 +24,8 @@ struct CheckOptions {
   bool schema = false, reference = false;  // printed instead
 };
 int command_check(const std::string& config, const CheckOptions& options);
-int command_explain(const std::string& config);
+enum class ExplainAs { words, dot, mermaid };
+int command_explain(const std::string& config, ExplainAs as);
 
 struct ReplayOptions {
   std::string config;
@@ -47,6 +48,12 @@ struct StatusOptions {
   bool json = false;
 };
 int command_status(const StatusOptions& options);
+
+struct TopOptions {
+  std::string config = kDefaultConfig;
+  std::int64_t interval_ms = 2000;
+};
+int command_top(const TopOptions& options);
 
 struct VerifyOptions {
   std::string config;   // for TLS and SASL; empty: plain

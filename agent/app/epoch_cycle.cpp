@@ -19,7 +19,7 @@ bool acknowledges_too_early() { return broken_on_purpose("agent.acknowledge_befo
 }  // namespace
 
 EpochCycle::EpochCycle(boost::asio::io_context& io, store::Store& store, Limits limits, Listener& listener)
-    : io_(io), store_(store), limits_(limits), listener_(listener), timer_(io) {}
+    : io_(io), store_(store), limits_(limits), listener_(listener), timer_(io), number_(limits.first) {}
 
 bool EpochCycle::can_accept() const {
   if (lost_ || idle_) return false;

@@ -22,6 +22,7 @@ class EpochCycle {
   struct Limits {
     std::int64_t commit_interval_ms = 1000;
     std::size_t epoch_bytes = 1 << 20;
+    EpochNumber first = 1;  // after a reload numbers go on, because sources do
   };
   class Listener {
    public:
@@ -35,13 +36,15 @@ class EpochCycle {
 
   EpochCycle(boost::asio::io_context& io, store::Store& store, Limits limits, Listener& listener);
 
-  EpochNumber number() const { return number_; }  // of the filling epoch, from 1
+  EpochNumber number() const { return number_; }  // of the filling epoch
   bool can_accept() const;
   store::Epoch& filling() { return filling_; }  // whoever changes it calls grown() afterwards
   void grown();        // something of this epoch owes durability
   void commit_soon();  // end it once the store is idle
   // Ends the epoch now and calls `idle` (once) when everything so far is durable; with unknown fate it never does.
   void drain(std::function<void()> idle);
+  void resume() { idle_ = nullptr; }  // after drain(): taken in again
+  bool settled() const { return !committing_ && !owed_ && !ending_ && !lost_ && filling_.empty(); }  // nothing is under way
 
   std::uint64_t committed() const { return committed_; }  // epochs, since the start
   std::uint64_t committed_records() const { return committed_records_; }  // for topics, in those epochs
@@ -62,7 +65,7 @@ class EpochCycle {
   Listener& listener_;
   boost::asio::steady_timer timer_;
   store::Epoch filling_;
-  EpochNumber number_ = 1;
+  EpochNumber number_;
   bool owed_ = false;        // somebody waits for the filling epoch
   bool due_ = false;         // it ends as soon as nothing commits
   bool ending_ = false;      // its end is posted

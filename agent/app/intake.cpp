@@ -1,43 +1,75 @@
 #include "agent/app/intake.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace rivulet::app {
 
 bool AgentIntake::has_room() const {
-  if (!shared_.first.empty() && std::find(shared_.first.begin(), shared_.first.end(), index_) == shared_.first.end()) return false;
-  return shared_.cycle.can_accept() && !shared_.topology.pending() && shared_.topology.tables_ready() && !shared_.state_full() &&
-         std::all_of(streams_.begin(), streams_.end(), [this](StreamId stream) { return shared_.store.has_room_for(stream); });
+  if (shared_ == nullptr || !shared_->open) return false;
+  if (!shared_->first.empty() && std::find(shared_->first.begin(), shared_->first.end(), index_) == shared_->first.end()) return false;
+  return shared_->cycle.can_accept() && !shared_->topology.pending() && shared_->topology.tables_ready() && !shared_->state_full() &&
+         std::all_of(streams_.begin(), streams_.end(), [this](StreamId stream) { return shared_->store.has_room_for(stream); });
 }
 
 bool AgentIntake::can_accept() const {
   if (has_room()) return true;
-  if (!std::exchange(waiting_, true)) shared_.refused();
+  if (!std::exchange(waiting_, true) && shared_ != nullptr) shared_->refused();
   return false;
 }
 
-void AgentIntake::accept(const source::Frame& frame) {
-  ++records_;
-  bytes_ += frame.payload.size();
-  shared_.topology.arrive(index_, {frame.payload, frame.topic, frame.timestamp_ms.value_or(shared_.clock.wall_ms()), frame.key, frame.null, frame.first_line}, shared_.outputs);
-  shared_.cycle.grown();
-  shared_.accepted();
+pipeline::Arrival AgentIntake::arrival(const source::Frame& frame) const {
+  return {frame.payload, frame.topic, frame.timestamp_ms.value_or(clock_.wall_ms()), frame.key, frame.null, frame.first_line};
 }
 
-// Who asks for the epoch's number waits for it, also when nothing has to be stored.
+source::Checked AgentIntake::check(const source::Frame& frame) {
+  if (shared_ == nullptr) return {};  // nor is it accepted
+  pipeline::Checked found = shared_->topology.check(index_, arrival(frame));
+  return {found.records, std::move(found.reason), found.at};
+}
+
+void AgentIntake::accept(const source::Frame& frame) {
+  if (shared_ == nullptr) return;  // it was refused before, and is not acknowledged
+  ++records_;
+  bytes_ += frame.payload.size();
+  shared_->topology.arrive(index_, arrival(frame), shared_->outputs);
+  shared_->cycle.grown();
+  shared_->accepted();
+}
+
+// Who asks for the epoch's number waits for it, also when nothing has to be stored. A closed intake names one that never becomes durable.
 EpochNumber AgentIntake::epoch() const {
-  shared_.cycle.grown();
-  return shared_.cycle.number();
+  if (shared_ == nullptr) return std::numeric_limits<EpochNumber>::max();
+  shared_->cycle.grown();
+  return shared_->cycle.number();
 }
 
 void AgentIntake::set_position(std::string_view key, std::string_view value) {
-  shared_.cycle.filling().set_position(name_, key, value);
-  shared_.cycle.grown();
+  if (shared_ == nullptr) return;
+  shared_->cycle.filling().set_position(name_, key, value);
+  shared_->cycle.grown();
 }
 
 void AgentIntake::erase_position(std::string_view key) {
-  shared_.cycle.filling().erase_position(name_, key);
-  shared_.cycle.grown();
+  if (shared_ == nullptr) return;
+  shared_->cycle.filling().erase_position(name_, key);
+  shared_->cycle.grown();
+}
+
+void AgentIntake::commit_soon() {
+  if (shared_ != nullptr) shared_->cycle.commit_soon();
+}
+
+void AgentIntake::move_to(const Shared& shared, std::size_t index, std::vector<StreamId> streams) {
+  shared_ = &shared;
+  index_ = index;
+  streams_ = std::move(streams);
+}
+
+void AgentIntake::count_on_from(const AgentIntake& before) {
+  records_ = before.records_;
+  bytes_ = before.bytes_;
+  events_ = before.events_;
 }
 
 void AgentIntake::count(std::string_view what, std::uint64_t by) {

@@ -1,6 +1,7 @@
 // AgentIntake: one source's door into the agent. Everything is passed on to the epoch cycle and the topology, and counted.
 //
-// Thread: io. Lifetime: within its Agent, and longer than its source.
+// A source that a reload leaves as it was keeps its intake, which moves to the next Agent; that of one which goes is closed: nothing comes through
+// any more. Thread: io. Lifetime: longer than its source.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -26,22 +27,24 @@ class AgentIntake final : public source::Intake {
     std::function<void()> accepted;  // a record went through
     std::function<bool()> state_full;
     std::vector<std::size_t> first;  // sources that bring tables; until they are ready no other may come
+    bool open = false;               // sources were started
   };
   using Events = std::map<std::string, std::uint64_t, std::less<>>;
   static constexpr std::size_t kMaxEvents = 64;  // different names; more of them are counted as "other"
 
   AgentIntake(const Shared& shared, std::size_t index, std::string name, std::map<std::string, std::string> positions, std::vector<StreamId> streams)
-      : shared_(shared), index_(index), name_(std::move(name)), positions_(std::move(positions)), streams_(std::move(streams)) {}
+      : shared_(&shared), clock_(shared.clock), index_(index), name_(std::move(name)), positions_(std::move(positions)), streams_(std::move(streams)) {}
 
   bool can_accept() const override;
   void accept(const source::Frame& frame) override;
+  source::Checked check(const source::Frame& frame) override;
   EpochNumber epoch() const override;
   void set_position(std::string_view key, std::string_view value) override;
   void erase_position(std::string_view key) override;
   const std::map<std::string, std::string>& positions_at_start() const override { return positions_; }
-  void commit_soon() override { shared_.cycle.commit_soon(); }
+  void commit_soon() override;
   void count(std::string_view what, std::uint64_t by) override;
-  const Clock& clock() const override { return shared_.clock; }
+  const Clock& clock() const override { return clock_; }
 
   bool has_room() const;  // for one more of its records, whatever becomes of it
   bool waiting() const { return waiting_; }
@@ -50,12 +53,20 @@ class AgentIntake final : public source::Intake {
   std::uint64_t bytes() const { return bytes_; }
   const Events& events() const { return events_; }
 
+  // At a reload, when everything so far is durable.
+  void move_to(const Shared& shared, std::size_t index, std::vector<StreamId> streams);
+  void close() { shared_ = nullptr; }
+  void count_on_from(const AgentIntake& before);  // what the source of this name was before
+
  private:
-  const Shared& shared_;
-  const std::size_t index_;
+  pipeline::Arrival arrival(const source::Frame& frame) const;
+
+  const Shared* shared_;  // none: closed
+  const Clock& clock_;
+  std::size_t index_;
   const std::string name_;
   const std::map<std::string, std::string> positions_;
-  const std::vector<StreamId> streams_;  // that its records may lead to
+  std::vector<StreamId> streams_;  // that its records may lead to
   std::uint64_t records_ = 0, bytes_ = 0;
   Events events_;
   mutable bool waiting_ = false;

@@ -34,13 +34,23 @@ class Priority final : public spdlog::custom_flag_formatter {
 
 class LimitedSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
-  explicit LimitedSink(std::FILE* file)
-      : file_(file), limit_({}, [this](const std::string& key, std::uint64_t count) { held(key, count); }) {}
+  LimitedSink(std::FILE* file, spdlog::level::level_enum written)
+      : file_(file), written_(written), limit_({}, [this](const std::string& key, std::uint64_t count) { held(key, count); }) {}
+
+ public:
+  void write_from(spdlog::level::level_enum level) { written_ = level; }
+  std::vector<LastError> last() {
+    const std::lock_guard guard(mutex_);
+    return last_.newest_first();
+  }
 
  private:
   void sink_it_(const spdlog::details::log_msg& message) override {
-    const std::string_view text(message.payload.data(), message.payload.size());
-    const bool allowed = limit_.allow(log_shape(text), clock_.steady_ms());
+    const std::string text = printable(message);
+    const std::string shape = log_shape(text);
+    if (message.level >= spdlog::level::warn) last_.add(message.level >= spdlog::level::err, shape, text, clock_.wall_ms());
+    if (message.level < written_) return;
+    const bool allowed = limit_.allow(shape, clock_.steady_ms());
     suppressed = limit_.held_in_all();
     if (allowed) write(message);
   }
@@ -54,9 +64,13 @@ class LimitedSink final : public spdlog::sinks::base_sink<std::mutex> {
     write(spdlog::details::log_msg("", spdlog::level::info, text));
   }
   // Text of others (a payload, a broker's answer) may stand in a message: it must not end our line or move a cursor.
-  void write(spdlog::details::log_msg message) {
+  static std::string printable(const spdlog::details::log_msg& message) {
     std::string text(message.payload.data(), message.payload.size());
     std::replace_if(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+    return text;
+  }
+  void write(spdlog::details::log_msg message) {
+    const std::string text = printable(message);
     message.payload = text;
     spdlog::memory_buf_t line;
     formatter_->format(message, line);
@@ -65,9 +79,13 @@ class LimitedSink final : public spdlog::sinks::base_sink<std::mutex> {
   }
 
   std::FILE* file_;
+  std::atomic<spdlog::level::level_enum> written_;
   SystemClock clock_;
   LogLimit limit_;
+  LastErrors last_;
 };
+
+std::shared_ptr<LimitedSink> current;  // set before threads begin
 
 // JOURNAL_STREAM is "device:inode" of the stream that systemd connected; it may be inherited by a redirected child.
 bool goes_to_journal(int fd) {
@@ -95,15 +113,25 @@ void set_up_logging(LogTo to, const std::string& level) {
   auto formatter = std::make_unique<spdlog::pattern_formatter>();
   formatter->add_flag<Priority>('P');
   formatter->set_pattern(goes_to_journal(::fileno(file)) ? "%P%v" : "%Y-%m-%d %H:%M:%S.%e %-7l %v");
-  auto sink = std::make_shared<LimitedSink>(file);
+  const auto written = spdlog::level::from_str(level);
+  auto sink = std::make_shared<LimitedSink>(file, written);
   sink->set_formatter(std::move(formatter));
+  current = sink;
   auto logger = std::make_shared<spdlog::logger>("rivulet", std::move(sink));
-  logger->set_level(spdlog::level::from_str(level));
   spdlog::set_default_logger(std::move(logger));
+  set_log_level(level);
+}
+
+void set_log_level(const std::string& level) {
+  const auto written = spdlog::level::from_str(level);
+  if (current) current->write_from(written);
+  spdlog::default_logger()->set_level(std::min(written, spdlog::level::warn));  // warnings are remembered in any case
 }
 
 void report_suppressed_lines() { spdlog::default_logger()->flush(); }
 
 std::uint64_t suppressed_log_lines() { return suppressed; }
+
+std::vector<LastError> last_errors() { return current ? current->last() : std::vector<LastError>(); }
 
 }  // namespace rivulet::app

@@ -70,6 +70,7 @@ void add_query(CLI::App& app, QueryOptions& options, bool& json, bool& csv, int&
       "Each stateful step is a table \"PIPELINE.STEP\" (in double quotes), and PIPELINE where it is the only one of its pipeline. Columns: key; window_start and\n"
       "window_end where there are windows, as in the results (the end is exclusive, of sliding windows and sessions inclusive); what the step selects, as it\n"
       "would emit it now; ts, the latest timestamp. true and false are 1 and 0, lists and objects JSON text.\n"
+      "outbox and quarantine are tables too: what waits for Kafka, and what could not go on. `rivulet query` without SQL lists all tables with their columns.\n"
       "Everything is as of one commit. A query has 5 s. WHERE key = '...' is fast but for tumbling and hopping windows.");
   query->callback([&] {
     options.format = json ? QueryFormat::json : csv ? QueryFormat::csv : QueryFormat::text;
@@ -103,7 +104,10 @@ int run(int argc, char** argv) {
   check->callback([&] { code = command_check(config, check_options); });
   CLI::App* explain = app.add_subcommand("explain", "the sources, steps and topics, and what each guarantees");
   add_config(*explain, config);
-  explain->callback([&] { code = command_explain(config); });
+  bool as_dot = false, as_mermaid = false;
+  auto* dot = explain->add_flag("--dot", as_dot, "the topology as a picture for Graphviz: rivulet explain --dot | dot -Tsvg");
+  explain->add_flag("--mermaid", as_mermaid, "the topology as a picture for Mermaid, which Markdown viewers show")->excludes(dot);
+  explain->callback([&] { code = command_explain(config, as_dot ? ExplainAs::dot : as_mermaid ? ExplainAs::mermaid : ExplainAs::words); });
 
   ReplayOptions replay_options;
   CLI::App* replay = app.add_subcommand("replay", "records from standard input through the pipelines to standard output");
@@ -126,6 +130,16 @@ int run(int argc, char** argv) {
   add_config(*status, status_options.config);
   status->add_flag("--json", status_options.json, "as JSON");
   status->callback([&] { code = command_status(status_options); });
+
+  TopOptions top_options;
+  std::int64_t top_s = top_options.interval_ms / 1000;
+  CLI::App* top = app.add_subcommand("top", "the running agent live in a terminal: rates, backlog, link, last errors; q or Ctrl-C ends it");
+  add_config(*top, top_options.config);
+  top->add_option("--interval", top_s, "seconds between two looks")->capture_default_str()->check(CLI::Range(1, 3600));
+  top->callback([&] {
+    top_options.interval_ms = top_s * 1000;
+    code = command_top(top_options);
+  });
 
   VerifyOptions verify_options;
   CLI::App* verify = app.add_subcommand("verify", "reads a topic and counts what is missing, doubled or out of order; exit code 1 if any is");

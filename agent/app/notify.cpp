@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 
 namespace rivulet::app {
 namespace {
@@ -41,6 +42,13 @@ Notify::Notify(const std::string& socket) {
 
 Notify::~Notify() {
   if (fd_ >= 0) ::close(fd_);
+}
+
+// sd_notify(3): with the time, so that the READY=1 that follows is known to be this reload's.
+void Notify::reloading() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  send("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(std::int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000));
 }
 
 void Notify::status(std::string_view text) {

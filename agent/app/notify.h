@@ -1,7 +1,7 @@
 // Notify: tells systemd how the service is (sd_notify(3)): one datagram to the socket that NOTIFY_SOCKET names.
 //
 // Written by ourselves, so that the binary needs no libsystemd. Without NOTIFY_SOCKET everything is a no-op; a message that
-// cannot be sent is dropped, systemd's own time-outs notice. Thread: one. Never blocks.
+// cannot be sent is dropped, systemd's own time-outs notice. Thread: any, but for construction. Never blocks.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -18,6 +18,7 @@ class Notify {
   Notify& operator=(const Notify&) = delete;
 
   void ready() { send("READY=1"); }
+  void reloading();  // ready() follows, whatever came of it
   void stopping() { send("STOPPING=1"); }
   void watchdog() { send("WATCHDOG=1"); }
   void status(std::string_view text);  // one line for `systemctl status`

@@ -36,7 +36,7 @@ void keep_memory_small() {
 #endif
 }
 
-void forget_start_up_pages() {
+void forget_code_pages() {
   const auto forget = [](dl_phdr_info* object, std::size_t, void*) {
     static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
     for (int i = 0; i < object->dlpi_phnum; ++i) {

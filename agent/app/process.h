@@ -12,7 +12,7 @@ void keep_memory_small();
 
 // The code, constants and linker's tables of the program and its libraries leave the resident set; what is still needed
 // comes back from the page cache within microseconds. Linking, reading the configuration, making the schema and starting
-// OpenSSL and librdkafka takes 7 MiB of them that are not needed again. Thread: any; nothing that can be written is touched.
-void forget_start_up_pages();
+// OpenSSL and librdkafka takes 7 MiB of them that are not needed again; an agent that is idle needs few of the rest. Thread: any; nothing that can be written is touched.
+void forget_code_pages();
 
 }  // namespace rivulet::app

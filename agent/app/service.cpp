@@ -19,12 +19,21 @@ namespace {
 using std::chrono::milliseconds;
 constexpr milliseconds kLinger{100};       // for acknowledgements on their way to the sockets
 constexpr milliseconds kHouse{10'000};
+constexpr std::int64_t kQuietMs = 30'000;  // nothing stored and nothing forwarded for so long
 constexpr milliseconds kWatchForEnd{50};
 
 // Of a transaction only the places of its records are kept here, and written to the store when it is PREPARED: 8 to 80 bytes each
 // while that goes on, for at least 400 that are counted. Fewer and larger ones cost less.
 std::uint64_t transaction_bytes(const config::Config& config) {
   return std::min<std::uint64_t>(config.kafka->transaction_max_bytes, std::max<std::uint64_t>(2 * config.agent.memory_bytes, 1 << 20));
+}
+
+bool sends_to_topics(const config::Config& config) {
+  if (std::any_of(config.sources.begin(), config.sources.end(), [](const config::Source& source) { return source.undecodable.has_value(); })) return true;
+  return std::any_of(config.pipelines.begin(), config.pipelines.end(), [](const config::Pipeline& pipeline) {
+    const auto outputs = config::outputs_of(pipeline);
+    return std::any_of(outputs.begin(), outputs.end(), [](const config::Output* output) { return !output->local; });
+  });
 }
 
 bool can_end(const config::Source& source) {
@@ -42,29 +51,29 @@ result<std::unique_ptr<Service>> Service::open(config::Config config, std::uniqu
 }
 
 Service::Service(config::Config config, const Clock& clock, Options options)
-    : config_(std::move(config)), clock_(clock), options_(std::move(options)), started_ms_(clock.steady_ms()), signals_(io_),
-      house_timer_(io_), end_timer_(io_), deadline_(io_) {}
+    : config_(std::make_unique<config::Config>(std::move(config))), clock_(clock), options_(std::move(options)), started_ms_(clock.steady_ms()),
+      stamps_(stamps_of(*config_)), signals_(io_), house_timer_(io_), end_timer_(io_), deadline_(io_), retire_timer_(io_), history_(started_ms_) {
+  reload_status_.taken_ms = clock.wall_ms();
+}
 
 Service::~Service() = default;
 
 result<void> Service::set_up(std::unique_ptr<pipeline::Topology> topology) {
-  auto opened = store::Store::open(store_options(config_.agent), clock_);
+  auto opened = store::Store::open(store_options(config_->agent), clock_);
   if (!opened) return opened.error();
   store_ = std::move(*opened);
   if (!store_->identity().notice.empty()) spdlog::error("{}", store_->identity().notice);
-  if (config_.kafka) {
-    const auto uplink = make_uplink();
-    if (auto restored = restore_at_start(config_, *store_, *uplink, clock_); !restored) return restored.error();
+  if (config_->kafka) {
+    const auto uplink = make_uplink(*config_);
+    if (auto restored = restore_at_start(*config_, *store_, *uplink, clock_); !restored) return restored.error();
   }
-  const SourceMaker make = options_.make_source ? options_.make_source : [this](boost::asio::io_context& io, const config::Source& source, const std::string& agent_id, source::Intake& intake) {
-    if (!config_.kafka) return source::make_source(io, source, agent_id, intake);
-    const kafka::Connection connection = connection_of(*config_.kafka, "rivulet-" + agent_id + "-" + source.name);
-    return source::make_source(io, source, agent_id, intake, &connection);
-  };
-  auto agent = Agent::create({io_, config_, *store_, clock_, std::move(topology), make, [this](const Error& error) { lost(error); }});
+  auto agent = Agent::create({io_, *config_, *store_, clock_, std::move(topology), source_maker(*config_), [this](const Error& error) { lost(error); }});
   if (!agent) return agent.error();
   agent_ = std::move(*agent);
-  start_forwarder();
+  auto sinks = sink::Sinks::open(*config_, *store_, clock_);
+  if (!sinks) return sinks.error();
+  sinks_ = std::move(*sinks);
+  use_forwarder(make_forwarder(*config_, agent_->units()));
   start_status();
   if (options_.handle_signals) {
     std::signal(SIGPIPE, SIG_IGN);
@@ -74,49 +83,89 @@ result<void> Service::set_up(std::unique_ptr<pipeline::Topology> topology) {
   return {};
 }
 
-std::unique_ptr<forward::Uplink> Service::make_uplink() const { return options_.make_uplink ? options_.make_uplink(config_) : kafka_uplink(config_); }
+std::unique_ptr<forward::Uplink> Service::make_uplink(const config::Config& config) const { return options_.make_uplink ? options_.make_uplink(config) : kafka_uplink(config); }
 
-void Service::start_forwarder() {
-  if (!config_.kafka) return spdlog::warn("no kafka section: records are stored and not forwarded");
+// `config` outlives what it makes sources for.
+SourceMaker Service::source_maker(const config::Config& config) {
+  if (options_.make_source) return options_.make_source;
+  return [&config](boost::asio::io_context& io, const config::Source& source, const std::string& agent_id, source::Intake& intake) {
+    if (!config.kafka) return source::make_source(io, source, agent_id, intake);
+    const kafka::Connection connection = connection_of(*config.kafka, "rivulet-" + agent_id + "-" + source.name);
+    return source::make_source(io, source, agent_id, intake, &connection);
+  };
+}
+
+std::shared_ptr<forward::Forwarder> Service::make_forwarder(const config::Config& config, std::vector<forward::Unit> units) {
+  if (!config.kafka) {
+    if (sends_to_topics(config)) spdlog::warn("no kafka section: records for topics are stored and not forwarded");
+    return nullptr;
+  }
   forward::Options options;
-  options.agent_id = config_.agent.id;
+  options.agent_id = config.agent.id;
   options.incarnation = store_->identity().incarnation;
   options.history = store_->identity().history;
-  options.exactly_once = config_.kafka->exactly_once;
-  options.headers = config_.kafka->headers;
-  options.progress_topic = config_.kafka->progress_topic;
-  options.units = agent_->units();
-  options.transaction_interval_ms = config_.kafka->transaction_interval_ms;
-  options.transaction_max_bytes = transaction_bytes(config_);
-  options.transaction_timeout_ms = config_.kafka->transaction_timeout_ms;
+  options.exactly_once = config.kafka->exactly_once;
+  options.headers = config.kafka->headers;
+  options.progress_topic = config.kafka->progress_topic;
+  options.units = std::move(units);
+  options.transaction_interval_ms = config.kafka->transaction_interval_ms;
+  options.transaction_max_bytes = transaction_bytes(config);
+  options.transaction_timeout_ms = config.kafka->transaction_timeout_ms;
   options.stop_within_ms = kForwarderWithinMs;
-  options.on_up = forget_start_up_pages;
-  forwarder_ = std::make_shared<forward::Forwarder>(options, *store_, make_uplink(), clock_);
-  store_->on_outbox([forwarder = std::weak_ptr(forwarder_)] {
+  options.on_up = forget_code_pages;
+  return std::make_shared<forward::Forwarder>(options, *store_, make_uplink(config), clock_);
+}
+
+void Service::use_forwarder(std::shared_ptr<forward::Forwarder> forwarder) {
+  forwarder_ = std::move(forwarder);
+  store_->on_outbox([forwarder = std::weak_ptr(forwarder_), sinks = std::weak_ptr(sinks_)] {
     if (const auto alive = forwarder.lock()) alive->wake();
+    if (const auto alive = sinks.lock()) alive->wake();
   });
 }
 
 // The agent's work goes on without a listener, so an address that is taken does not stop it.
 void Service::start_status() {
-  if (config_.status.listen.empty()) return;
-  auto status = StatusServer::listen(io_, config_.status.listen, [this] { return look(); });
-  if (!status) return spdlog::error("{}; going on without /metrics, /healthz and /status", status.error().message);
+  if (config_->status.listen.empty()) return;
+  auto status = StatusServer::listen(io_, config_->status.listen, [this] { return look(); }, [this] { return history_.samples(); });
+  if (!status) return spdlog::error("{}; going on without the status page, /metrics, /healthz and /status", status.error().message);
   status_ = std::move(*status);
   spdlog::info("status: listening on {}", status_->address());
 }
 
-int Service::run() {
+void Service::start() {
+  Pulse::take(pulse_);
   agent_->start();
   if (forwarder_) forwarder_->start();
-  if (std::all_of(config_.sources.begin(), config_.sources.end(), can_end)) watch_for_end();
-  spdlog::info("rivulet {} runs as agent {}: {} sources, {} pipelines, state in {}", RIVULET_VERSION, config_.agent.id, config_.sources.size(),
-               config_.pipelines.size(), config_.agent.state);
+  if (sinks_) sinks_->start();
+  watch_for_end();
+  spdlog::info("rivulet {} runs as agent {}: {} sources, {} pipelines, state in {}", RIVULET_VERSION, config_->agent.id, config_->sources.size(),
+               config_->pipelines.size(), config_->agent.state);
   notify_.ready();
+  watch_threads();
   keep_house();
-  forget_start_up_pages();
+  forget_code_pages();
+}
+
+// Looked at four times in the time after which systemd would act; a thread has half of it for one piece of work.
+void Service::watch_threads() {
+  const std::int64_t every_ms = notify_.watchdog_every_ms();
+  if (every_ms <= 0 || !notify_.on()) return;
+  Watchdog::Options options;
+  options.look_every_ms = std::max<std::int64_t>(1, every_ms / 4);
+  options.stuck_after_ms = every_ms;
+  watchdog_ = std::make_unique<Watchdog>(options, [this] { notify_.watchdog(); });
+  watchdog_->watch("io", pulse_);
+  watchdog_->watch("store", store_->pulse());
+  if (forwarder_) watchdog_->watch("forward", forwarder_->pulse());
+}
+
+int Service::run() {
+  start();
   io_.run();
+  Pulse::end();
   status_.reset();
+  if (sinks_) sinks_->stop();
   if (forwarder_) forwarder_->stop();
   const store::StoreStats stats = store_->stats();
   if (exit_code_ == 0) spdlog::info("stopped; {} records stay in the store for the next start", stats.outbox_records);
@@ -127,8 +176,7 @@ void Service::wait_for_signal() {
   signals_.async_wait([this](boost::system::error_code error, int number) {
     if (error) return;
     if (number == SIGHUP) {
-      spdlog::warn("SIGHUP: this version takes a new configuration by a restart: check it with `rivulet check`, then "
-                   "`systemctl restart rivulet`; nothing was changed now");
+      reload();
     } else {
       stop(number == SIGTERM ? "SIGTERM" : "SIGINT");
     }
@@ -144,6 +192,7 @@ void Service::stop(const std::string& why) {
   }
   const bool committing = phase_ == Phase::finishing;
   phase_ = Phase::stopping;
+  if (reload_) refuse_reload({ErrorCode::unavailable, why + ": the agent ends"});
   notify_.stopping();
   spdlog::info("{}: sources stop, the epoch is committed", why);
   deadline_.expires_after(milliseconds(kCommitWithinMs));
@@ -160,7 +209,7 @@ void Service::committed() {
   deadline_.cancel();
   if (phase_ == Phase::stopping) return end_soon();
   phase_ = Phase::draining;
-  wait_for_drain(clock_.steady_ms() + (forwarder_ ? options_.drain_timeout_ms : 0));
+  wait_for_drain(clock_.steady_ms() + (forwarder_ || sinks_ ? options_.drain_timeout_ms : 0));
 }
 
 void Service::end_soon() {
@@ -171,26 +220,36 @@ void Service::end_soon() {
 }
 
 void Service::watch_for_end() {
+  if (watching_for_end_ || phase_ != Phase::running || !std::all_of(config_->sources.begin(), config_->sources.end(), can_end)) return;
+  watching_for_end_ = true;
   end_timer_.expires_after(kWatchForEnd);
   end_timer_.async_wait([this](boost::system::error_code error) {
+    watching_for_end_ = false;
     if (error || phase_ != Phase::running) return;
-    if (!agent_->finished()) return watch_for_end();
+    if (reload_ || !agent_->finished()) return watch_for_end();
     finish("every source is at its end");
   });
 }
 
 void Service::finish(const std::string& why) {
   if (phase_ != Phase::running) return;
+  if (reload_) refuse_reload({ErrorCode::unavailable, why + ": the agent ends"});
   phase_ = Phase::finishing;
-  spdlog::info("{}: the epoch is committed{}", why, forwarder_ ? " and the outbox sent to Kafka" : "");
+  spdlog::info("{}: the epoch is committed{}", why, forwarder_ || sinks_ ? " and the outbox sent on" : "");
   agent_->stop([this] { committed(); });
 }
 
+// Without a kafka section what is for topics stays.
+std::uint64_t Service::left_to_send() const {
+  const store::StoreStats stats = store_->stats();
+  return (forwarder_ ? stats.outbox_records - stats.local_records : 0) + (sinks_ ? stats.local_records : 0);
+}
+
 void Service::wait_for_drain(std::int64_t until_ms) {
-  const std::uint64_t left = store_->stats().outbox_records;
+  const std::uint64_t left = left_to_send();
   const bool over = clock_.steady_ms() >= until_ms;
   if (left == 0 || over) {
-    if (left > 0 && forwarder_) spdlog::warn("Kafka did not take everything in {} ms: {} records wait in the store for the next start", options_.drain_timeout_ms, left);
+    if (left > 0) spdlog::warn("not everything was taken in {} ms: {} records wait in the store for the next start", options_.drain_timeout_ms, left);
     return end_soon();
   }
   end_timer_.expires_after(kWatchForEnd);
@@ -200,28 +259,53 @@ void Service::wait_for_drain(std::int64_t until_ms) {
 }
 
 void Service::keep_house() {
-  notify_.watchdog();
+  pulse_->beat();
   const bool room = store_->has_room() || phase_ != Phase::running;
   if (had_room_ && !room)
-    spdlog::warn("no room in {} for more records: sources wait until Kafka has taken some (or raise agent.storage.max)", config_.agent.state);
-  if (!had_room_ && room) spdlog::info("there is room in {} again", config_.agent.state);
+    spdlog::warn("no room in {} for more records: sources wait until some have been taken (or raise agent.storage.max)", config_->agent.state);
+  if (!had_room_ && room) spdlog::info("there is room in {} again", config_->agent.state);
   had_room_ = room;
   const bool held_full = store_->stats().held_full;
   if (held_full && !held_was_full_)
-    spdlog::warn("records for topics that take nothing fill half of the store in {}: their sources wait, the others go on (`rivulet status` names the topics)", config_.agent.state);
-  if (!held_full && held_was_full_) spdlog::info("records for topics that take nothing fill less than half of the store again");
+    spdlog::warn("records for outputs that take nothing fill half of the store in {}: their sources wait, the others go on (`rivulet status` names the outputs)", config_->agent.state);
+  if (!held_full && held_was_full_) spdlog::info("records for outputs that take nothing fill less than half of the store again");
   held_was_full_ = held_full;
   report_suppressed_lines();
+  rest_when_quiet();
+  keep_history();
   if (notify_.on()) {
     const Snapshot now = look();
-    notify_.status(fmt::format("{} records in, {} wait for Kafka, link {}", now.totals.in, now.store.outbox_records,
+    notify_.status(fmt::format("{} records in, {} wait for Kafka, link {}", now.totals.in, now.store.outbox_records - now.store.local_records,
                                now.forward ? name_of(now.forward->link) : "off"));
   }
-  const auto every = notify_.watchdog_every_ms() > 0 ? std::min(kHouse, milliseconds(notify_.watchdog_every_ms())) : kHouse;
+  const auto every = notify_.watchdog_every_ms() > 0 ? std::min(kHouse, milliseconds(std::max<std::int64_t>(1, notify_.watchdog_every_ms() / 4))) : kHouse;
   house_timer_.expires_after(every);
   house_timer_.async_wait([this](boost::system::error_code error) {
     if (!error) keep_house();
   });
+}
+
+void Service::keep_history() {
+  const std::int64_t now_ms = clock_.steady_ms();
+  if (!history_.due(now_ms)) return;
+  const Snapshot now = look();
+  const bool up = now.forward && now.forward->link == forward::Link::up;
+  history_.add({now.totals.in, now.forward ? now.forward->forwarded_records : now.stored, now.store.outbox_records, up, health_problems(now).empty()}, now_ms);
+}
+
+// Once in a pause: what only work needs leaves the resident set.
+void Service::rest_when_quiet() {
+  const store::StoreStats stats = store_->stats();
+  const std::pair<std::uint64_t, std::uint64_t> done{stats.commits, forwarder_ ? forwarder_->status().transactions : 0};
+  const std::int64_t now_ms = clock_.steady_ms();
+  if (done != done_) {
+    done_ = done;
+    quiet_since_ms_ = now_ms;
+    rests_ = false;
+  } else if (!rests_ && now_ms - quiet_since_ms_ >= kQuietMs) {
+    rests_ = true;
+    forget_code_pages();
+  }
 }
 
 void Service::lost(const Error& error) {
@@ -232,15 +316,29 @@ void Service::lost(const Error& error) {
 
 Snapshot Service::look() const {
   Snapshot now;
-  now.agent_id = config_.agent.id;
+  now.agent_id = config_->agent.id;
   now.incarnation = store_->identity().incarnation.text();
   now.now_ms = clock_.wall_ms();
   now.uptime_ms = clock_.steady_ms() - started_ms_;
   now.store = store_->stats();
   if (store_->identity().adopted_after_damage) now.store_notice = store_->identity().notice;
   agent_->describe(now);
-  if (forwarder_) now.forward = forwarder_->status();
+  if (sinks_) now.sinks = sinks_->status();
+  if (forwarder_) {
+    now.forward = forwarder_->status();
+    now.forward->forwarded_records += forwarded_before_.forwarded_records;
+    now.forward->transactions += forwarded_before_.transactions;
+    now.forward->recoveries += forwarded_before_.recoveries;
+    now.forward->last_settled_ms = std::max(now.forward->last_settled_ms, forwarded_before_.last_settled_ms);
+  }
+  for (store::StreamInfo& stream : store_->stream_infos()) now.streams.push_back({std::move(stream), {}});
+  if (now.forward)
+    for (const auto& held : now.forward->held)
+      for (auto& stream : now.streams)
+        if (stream.info.name == held.stream) stream.held = held.reason;
+  now.reload = reload_status_;
   now.log_lines_suppressed = suppressed_log_lines();
+  now.last_errors = last_errors();
   now.resident_bytes = resident_bytes();
   now.cpu_seconds = cpu_seconds();
   return now;

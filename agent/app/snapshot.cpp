@@ -10,12 +10,6 @@
 namespace rivulet::app {
 namespace {
 
-std::string size_text(std::uint64_t bytes) {
-  if (bytes < 10'240) return fmt::format("{} B", bytes);
-  if (bytes < 10ULL << 20) return fmt::format("{} KiB", bytes >> 10);
-  return fmt::format("{} MiB", bytes >> 20);
-}
-
 void json_counts(JsonText& json, const pipeline::Counts& counts) {
   json.field("in", counts.in).field("out", counts.out).field("dropped", counts.dropped).field("late", counts.late);
   json.field("undecodable", counts.undecodable).field("failed", counts.failed);
@@ -32,13 +26,28 @@ void json_forward(JsonText& json, const forward::Status& status) {
   json.end_array().end_object();
 }
 
+void json_sinks(JsonText& json, const std::vector<sink::Status>& sinks) {
+  json.begin_array();
+  for (const auto& sink : sinks) {
+    json.begin_object().field("pipeline", sink.pipeline).field("destination", sink.destination).field("state", sink.state).field("trouble", sink.trouble);
+    json.field("troubled_for_ms", sink.troubled_for_ms).field("records", sink.records).field("bytes", sink.bytes).field("backlog", sink.backlog);
+    json.field("errors", sink.errors).field("refused", sink.refused).field("missing", sink.missing).end_object();
+  }
+  json.end_array();
+}
+
 void json_store(JsonText& json, const store::StoreStats& stats) {
-  json.begin_object().field("outbox_records", stats.outbox_records).field("outbox_bytes", stats.outbox_bytes);
+  json.begin_object().field("outbox_records", stats.outbox_records).field("local_records", stats.local_records).field("outbox_bytes", stats.outbox_bytes);
   json.field("used_bytes", stats.used_bytes).field("limit_bytes", stats.outbox_max_bytes);
   json.field("file_bytes", stats.file_bytes).field("wal_bytes", stats.wal_bytes);
   json.field("commits", stats.commits).field("commit_failures", stats.commit_failures).field("last_commit_us", stats.last_commit_us);
   json.field("quarantine_records", stats.quarantine_records).field("quarantine_dropped", stats.quarantine_dropped);
   json.field("dropped_records", stats.dropped_records).field("held_bytes", stats.held_bytes).field("held_full", stats.held_full).field("disk_full", stats.disk_full).end_object();
+}
+
+void json_stream(JsonText& json, const StreamSnapshot& stream) {
+  json.begin_object().field("name", stream.info.name).field("topic", stream.info.topic).field("last", stream.info.last);
+  json.field("acknowledged", stream.info.acknowledged).field("bytes", stream.info.bytes).field("held", stream.held).end_object();
 }
 
 }  // namespace
@@ -61,16 +70,21 @@ std::vector<std::string> health_problems(const Snapshot& now) {
     if (!table.ready) problems.push_back("sources wait for the table " + table.name + ": " + table.text);
   const bool waits = std::any_of(now.sources.begin(), now.sources.end(), [](const SourceSnapshot& source) { return source.waiting; });
   if (waits && now.store.outbox_max_bytes > 0 && now.store.used_bytes >= now.store.outbox_max_bytes)
-    problems.push_back("the store is at its limit: sources wait, and nothing more is acknowledged until Kafka takes records or agent.storage.max is raised");
+    problems.push_back("the store is at its limit: sources wait, and nothing more is acknowledged until Kafka (or the local output) takes records or agent.storage.max is raised");
   if (now.store.held_full) {
-    std::string topics;
+    std::string held;
     if (now.forward)
-      for (const auto& held : now.forward->held) topics += (topics.empty() ? "" : ", ") + held.topic;
-    problems.push_back("records for topics that take nothing fill half of the store, their sources wait and the others go on: make or allow the topics" +
-                       (topics.empty() ? "" : " " + topics));
+      for (const auto& each : now.forward->held) held += (held.empty() ? "" : ", ") + each.topic;
+    for (const auto& sink : now.sinks)
+      if (!sink.trouble.empty()) held += (held.empty() ? "" : ", ") + sink.destination;
+    problems.push_back("records for topics or outputs that take nothing fill half of the store, their sources wait and the others go on: make or allow" +
+                       (held.empty() ? " them" : " " + held));
   }
   if (now.committing_for_ms >= kSlowCommitMs)
     problems.push_back(fmt::format("a commit takes {} s by now: is the disk of agent.state all right?", now.committing_for_ms / 1000));
+  for (const auto& sink : now.sinks)
+    if (!sink.trouble.empty() && (sink.troubled_for_ms >= kSinkTroubleMs || sink.state.empty()))
+      problems.push_back(fmt::format("the output {} of {} takes nothing, {} records wait: {}", sink.destination, sink.pipeline, sink.backlog, sink.trouble));
   if (now.forward && !now.forward->alarm.empty()) problems.push_back("forwarding is stopped: " + now.forward->alarm);
   return problems;
 }
@@ -106,38 +120,30 @@ std::string status_json(const Snapshot& now) {
   json.key("forward");
   if (now.forward) json_forward(json, *now.forward);
   else json.null();
+  json.key("sinks");
+  json_sinks(json, now.sinks);
+  json.key("config").begin_object().field("last_reload_successful", now.reload.successful).field("taken_ms", now.reload.taken_ms);
+  json.field("refused_ms", now.reload.refused_ms).field("problem", now.reload.problem).field("under_way", now.reload.under_way);
+  json.field("reloads", now.reload.reloads).field("last_pause_ms", now.reload.last_pause_ms).end_object();
+  json.key("streams").begin_array();
+  for (const auto& stream : now.streams) json_stream(json, stream);
+  json.end_array().key("last_errors").begin_array();
+  for (const auto& error : now.last_errors) {
+    json.begin_object().field("level", error.error ? "error" : "warning").field("text", error.text);
+    json.field("first_ms", error.first_ms).field("last_ms", error.last_ms).field("count", error.count).end_object();
+  }
+  json.end_array().field("clock_plausible", now.clock_plausible).field("log_lines_suppressed", now.log_lines_suppressed);
   json.field("resident_bytes", now.resident_bytes).end_object();
   return json.text() + "\n";
 }
 
-std::string status_text(const Snapshot& now) {
-  std::string text;
-  const auto to = std::back_inserter(text);
-  fmt::format_to(to, "agent {}  up {} s  memory {}  rivulet {}\n", now.agent_id, now.uptime_ms / 1000, size_text(now.resident_bytes), RIVULET_VERSION);
-  const auto problems = health_problems(now);
-  for (const auto& problem : problems) fmt::format_to(to, "PROBLEM  {}\n", problem);
-  if (problems.empty()) text += "healthy\n";
-  text += "\nsources\n";
-  for (const auto& source : now.sources) {
-    fmt::format_to(to, "  {} ({}): {} records; {}{}\n", source.name, source.type, source.records, source.state, source.waiting ? "; waits for room" : "");
-    for (const auto& [event, count] : source.events) fmt::format_to(to, "    {}: {}\n", event, count);
+std::string history_json(const std::vector<History::Sample>& samples) {
+  std::string text = fmt::format("{{\"step_s\":{},\"steps\":{},\"columns\":[\"seconds\",\"in\",\"forwarded\",\"backlog\",\"link_up\",\"healthy\"],\"samples\":[", History::kStepMs / 1000, History::kSteps);
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    const History::Sample& s = samples[i];
+    fmt::format_to(std::back_inserter(text), "{}[{},{},{},{},{},{}]", i == 0 ? "" : ",", s.seconds, s.in, s.forwarded, s.backlog, s.link_up, s.healthy);
   }
-  if (!now.tables.empty()) text += "tables\n";
-  for (const auto& table : now.tables) fmt::format_to(to, "  {}: {}\n", table.name, table.text);
-  text += "pipelines\n";
-  for (const auto& pipeline : now.pipelines)
-    fmt::format_to(to, "  {}: {} in, {} out, {} failed\n", pipeline.name, pipeline.counts.in, pipeline.counts.out,
-                   pipeline.counts.failed);
-  fmt::format_to(to, "store\n  {} records ({}) wait for Kafka; {} of {} used; {} in quarantine; {} undecodable since the start\n", now.store.outbox_records,
-                 size_text(now.store.outbox_bytes), size_text(now.store.used_bytes), size_text(now.store.outbox_max_bytes),
-                 now.store.quarantine_records, now.totals.undecodable);
-  if (!now.forward) return text + "forward\n  off: the configuration has no kafka section\n";
-  const forward::Status& forward = *now.forward;
-  fmt::format_to(to, "forward\n  link {}; {}; {} records in {} transactions, {} recoveries since the start\n", name_of(forward.link), forward.phase,
-                 forward.forwarded_records, forward.transactions, forward.recoveries);
-  if (!forward.last_error.empty()) fmt::format_to(to, "  last trouble: {}\n", forward.last_error);
-  for (const auto& held : forward.held) fmt::format_to(to, "  held: {} -> {}: {}\n", held.stream, held.topic, held.reason);
-  return text;
+  return text + "]}\n";
 }
 
 }  // namespace rivulet::app

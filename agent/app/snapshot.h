@@ -8,8 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "agent/app/reload_status.h"
+#include "agent/app/history.h"
+#include "agent/app/last_errors.h"
 #include "agent/forward/forwarder.h"
 #include "agent/pipeline/topology.h"
+#include "agent/sink/sinks.h"
 #include "store/store.h"
 
 namespace rivulet::app {
@@ -26,6 +30,11 @@ struct PipelineSnapshot {
   pipeline::Counts counts;
 };
 
+struct StreamSnapshot {
+  store::StreamInfo info;
+  std::string held;  // why its topic takes nothing; empty: it does
+};
+
 struct Snapshot {
   std::string agent_id, incarnation;
   std::int64_t now_ms = 0;     // wall clock
@@ -33,6 +42,7 @@ struct Snapshot {
   std::vector<SourceSnapshot> sources;
   std::vector<pipeline::Topology::TableState> tables;  // lookup tables
   std::vector<PipelineSnapshot> pipelines;
+  std::vector<pipeline::StepCounts> steps;
   pipeline::Counts totals;
   std::uint64_t epochs = 0;           // committed since the start
   std::uint64_t stored = 0;           // records for topics in those epochs
@@ -41,8 +51,13 @@ struct Snapshot {
   std::int64_t committing_for_ms = 0;  // 0: none commits
   std::uint64_t quarantined = 0;      // records put there since the start, by decoding and pipelines
   store::StoreStats store;
+  std::vector<StreamSnapshot> streams;
   std::string store_notice;  // not empty: a damaged store was set aside at this start
   std::optional<forward::Status> forward;  // absent: no kafka section
+  std::vector<sink::Status> sinks;         // local outputs
+  ReloadStatus reload;
+  bool clock_plausible = true;  // set by a time service, and not behind what is stored
+  std::vector<LastError> last_errors;
   std::uint64_t log_lines_suppressed = 0;
   std::uint64_t resident_bytes = 0;
   double cpu_seconds = 0;
@@ -50,6 +65,8 @@ struct Snapshot {
 
 // A commit that takes longer than this makes the agent unhealthy: the disk hangs or is full.
 inline constexpr std::int64_t kSlowCommitMs = 30'000;
+// A local output that has taken nothing for longer than this makes it unhealthy: a server that starts anew takes less.
+inline constexpr std::int64_t kSinkTroubleMs = 10'000;
 
 // What an operator has to look at now; empty: healthy.
 std::vector<std::string> health_problems(const Snapshot& snapshot);
@@ -57,6 +74,7 @@ std::vector<std::string> health_problems(const Snapshot& snapshot);
 std::string metrics_text(const Snapshot& snapshot);  // Prometheus text format 0.0.4
 std::string status_json(const Snapshot& snapshot);   // one object; keys as in agent/app/README.md
 std::string status_text(const Snapshot& snapshot);   // for a person
+std::string history_json(const std::vector<History::Sample>& samples);
 
 const char* name_of(forward::Link link);
 

@@ -28,8 +28,8 @@ constexpr std::uint32_t kMaxHeadBytes = 8 * 1024;
 template <class Protocol>
 class Connection final : public std::enable_shared_from_this<Connection<Protocol>> {
  public:
-  Connection(typename Protocol::socket socket, StatusServer::Look look, std::shared_ptr<std::size_t> open)
-      : stream_(std::move(socket)), look_(std::move(look)), open_(std::move(open)) {
+  Connection(typename Protocol::socket socket, StatusServer::Look look, StatusServer::Remember remember, std::shared_ptr<std::size_t> open)
+      : stream_(std::move(socket)), look_(std::move(look)), remember_(std::move(remember)), open_(std::move(open)) {
     ++*open_;
     parser_.header_limit(kMaxHeadBytes);
     parser_.body_limit(std::uint64_t{0});
@@ -47,7 +47,7 @@ class Connection final : public std::enable_shared_from_this<Connection<Protocol
  private:
   StatusAnswer ask() const {
     const auto& request = parser_.get();
-    return answer_status(std::string(request.method_string()), std::string(request.target()), std::string(request[http::field::accept]), look_);
+    return answer_status(std::string(request.method_string()), std::string(request.target()), std::string(request[http::field::accept]), look_, remember_);
   }
 
   void answer(StatusAnswer answer) {
@@ -56,6 +56,11 @@ class Connection final : public std::enable_shared_from_this<Connection<Protocol
     response_.keep_alive(false);
     response_.set(http::field::content_type, answer.type);
     response_.set(http::field::cache_control, "no-store");
+    response_.set("Content-Security-Policy", std::string(answer.policy));
+    response_.set("X-Content-Type-Options", "nosniff");
+    response_.set("X-Frame-Options", "DENY");
+    response_.set("Referrer-Policy", "no-referrer");
+    response_.set("Cross-Origin-Resource-Policy", "same-origin");
     response_.body() = std::move(answer.body);
     response_.prepare_payload();
     if (parser_.get().method() == http::verb::head) response_.body().clear();  // the length stays that of a GET
@@ -67,6 +72,7 @@ class Connection final : public std::enable_shared_from_this<Connection<Protocol
 
   beast::basic_stream<Protocol> stream_;
   StatusServer::Look look_;
+  StatusServer::Remember remember_;
   std::shared_ptr<std::size_t> open_;
   beast::flat_buffer buffer_{kMaxHeadBytes};
   http::request_parser<http::empty_body> parser_;
@@ -76,8 +82,8 @@ class Connection final : public std::enable_shared_from_this<Connection<Protocol
 template <class Protocol>
 class Server final : public StatusServer {
  public:
-  Server(asio::io_context& io, typename Protocol::acceptor acceptor, Look look, std::string socket_file)
-      : acceptor_(std::move(acceptor)), pause_(io), look_(std::move(look)), socket_file_(std::move(socket_file)) {
+  Server(asio::io_context& io, typename Protocol::acceptor acceptor, Look look, Remember remember, std::string socket_file)
+      : acceptor_(std::move(acceptor)), pause_(io), look_(std::move(look)), remember_(std::move(remember)), socket_file_(std::move(socket_file)) {
     accept();
   }
   ~Server() override {
@@ -96,7 +102,7 @@ class Server final : public StatusServer {
     acceptor_.async_accept([this, alive = std::weak_ptr(open_)](error_code error, typename Protocol::socket socket) {
       if (alive.expired() || error == asio::error::operation_aborted) return;
       if (!error && *open_ < kMaxConnections) {
-        std::make_shared<Connection<Protocol>>(std::move(socket), look_, open_)->run();
+        std::make_shared<Connection<Protocol>>(std::move(socket), look_, remember_, open_)->run();
       }
       if (!error) return accept();
       pause_.expires_after(kAcceptPause);
@@ -109,6 +115,7 @@ class Server final : public StatusServer {
   typename Protocol::acceptor acceptor_;
   asio::steady_timer pause_;
   Look look_;
+  Remember remember_;
   std::string socket_file_;
   std::shared_ptr<std::size_t> open_ = std::make_shared<std::size_t>(0);
 };
@@ -117,7 +124,7 @@ Error cannot(const std::string& listen, const std::string& why) {
   return {ErrorCode::io, "status: cannot listen on " + listen + ": " + why + "; change status.listen"};
 }
 
-result<std::unique_ptr<StatusServer>> listen_local(asio::io_context& io, const std::string& listen, StatusServer::Look look) {
+result<std::unique_ptr<StatusServer>> listen_local(asio::io_context& io, const std::string& listen, StatusServer::Look look, StatusServer::Remember remember) {
   const std::string path = listen.substr(5);
   if (path.empty() || path.size() >= 108) return cannot(listen, "the path is empty or longer than 107 bytes");
   const Local::endpoint endpoint(path);
@@ -137,10 +144,10 @@ result<std::unique_ptr<StatusServer>> listen_local(asio::io_context& io, const s
   if (!error) ::chmod(path.c_str(), 0660);
   if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (error) return cannot(listen, error.message());
-  return std::unique_ptr<StatusServer>(new Server<Local>(io, std::move(acceptor), std::move(look), path));
+  return std::unique_ptr<StatusServer>(new Server<Local>(io, std::move(acceptor), std::move(look), std::move(remember), path));
 }
 
-result<std::unique_ptr<StatusServer>> listen_tcp(asio::io_context& io, const std::string& listen, StatusServer::Look look) {
+result<std::unique_ptr<StatusServer>> listen_tcp(asio::io_context& io, const std::string& listen, StatusServer::Look look, StatusServer::Remember remember) {
   const std::size_t colon = listen.rfind(':');
   if (colon == std::string::npos) return cannot(listen, "expected host:port or unix:path");
   std::string host = listen.substr(0, colon);
@@ -158,14 +165,14 @@ result<std::unique_ptr<StatusServer>> listen_tcp(asio::io_context& io, const std
   if (!error) acceptor.bind(endpoint, error);
   if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (error) return cannot(listen, error.message());
-  return std::unique_ptr<StatusServer>(new Server<tcp>(io, std::move(acceptor), std::move(look), ""));
+  return std::unique_ptr<StatusServer>(new Server<tcp>(io, std::move(acceptor), std::move(look), std::move(remember), ""));
 }
 
 }  // namespace
 
-result<std::unique_ptr<StatusServer>> StatusServer::listen(asio::io_context& io, const std::string& listen, Look look) {
-  if (listen.rfind("unix:", 0) == 0) return listen_local(io, listen, std::move(look));
-  return listen_tcp(io, listen, std::move(look));
+result<std::unique_ptr<StatusServer>> StatusServer::listen(asio::io_context& io, const std::string& listen, Look look, Remember remember) {
+  if (listen.rfind("unix:", 0) == 0) return listen_local(io, listen, std::move(look), std::move(remember));
+  return listen_tcp(io, listen, std::move(look), std::move(remember));
 }
 
 }  // namespace rivulet::app

@@ -10,13 +10,14 @@
 namespace rivulet {
 namespace {
 
-struct KillAt {
+// "name" or "name:n" of an environment variable.
+struct At {
   std::string name;
   long count = 1;
   std::atomic<long> seen{0};
 
-  KillAt() {
-    const char* text = std::getenv("RIVULET_KILL_AT");
+  explicit At(const char* variable) {
+    const char* text = std::getenv(variable);
     if (text == nullptr) return;
     name = text;
     if (const auto colon = name.rfind(':'); colon != std::string::npos) {
@@ -24,17 +25,19 @@ struct KillAt {
       name.resize(colon);
     }
   }
+  bool is_here(std::string_view point) { return !name.empty() && name == point && seen.fetch_add(1) + 1 == count; }
 };
 
 }  // namespace
 
 void fault_point(std::string_view name) {
-  static KillAt kill_at;
-  if (kill_at.name.empty() || kill_at.name != name) return;
-  if (kill_at.seen.fetch_add(1) + 1 == kill_at.count) {
+  static At kill_at("RIVULET_KILL_AT"), hang_at("RIVULET_HANG_AT");
+  if (kill_at.is_here(name)) {
     ::kill(::getpid(), SIGKILL);
     ::pause();
   }
+  if (hang_at.is_here(name))
+    for (;;) ::pause();
 }
 
 bool broken_on_purpose(std::string_view name) {

@@ -6,26 +6,21 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "agent/config/exec.h"
+#include "agent/config/iio.h"
+#include "agent/config/secret.h"
+#include "agent/config/serial.h"
+
 #include "agent/config/can.h"
 #include "agent/config/modbus.h"
 
 namespace rivulet::config {
-
-class Secret {
- public:
-  Secret() = default;
-  explicit Secret(std::string text) : text_(std::move(text)) {}
-  const std::string& reveal() const { return text_; }
-  bool empty() const { return text_.empty(); }
-
- private:
-  std::string text_;
-};
 
 // Where something stands in the configuration, for messages about it.
 struct Location {
@@ -46,6 +41,7 @@ struct Tls {
   std::string ca, certificate;
   std::string key;  // path
   bool verify = true;
+  bool operator==(const Tls&) const = default;
 };
 struct Login {
   std::string username;
@@ -108,20 +104,24 @@ struct StreamSettings {
   std::int64_t idle_ms = 0;  // 0: never
   std::uint32_t max_sessions = 10'000;  // remembered HELLO sessions; the longest unused goes first
   bool first_line_names = false;        // csv with a header: a connection's first line is no record (read_decode())
+  bool operator==(const StreamSettings&) const = default;
 };
 struct TcpSource : StreamSettings {
   std::string listen_host;
   std::uint16_t listen_port = 0;
+  bool operator==(const TcpSource&) const = default;
 };
 // What takes datagrams: udp, unix.
 struct DatagramSettings {
   bool lines = false;  // framing: newline; else one datagram is one frame
   std::uint64_t max_datagram_bytes = 64ULL << 10;
+  bool operator==(const DatagramSettings&) const = default;
 };
 struct UdpSource : DatagramSettings {
   std::string listen_host;  // an IP address; a multicast one is joined
   std::uint16_t listen_port = 0;
   std::uint64_t receive_buffer_bytes = 1ULL << 20;  // in the kernel
+  bool operator==(const UdpSource&) const = default;
 };
 struct UnixSource {
   std::string path;  // of the socket file
@@ -129,6 +129,23 @@ struct UnixSource {
   bool datagrams = false;  // type: datagram; `datagram` holds then, else `stream`
   StreamSettings stream;
   DatagramSettings datagram;
+};
+struct HttpSource {
+  std::string listen_host;
+  std::uint16_t listen_port = 0;
+  std::string path = "/";
+  Secret token;  // empty: none is asked for
+  std::optional<Tls> tls;
+  enum class Framing { automatic, newline, body } framing = Framing::automatic;
+  std::uint64_t max_body_bytes = 1ULL << 20;  // decompressed
+  std::uint64_t max_bodies_bytes = 8ULL << 20;  // of all requests at a time
+  std::uint32_t max_clients = 64;
+  std::int64_t timeout_ms = 60'000;  // of a request, from its first byte to its last
+  std::int64_t idle_ms = 60'000;     // between requests
+  struct Idempotency {
+    std::int64_t window_ms = 24LL * 3600 * 1000;  // of running time
+    std::uint32_t max = 10'000;
+  } idempotency;
 };
 struct FileSource {
   std::string path;  // a path or a glob in its last component
@@ -178,7 +195,7 @@ struct TimestampFrom {
 struct Source {
   std::string name;
   Location at;
-  std::variant<MqttSource, TcpSource, FileSource, StdinSource, SimulateSource, KafkaSource, UdpSource, UnixSource, ModbusSource, CanSource> type;
+  std::variant<MqttSource, TcpSource, FileSource, StdinSource, SimulateSource, KafkaSource, UdpSource, UnixSource, ExecSource, SerialSource, IioSource, ModbusSource, CanSource, HttpSource> type;
   Decode decode;
   std::string key;  // an expression; empty: null key, or Kafka's
   Location key_at;
@@ -197,6 +214,44 @@ struct Assignment {
   std::string field;
   Expression expression;
 };
+
+// Outputs besides Kafka (agent/sink).
+struct FileOutput {
+  std::string path;  // absolute, without . and ..
+  bool csv = false;  // else NDJSON: a line a record
+  std::vector<std::string> columns;  // csv: fields
+  char separator = ',';              // csv
+  bool header = true;                // csv: the first line of each file names the columns
+  bool whole = false;                // NDJSON: key, value and time; else the value alone
+  std::uint64_t rotate_bytes = 0;    // 0: never
+  std::int64_t rotate_ms = 0;        // 0: never
+  std::uint32_t keep = 0;            // of the files that were rotated away; 0: all
+};
+struct MqttOutput {
+  std::string host;
+  std::uint16_t port = 1883;
+  bool tls_on = false;
+  Tls tls;
+  int version = 5;  // 5 or 3 (3.1.1)
+  std::optional<Login> login;
+  std::string client_id;  // empty: rivulet-<agent>-<pipeline>:out
+  std::string topic;      // empty: by an expression. Either is the output's key
+  Location topic_at;
+  bool retain = false;
+  std::uint16_t in_flight = 100;
+  std::int64_t keep_alive_ms = 30'000;
+};
+struct StdoutOutput { bool whole = false; };
+using LocalOutput = std::variant<FileOutput, MqttOutput, StdoutOutput>;
+
+struct Output {
+  std::string topic;  // Kafka's; of a local output its destination, "file:/path", "mqtt://host:port" or "stdout:", which is no legal topic
+  std::optional<Expression> key;  // absent: the record's key. Of mqtt: the message's topic
+  bool windowed_key = false;      // Kafka Streams' windowed key bytes
+  std::optional<LocalOutput> local;
+  Location at;
+};
+
 struct Where { Expression condition; };
 struct Select { std::vector<Assignment> fields; };  // the record becomes exactly these
 struct Set { std::vector<Assignment> fields; };
@@ -205,6 +260,38 @@ struct Rename { std::vector<std::pair<std::string, std::string>> fields; };  // 
 struct Key { Expression expression; };
 struct SetTimestamp { Expression expression; };  // its result is ms since 1970
 struct LogStep { std::string message; std::string level = "info"; };  // message: text, ${field} not substituted
+struct Flatten {
+  std::string separator = "_";
+  std::uint32_t depth = 0;          // so many levels are taken apart; 0: all
+  std::uint32_t max_fields = 1000;  // a record that would have more is set aside
+  std::optional<std::string> explode;  // a field with a list: a record for each of its elements
+};
+struct Constant {
+  std::string text;
+  bool plain = false;  // without quotes: a number, true, false or null where it reads as one
+};
+struct Enrich {
+  using Row = std::vector<std::pair<std::string, Constant>>;
+  struct Rows {
+    std::map<std::string, Row> by_key;
+    Row otherwise;
+  };
+  std::optional<Expression> by;      // absent: the record's key
+  std::shared_ptr<const Rows> rows;  // a configuration is copied, its tables are not
+};
+struct Clamp {
+  std::int64_t future_ms = 0;  // timestamps further ahead of the clock than this ...
+  bool to_limit = false;       // ... become the clock's time; or the clock's time and this
+};
+struct Route {
+  struct Case {
+    Expression when;
+    Output to;
+  };
+  std::vector<Case> cases;
+  std::optional<Output> otherwise;
+  bool all = false;  // every case that holds, not the first alone
+};
 
 struct WindowSpec {
   enum class Kind { none, tumbling, hopping, sliding, session } kind = Kind::none;
@@ -248,14 +335,41 @@ struct Join {
   std::string left_table, right_table;  // "<pipeline>/<step>", or the name of a LookupTable; empty: a stream
 };
 struct Absence { std::int64_t after_ms = 0; };
+
+// Whose records a step looks at together: those of a key, or all.
+struct Grouped {
+  std::optional<Expression> by;  // absent: the record's key
+  bool all = false;
+};
+struct Sample : Grouped {
+  std::uint64_t every = 0;       // the first of so many; 0: at most one in
+  std::int64_t interval_ms = 0;  // of event time
+};
+struct Dedupe {
+  Expression by;
+  std::int64_t within_ms = 0;
+};
+struct Deadband : Grouped {
+  std::string field;
+  double change = 0;     // from the last reported value; more than that is reported
+  bool percent = false;  // of that value
+  std::optional<std::int64_t> max_silence_ms;
+};
+struct RateLimit : Grouped {
+  std::uint64_t max = 1;
+  std::int64_t per_ms = 1000;  // intervals of event time, aligned to 0
+  bool thin = false;           // the last of an interval comes at its end, instead of the first ones alone
+};
+
 struct Step {
   std::string kind;  // as written: "where", "set", ...
   Location at;
   std::string path;  // "pipelines.p.steps[0]"
-  std::string name;  // of a stateful step: its state's; default: its kind
-  std::variant<Where, Select, Set, Drop, Rename, Key, SetTimestamp, LogStep, Aggregate, Suppress, Table, Join, Absence> what;
+  std::string name;  // of a stateful step: its state's; of a route: its streams'; default: its kind
+  std::variant<Where, Select, Set, Drop, Rename, Key, SetTimestamp, LogStep, Flatten, Enrich, Clamp, Route, Aggregate, Suppress, Table, Join, Absence, Sample, Dedupe, Deadband, RateLimit> what;
 };
 bool is_stateful(const Step& step);
+bool has_name(const Step& step);  // that no other step of the pipeline has
 
 // Rows by key that come from elsewhere, for joins.
 struct LookupTable {
@@ -267,25 +381,21 @@ struct LookupTable {
   std::string key;    // the field that is a row's key
 };
 
-struct Output {
-  std::string topic;
-  std::optional<Expression> key;  // absent: the record's key
-  bool windowed_key = false;      // Kafka Streams' windowed key bytes
-};
 struct Pipeline {
   std::string name;
   Location at;
   std::optional<Time> time;
   std::vector<std::string> from;  // sources or pipelines; all exist, no cycles
   std::vector<Step> steps;
-  std::optional<Output> to;
+  std::vector<Output> to;
   std::optional<std::string> changelog;  // a compacted topic that its state goes to
 };
+std::vector<const Output*> outputs_of(const Pipeline& pipeline);  // its `to`, and those of its route steps
 
 struct Config {
   std::string file;
   Agent agent;
-  std::optional<Kafka> kafka;  // required when any pipeline has `to` (except for replay and check)
+  std::optional<Kafka> kafka;  // required when any pipeline has `to` a topic (except for replay and check)
   Status status;
   Log log;
   std::vector<Source> sources;      // in the order of the file

@@ -66,15 +66,20 @@ StreamSettings* stream_settings(Source& source) {
 }
 
 bool has_lines(Source& source) {
+  const auto* serial = std::get_if<SerialSource>(&source.type);
+  if (std::holds_alternative<ExecSource>(source.type) || (serial != nullptr && !serial->fixed)) return true;
   const auto* stream = stream_settings(source);
+  const auto* http = std::get_if<HttpSource>(&source.type);
   return std::holds_alternative<FileSource>(source.type) || std::holds_alternative<StdinSource>(source.type) ||
-         (stream != nullptr && stream->framing == StreamSettings::Framing::newline);
+         (stream != nullptr && stream->framing == StreamSettings::Framing::newline) || (http != nullptr && http->framing == HttpSource::Framing::newline);
 }
 
 // Sources of lines take the header off themselves: it is the first line of something that only they know.
 void tell_source(Source& source) {
   if (auto* file = std::get_if<FileSource>(&source.type)) file->first_line_names = true;
   if (auto* in = std::get_if<StdinSource>(&source.type)) in->first_line_names = true;
+  if (auto* exec = std::get_if<ExecSource>(&source.type)) exec->first_line_names = true;
+  if (auto* serial = std::get_if<SerialSource>(&source.type)) serial->first_line_names = !serial->fixed;
   if (auto* stream = stream_settings(source)) stream->first_line_names = stream->framing == StreamSettings::Framing::newline;
 }
 
@@ -105,6 +110,9 @@ void read_decode(const Value& value, Source& source) {
   if (decode.header) tell_source(source);
   const bool of_json = decode.kind == Kind::json;
   if (decode.kind == Kind::cbor && has_lines(source)) value.error("cbor is bytes, which lines cannot carry; expected a source of messages (for tcp: framing: length)");
+  if (!of_json && std::holds_alternative<IioSource>(source.type)) value.error("an iio source gives JSON; expected json");
+  if (const auto* http = std::get_if<HttpSource>(&source.type); decode.header && http != nullptr && http->framing == HttpSource::Framing::newline)
+    value.error("csv with a header needs the whole body, which begins with it; expected framing: auto or body");
   if (!of_json && std::holds_alternative<SimulateSource>(source.type)) value.error("a simulate source gives JSON; expected json");
   if (!of_json && std::holds_alternative<ModbusSource>(source.type)) value.error("a modbus source gives JSON; expected json");
   if (!of_json && std::holds_alternative<CanSource>(source.type)) value.error("a can source gives JSON; expected json");

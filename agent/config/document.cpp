@@ -31,12 +31,13 @@ std::string type_text(const Setting& setting) {
     case Type::size: return bounds_text(setting) + (setting.words.empty() ? "" : ", or " + words_text(setting));
     case Type::number: return "number";
     case Type::rate: return "rate";
+    case Type::amount: return "a number from 0 on";
     case Type::word: return words_text(setting) + (setting.section != nullptr ? " or a map" : "");
     case Type::expression: return setting.shape == Shape::named ? "field: expression" : "expression";
-    case Type::topic: return setting.section != nullptr ? "topic or a map" : "topic";
+    case Type::topic: return setting.section == nullptr ? "topic" : listed ? "topic, a map, or a list of these" : "topic or a map";
     case Type::name: return "name";
     case Type::secret: return "secret";
-    case Type::text: return setting.shape == Shape::named ? "name: text" : listed ? "text or a list" : setting.section != nullptr ? "text or a map" : "text";
+    case Type::text: return setting.shape == Shape::rows ? "key: {field: value}" : setting.shape == Shape::named ? "name: text" : listed ? "text or a list" : setting.section != nullptr ? "text or a map" : "text";
     case Type::none: break;
   }
   return "";
@@ -108,6 +109,7 @@ std::vector<std::string> scalar_schema(const Setting& setting) {
     case Type::duration: forms = {R"({"type": "string", )" + pattern("^-?[0-9.]+(ms|s|m|h|d)$") + "}"}; break;
     case Type::size: forms = {"{\"type\": \"number\", " + bounds + "}", R"({"type": "string", )" + pattern("^[0-9.]+(B|KiB|MiB|GiB|TiB)?$") + "}"}; break;
     case Type::rate: forms = {R"({"type": "string", )" + pattern("^[0-9.]+/s$") + "}"}; break;
+    case Type::amount: forms = {R"({"type": "number", "minimum": 0})", R"({"type": "string", )" + pattern("^[0-9.]+$") + "}"}; break;
     case Type::word: forms = {substituted}; break;
   }
   if (!setting.words.empty()) forms.insert(forms.begin(), words_schema(setting.words));
@@ -120,6 +122,7 @@ std::string setting_schema(const Setting& setting, const std::string& indent) {
   std::vector<std::string> forms = scalar_schema(setting);
   if (setting.section != nullptr) forms.push_back(map_schema(*setting.section, indent));
   std::string one = any_of(forms);
+  if (setting.shape == Shape::rows) one = R"({"type": "object", "additionalProperties": {"type": "object", "additionalProperties": )" + any_of({one, R"({"type": "null"})"}) + "}}";
   if (setting.shape == Shape::named) one = R"({"type": ["object", "null"], "additionalProperties": )" + one + "}";
   if (setting.shape == Shape::list && setting.type == Type::none) one = R"({"type": ["array", "null"], "items": )" + one + "}";
   else if (setting.shape == Shape::list) one = "{\"anyOf\": [" + one + R"(, {"type": "array", "items": )" + one + "}]}";

@@ -55,6 +55,15 @@ struct Walk {
   }
 };
 
+// Of a pipeline that has no `to` and that nobody reads from.
+void warn_of_the_end(const Pipeline& pipeline, Report& report) {
+  const Route* route = nullptr;
+  for (const Step& step : pipeline.steps)
+    if (const auto* one = std::get_if<Route>(&step.what)) route = one;
+  if (route == nullptr) report.warning(pipeline.at, "pipelines." + pipeline.name, "has no 'to', and no pipeline reads from it; its records go nowhere");
+  else if (!route->otherwise) report.warning(pipeline.at, "pipelines." + pipeline.name, "has no 'to', and no pipeline reads from it; records that no case of its route takes go nowhere (else: TOPIC takes them)");
+}
+
 std::string place(const Location& at) { return at.file + ":" + std::to_string(at.line); }
 
 }  // namespace
@@ -98,7 +107,7 @@ bool check_graph(Config& config, Report& report) {
   for (const LookupTable& table : config.tables)
     if (!used[table.name]) report.warning(table.at, "tables." + table.name, "no join looks into this table");
   for (const Pipeline& pipeline : config.pipelines)
-    if (!used[pipeline.name] && !pipeline.to) report.warning(pipeline.at, "pipelines." + pipeline.name, "has no 'to', and no pipeline reads from it; its records go nowhere");
+    if (!used[pipeline.name] && pipeline.to.empty()) warn_of_the_end(pipeline, report);
 
   std::map<std::string, std::size_t> index;
   for (std::size_t i = 0; i < config.pipelines.size(); ++i) index.emplace(config.pipelines[i].name, i);

@@ -4,11 +4,6 @@
 namespace rivulet::config {
 namespace {
 
-std::string read_name(const Map& map) {
-  const auto name = map.get("name");
-  return name ? name->name().value_or("") : std::string();
-}
-
 Join::Within read_within(const Value& value) {
   Join::Within within;
   if (!value.is_map()) {
@@ -33,7 +28,7 @@ void read_table(const Value& value, Step& step) {
   Table table;
   if (value.is_map()) {
     const Map map(value, schema::table_step);
-    step.name = read_name(map);
+    step.name = read_step_name(map);
     if (auto history = map.get("history")) table.history_ms = history->duration().value_or(0);
     map.done();
   } else if (!value.is_null()) {
@@ -50,7 +45,7 @@ void read_join(const Value& value, Step& step) {
     return;
   }
   const Map map(value, schema::join);
-  step.name = read_name(map);
+  step.name = read_step_name(map);
   join.with_at = value.at();
   if (auto with = map.need("with", "a source, a pipeline or a table to join with")) {
     join.with = with->text().value_or("");
@@ -84,7 +79,7 @@ void read_absence(const Value& value, Step& step) {
     value.error("expected a map such as {after: 30s}");
   } else {
     const Map map(value, schema::absence);
-    step.name = read_name(map);
+    step.name = read_step_name(map);
     if (auto after = map.need("after", "how long a key is silent before it is absent, such as 30s")) absence.after_ms = after->duration().value_or(1);
     map.done();
   }

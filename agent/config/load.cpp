@@ -98,16 +98,24 @@ std::optional<std::string> read_file(const std::string& path, Report& report) {
 void finish(Loaded& loaded, Report& report) {
   Config& config = loaded.config;
   if (check_graph(config, report)) check_inputs(config, report);
+  check_outputs(config, report);
   for (const Source& source : config.sources) {
     const auto* kafka = std::get_if<KafkaSource>(&source.type);
     if (kafka == nullptr || kafka->topic.empty()) continue;
     const std::string path = "sources." + source.name + ".kafka";
     if (!config.kafka) report.error(source.at, path, "needs the kafka section, which is missing; expected kafka: {brokers: [host:9092]}");
-    const auto goes_there = [&](const Pipeline& p) { return p.to && p.to->topic == kafka->topic; };
+    const auto goes_there = [&](const Pipeline& p) {
+      const auto outputs = outputs_of(p);
+      return std::any_of(outputs.begin(), outputs.end(), [&](const Output* output) { return output->topic == kafka->topic; });
+    };
     if (const auto pipeline = std::find_if(config.pipelines.begin(), config.pipelines.end(), goes_there); pipeline != config.pipelines.end())
       report.error(kafka->topic_at, path + ".topic", "is the topic that pipeline '" + pipeline->name + "' writes to, so that its records would go round; expected another one");
   }
-  const bool sends = std::any_of(config.pipelines.begin(), config.pipelines.end(), [](const Pipeline& p) { return p.to.has_value(); }) ||
+  const auto to_kafka = [](const Pipeline& p) {
+    const auto outputs = outputs_of(p);
+    return std::any_of(outputs.begin(), outputs.end(), [](const Output* output) { return !output->local; });
+  };
+  const bool sends = std::any_of(config.pipelines.begin(), config.pipelines.end(), to_kafka) ||
                      std::any_of(config.sources.begin(), config.sources.end(), [](const Source& s) { return s.undecodable.has_value(); });
   if (sends && !config.kafka) report.warning({config.file, 1, 1}, "kafka", "is missing; records for topics are stored and not forwarded until it is there");
   std::stable_sort(loaded.problems.begin(), loaded.problems.end(), [](const Problem& a, const Problem& b) {

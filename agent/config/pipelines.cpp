@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 
 #include "agent/config/sections.h"
 
@@ -36,7 +37,30 @@ std::vector<Assignment> read_assignments(const Value& value) {
   return fields;
 }
 
+std::string read_step_name(const Map& map) {
+  const auto name = map.get("name");
+  return name ? name->name().value_or("") : std::string();
+}
+
+std::vector<const Output*> outputs_of(const Pipeline& pipeline) {
+  std::vector<const Output*> outputs;
+  for (const Step& step : pipeline.steps)
+    if (const auto* route = std::get_if<Route>(&step.what)) {
+      for (const Route::Case& one : route->cases) outputs.push_back(&one.to);
+      if (route->otherwise) outputs.push_back(&*route->otherwise);
+    }
+  for (const Output& to : pipeline.to) outputs.push_back(&to);
+  return outputs;
+}
+
 namespace {
+
+using ReadStep = void (*)(const Value&, Step&);
+const std::map<std::string, ReadStep> kReaders = {
+    {"flatten", read_flatten}, {"enrich", read_enrich}, {"clamp", read_clamp}, {"route", read_route}, {"aggregate", read_aggregate},
+    {"suppress", read_suppress}, {"table", read_table}, {"join", read_join}, {"absence", read_absence},
+    {"sample", read_sample}, {"dedupe", read_dedupe}, {"deadband", read_deadband}, {"rate_limit", read_rate_limit},
+};
 
 void read_step_body(const std::string& kind, const Value& value, Step& step) {
   if (kind == "where") {
@@ -60,16 +84,8 @@ void read_step_body(const std::string& kind, const Value& value, Step& step) {
     if (auto expression = read_expression(value)) step.what = Key{std::move(*expression)};
   } else if (kind == "timestamp") {
     if (auto expression = read_expression(value)) step.what = SetTimestamp{std::move(*expression)};
-  } else if (kind == "aggregate") {
-    read_aggregate(value, step);
-  } else if (kind == "suppress") {
-    read_suppress(value, step);
-  } else if (kind == "table") {
-    read_table(value, step);
-  } else if (kind == "join") {
-    read_join(value, step);
-  } else if (kind == "absence") {
-    read_absence(value, step);
+  } else if (const auto found = kReaders.find(kind); found != kReaders.end()) {
+    found->second(value, step);
   } else {
     LogStep log;
     if (value.is_map()) {
@@ -108,20 +124,6 @@ std::optional<Step> read_step(const Value& value) {
   return step;
 }
 
-Output read_output(const Value& value) {
-  Output output;
-  if (value.is_scalar()) {
-    output.topic = value.topic().value_or("");
-    return output;
-  }
-  const Map map(value, schema::output);
-  if (auto topic = map.need("topic", "a Kafka topic")) output.topic = topic->topic().value_or("");
-  if (auto key = map.get("key")) output.key = read_expression(*key);
-  if (auto format = map.get("key_format")) output.windowed_key = format->choice().value_or("plain") == "windowed";
-  map.done();
-  return output;
-}
-
 }  // namespace
 
 void read_pipelines(const Value& value, std::vector<Pipeline>& pipelines) {
@@ -146,7 +148,7 @@ void read_pipelines(const Value& value, std::vector<Pipeline>& pipelines) {
       }
     }
     if (auto time = map.get("time")) pipeline.time = read_time(*time);
-    if (auto to = map.get("to")) pipeline.to = read_output(*to);
+    if (auto to = map.get("to")) pipeline.to = read_outputs(*to);
     if (auto changelog = map.get("changelog")) pipeline.changelog = changelog->topic();
     map.done();
     pipelines.push_back(std::move(pipeline));

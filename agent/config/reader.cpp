@@ -233,6 +233,16 @@ std::optional<double> Value::rate() const {
   return std::nullopt;
 }
 
+std::optional<double> Value::number() const {
+  const auto found = text();
+  if (!found) return std::nullopt;
+  double number = 0;
+  std::string unit;
+  if (split_number(*found, number, unit) && unit.empty() && number >= 0 && number <= 1e300) return number;
+  error(shown(*found) + " is not a number, expected one from 0 on, such as 0.5");
+  return std::nullopt;
+}
+
 std::optional<std::string> Value::choice() const {
   RV_CHECK(setting_ != nullptr && !setting_->words.empty(), "the table of settings has no such row");
   const std::vector<std::string> words = words_of(setting_->words);

@@ -65,6 +65,7 @@ class Value {
   std::optional<std::int64_t> duration() const;  // ms; 0: one of the row's words (never)
   std::optional<std::uint64_t> size() const;
   std::optional<double> rate() const;  // per second
+  std::optional<double> number() const;  // from 0 on
   std::optional<std::string> choice() const;
   std::vector<Value> list() const;           // a list, or one value as a list of one
   std::vector<std::pair<std::string, Value>> entries() const;  // of a map; duplicates are reported and left out

@@ -9,11 +9,12 @@
 
 namespace rivulet::config {
 
-enum class Type { none, text, name, topic, secret, boolean, integer, number, duration, size, rate, word, expression };  // none: a map and nothing else
+enum class Type { none, text, name, topic, secret, boolean, integer, number, duration, size, rate, amount, word, expression };  // none: a map and nothing else
 enum class Shape {
   one,
   list,     // a list, or one value as a list of one
   named,    // a map of names of the user's to such values
+  rows,     // a map of names of the user's to maps of names to such values
 };
 
 struct Section;
@@ -36,6 +37,7 @@ struct Setting {
   constexpr Setting or_map(const Section& of) const { return with([&](Setting& k) { k.section = &of; }); }
   constexpr Setting listed() const { return with([](Setting& k) { k.shape = Shape::list; }); }
   constexpr Setting by_name() const { return with([](Setting& k) { k.shape = Shape::named; }); }
+  constexpr Setting by_row() const { return with([](Setting& k) { k.shape = Shape::rows; }); }
   constexpr Setting needed() const { return with([](Setting& k) { k.required = true; }); }
   constexpr Setting one_of() const { return with([](Setting& k) { k.alternative = true; }); }
 
@@ -67,6 +69,7 @@ constexpr Setting secret(std::string_view name, std::string_view meaning) { retu
 constexpr Setting boolean(std::string_view name, std::string_view meaning) { return of(Type::boolean, name, meaning); }
 constexpr Setting number(std::string_view name, std::string_view meaning) { return of(Type::number, name, meaning); }
 constexpr Setting rate(std::string_view name, std::string_view meaning) { return of(Type::rate, name, meaning); }
+constexpr Setting amount(std::string_view name, std::string_view meaning) { return of(Type::amount, name, meaning); }
 constexpr Setting expression(std::string_view name, std::string_view meaning) { return of(Type::expression, name, meaning); }
 constexpr Setting word(std::string_view name, std::string_view words, std::string_view meaning) { return of(Type::word, name, meaning).or_word(words); }
 constexpr Setting map(std::string_view name, const Section& section, std::string_view meaning) { return of(Type::none, name, meaning).or_map(section); }
@@ -91,11 +94,14 @@ extern const Section root;
 extern const Section agent, storage, kafka, transaction, tls, sasl, status, log;                                   // schema_settings.cpp
 extern const Section table, table_file, table_sqlite;                                                              // schema_settings.cpp
 extern const Section source, timestamp, decode, csv, raw, no_keys;                                                 // schema_sources.cpp
-extern const Section mqtt, tcp, udp, unix_socket, file, stdin_lines, simulate, kafka_topic;                        // schema_sources.cpp
+extern const Section mqtt, tcp, udp, unix_socket, http, idempotency, file, stdin_lines, simulate, kafka_topic;     // schema_sources.cpp
+extern const Section exec, serial, serial_poll, iio, iio_field;                                                     // schema_machine.cpp
 extern const Section modbus, modbus_rtu, modbus_slave, modbus_group, modbus_register;                              // schema_fieldbus.cpp
 extern const Section can, can_filter, can_message, can_signal;                                                     // schema_fieldbus.cpp
-extern const Section pipeline, time, output, step, log_step, aggregate, window, hopping, late;                     // schema_pipelines.cpp
+extern const Section pipeline, time, step, log_step, aggregate, window, hopping, late;                     // schema_pipelines.cpp
 extern const Section suppress, table_step, join, within, absence;                                                  // schema_pipelines.cpp
+extern const Section flatten, enrich, clamp, route, route_case, sample, dedupe, deadband, rate_limit;               // schema_steps.cpp
+extern const Section output, file_output, rotate, mqtt_output, stdout_output;                                      // schema_outputs.cpp
 
 }  // namespace schema
 }  // namespace rivulet::config

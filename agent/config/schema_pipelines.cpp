@@ -11,20 +11,15 @@ constexpr Setting state_name() { return label("name", "its state's; absent: the 
 
 constexpr Setting kPipeline[] = {
     text("from", "a source, a pipeline, or a list").listed().needed(),
+    topic("to", "where records go: a topic, a file, an MQTT server or stdout; of a list each gets all").or_map(output).listed(),
     map("steps", step, "in their order").listed(),
     map("time", time, "how stream time goes on"),
-    topic("to", "a topic").or_map(output),
     topic("changelog", "a compacted topic that takes state, positions and sequence numbers in the transaction of the results; pipelines that share a source share it; needs exactly-once"),
 };
 constexpr Setting kTime[] = {
     word("scope", "stream | key", "the highest timestamp over all keys, or for each key").else_("stream"),
     duration("idle", 1, kYears, "without input for so long, stream time moves on with the wall clock").or_word("never").else_("never"),
     duration("future", kSecond, kYears, "timestamps further ahead of the clock are set aside").or_word("never").else_("1d"),
-};
-constexpr Setting kOutput[] = {
-    topic("topic", "a Kafka topic").needed(),
-    expression("key", "absent: the record's key"),
-    word("key_format", "plain | windowed", "of windowed results; windowed: Kafka Streams' bytes").else_("plain"),
 };
 
 constexpr Setting kStep[] = {
@@ -36,11 +31,19 @@ constexpr Setting kStep[] = {
     expression("key", "the record's key").one_of(),
     expression("timestamp", "event time in ms since 1970").one_of(),
     text("log", "the record is logged, under this message").or_map(log_step).one_of(),
+    map("flatten", flatten, "values inside others become fields").one_of(),
+    map("enrich", enrich, "fields by a key, from a table that stands here").one_of(),
+    map("clamp", clamp, "timestamps ahead of the clock").one_of(),
+    map("route", route, "records to topics, by what they say").one_of(),
     map("aggregate", aggregate, "counts, sums and more, by key and window").one_of(),
     map("suppress", suppress, "holds updates of the aggregate before it back").one_of(),
     map("table", table_step, "the last record of each key").one_of(),
     map("join", join, "with another stream or table").one_of(),
     map("absence", absence, "a key that is silent").one_of(),
+    map("sample", sample, "some records of each key").one_of(),
+    map("dedupe", dedupe, "records that came before are left out").one_of(),
+    map("deadband", deadband, "records that say something new: report by exception").one_of(),
+    map("rate_limit", rate_limit, "so many records in an interval at most").one_of(),
 };
 constexpr Setting kLogStep[] = {
     text("message", "what stands before the record"),
@@ -100,7 +103,7 @@ constexpr Setting kAbsence[] = {
 
 }  // namespace
 
-constinit const Section pipeline{kPipeline}, time{kTime}, output{kOutput}, step{kStep}, log_step{kLogStep}, aggregate{kAggregate}, window{kWindow}, hopping{kHopping}, late{kLate};
+constinit const Section pipeline{kPipeline}, time{kTime}, step{kStep}, log_step{kLogStep}, aggregate{kAggregate}, window{kWindow}, hopping{kHopping}, late{kLate};
 constinit const Section suppress{kSuppress}, table_step{kTableStep}, join{kJoin}, within{kWithin}, absence{kAbsence};
 
 }  // namespace rivulet::config::schema

@@ -15,10 +15,14 @@ constexpr Setting kSource[] = {
     map("tcp", tcp, "takes records from TCP clients").one_of(),
     map("udp", udp, "takes datagrams").one_of(),
     map("unix", unix_socket, "takes records at a unix-domain socket").one_of(),
+    map("http", http, "takes records that are POSTed").one_of(),
     map("file", file, "reads files as they grow").one_of(),
     map("stdin", stdin_lines, "reads its standard input").one_of(),
     map("simulate", simulate, "makes records of its own").one_of(),
     map("kafka", kafka_topic, "reads a topic of the cluster of the kafka section").one_of(),
+    map("exec", exec, "takes the lines that a command prints").one_of(),
+    map("serial", serial, "reads a serial port").one_of(),
+    map("iio", iio, "reads sensors of this machine through sysfs").one_of(),
     map("modbus", modbus, "polls the registers of Modbus slaves, TCP or RTU").one_of(),
     map("can", can, "takes the signals out of the frames of a CAN bus").one_of(),
     word("decode", "json | raw | influx | cbor | csv", "from bytes to fields; with settings: a map such as `csv: {separator: \";\"}`").else_("json").or_map(decode),
@@ -92,6 +96,23 @@ constexpr Setting kUnix[] = {
     duration("idle", 100, 365 * kDay, "a client that is silent for longer is closed; absent: never"),
     integer("max_sessions", 1, 1'000'000, "remembered HELLO sessions; the longest unused goes first").else_("10000"),
 };
+constexpr Setting kHttp[] = {
+    text("listen", "an address such as 0.0.0.0:8080").needed(),
+    text("path", "what is POSTed to; anything else is 404").else_("/"),
+    secret("token", "clients show it as `Authorization: Bearer TOKEN`; best as \"${file:PATH}\"; absent: none is asked for"),
+    boolean("tls", "needs `certificate` and `key`; with `ca` clients need one, too").or_map(tls),
+    word("framing", "auto | newline | body", "a record each line, or the body as one frame; auto: by the Content-Type and the codec").else_("auto"),
+    size("max_body", 64, kMaxFrame, "decompressed; a longer one is 413").else_("1MiB"),
+    size("max_bodies", 64, kGiB, "of all requests at a time; more is 503").else_("8MiB"),
+    integer("max_clients", 1, 10'000, "connections at a time").else_("64"),
+    duration("timeout", kSecond, kDay, "of a request, from its first byte to its last").else_("60s"),
+    duration("idle", kSecond, kDay, "a connection without a request for longer is closed").else_("60s"),
+    map("idempotency", idempotency, "what is remembered of requests with an Idempotency-Key"),
+};
+constexpr Setting kIdempotency[] = {
+    duration("window", kSecond, 365 * kDay, "for so long, of the agent's running time").else_("24h"),
+    integer("max", 1, 1'000'000, "keys; the oldest goes first").else_("10000"),
+};
 constexpr Setting kFile[] = {
     text("path", "`*` `?` `[` in the last part").needed(),
     word("start", "beginning | end", "of files that are seen for the first time").else_("beginning"),
@@ -114,6 +135,6 @@ constexpr Setting kKafkaTopic[] = {
 }  // namespace
 
 constinit const Section source{kSource}, timestamp{kTimestamp}, decode{kDecode}, csv{kCsv}, raw{kRaw}, no_keys{};
-constinit const Section mqtt{kMqtt}, tcp{kTcp}, udp{kUdp}, unix_socket{kUnix}, file{kFile}, stdin_lines{kStdin}, simulate{kSimulate}, kafka_topic{kKafkaTopic};
+constinit const Section mqtt{kMqtt}, tcp{kTcp}, udp{kUdp}, unix_socket{kUnix}, http{kHttp}, idempotency{kIdempotency}, file{kFile}, stdin_lines{kStdin}, simulate{kSimulate}, kafka_topic{kKafkaTopic};
 
 }  // namespace rivulet::config::schema

@@ -1,6 +1,7 @@
-// The source `unix`.
+// The sources `unix` and `http`.
 #include <sys/un.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "agent/config/sections.h"
@@ -31,6 +32,10 @@ void read_framing(const Map& map, UnixSource& source) {
   if (!source.datagrams && *word == "datagram") framing->error("datagram goes with type: datagram; expected newline or length");
 }
 
+bool legal_path(const std::string& path) {
+  return !path.empty() && path.front() == '/' && std::all_of(path.begin(), path.end(), [](char c) { return c > ' ' && c <= '~' && c != '?' && c != '#'; });
+}
+
 }  // namespace
 
 UnixSource read_unix(const Value& value) {
@@ -54,6 +59,42 @@ UnixSource read_unix(const Value& value) {
   }
   map.done();
   return source;
+}
+
+HttpSource read_http(const Value& value) {
+  HttpSource http;
+  const Map map(value, schema::http);
+  if (auto listen = map.need("listen", "an address such as 0.0.0.0:8080"))
+    if (auto text = listen->text()) read_host_port(*listen, *text, http.listen_host, http.listen_port);
+  if (auto path = map.get("path"))
+    if (auto text = path->text()) {
+      http.path = *text;
+      if (!legal_path(*text)) path->error("'" + *text + "' is no path of a URL, expected one such as /records");
+    }
+  if (auto token = map.get("token")) {
+    http.token = token->secret().value_or(Secret());
+    const std::string& text = http.token.reveal();
+    if (text.empty() || text.size() > 4096 || !std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; }))
+      token->error("is no token, expected 1 to 4096 printable characters without blanks");
+  }
+  if (auto tls = map.get("tls")) http.tls = read_server_tls(*tls);
+  if (auto framing = map.get("framing"))
+    if (auto word = framing->choice())
+      http.framing = *word == "newline" ? HttpSource::Framing::newline : *word == "body" ? HttpSource::Framing::body : HttpSource::Framing::automatic;
+  if (auto max = map.get("max_body")) http.max_body_bytes = max->size().value_or(http.max_body_bytes);
+  if (auto max = map.get("max_bodies")) http.max_bodies_bytes = max->size().value_or(http.max_bodies_bytes);
+  if (http.max_bodies_bytes < http.max_body_bytes) value.error("'max_bodies' is less than 'max_body': no request of that size would ever be taken");
+  if (auto max = map.get("max_clients")) http.max_clients = static_cast<std::uint32_t>(max->integer().value_or(64));
+  if (auto timeout = map.get("timeout")) http.timeout_ms = timeout->duration().value_or(http.timeout_ms);
+  if (auto idle = map.get("idle")) http.idle_ms = idle->duration().value_or(http.idle_ms);
+  if (const std::optional idempotency = map.map("idempotency")) {
+    const Map inner(*idempotency, schema::idempotency);
+    if (auto window = inner.get("window")) http.idempotency.window_ms = window->duration().value_or(http.idempotency.window_ms);
+    if (auto max = inner.get("max")) http.idempotency.max = static_cast<std::uint32_t>(max->integer().value_or(10'000));
+    inner.done();
+  }
+  map.done();
+  return http;
 }
 
 }  // namespace rivulet::config

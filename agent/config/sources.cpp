@@ -6,6 +6,31 @@
 #include "agent/config/sources.h"
 
 namespace rivulet::config {
+
+void read_mqtt_url(const Value& url, std::string& host, std::uint16_t& port, bool& tls_on) {
+  const auto text = url.text();
+  if (!text) return;
+  tls_on = text->rfind("mqtts://", 0) == 0;
+  if (!tls_on && text->rfind("mqtt://", 0) != 0) return url.error("'" + *text + "' is not an MQTT address, expected mqtt://host:1883 or mqtts://host:8883");
+  if (text->find('@') != std::string::npos) return url.error("a login does not belong into the address, expected the keys username and password");
+  std::string rest = text->substr(tls_on ? 8 : 7);
+  if (!rest.empty() && rest.back() == '/') rest.pop_back();
+  read_host_port(url, rest, host, port, tls_on ? 8883 : 1883);
+}
+
+std::optional<Login> read_mqtt_login(const Map& map) {
+  std::optional<Login> login;
+  if (auto user = map.get("username")) {
+    login.emplace();
+    login->username = user->text().value_or("");
+  }
+  if (auto password = map.get("password")) {
+    if (!login) map.value().error("'password' stands without 'username'");
+    else login->password = password->secret().value_or(Secret());
+  }
+  return login;
+}
+
 namespace {
 
 // MQTT 5.0 section 4.7: # only last and alone in its level, + alone in its level.
@@ -25,19 +50,7 @@ bool legal_filter(const std::string& filter) {
 MqttSource read_mqtt(const Value& value) {
   MqttSource mqtt;
   const Map map(value, schema::mqtt);
-  if (auto url = map.need("url", "mqtt://host:1883 or mqtts://host:8883"))
-    if (auto text = url->text()) {
-      mqtt.tls_on = text->rfind("mqtts://", 0) == 0;
-      if (!mqtt.tls_on && text->rfind("mqtt://", 0) != 0) {
-        url->error("'" + *text + "' is not an MQTT address, expected mqtt://host:1883 or mqtts://host:8883");
-      } else if (text->find('@') != std::string::npos) {
-        url->error("a login does not belong into the address, expected the keys username and password");
-      } else {
-        std::string rest = text->substr(mqtt.tls_on ? 8 : 7);
-        if (!rest.empty() && rest.back() == '/') rest.pop_back();
-        read_host_port(*url, rest, mqtt.host, mqtt.port, mqtt.tls_on ? 8883 : 1883);
-      }
-    }
+  if (auto url = map.need("url", "mqtt://host:1883 or mqtts://host:8883")) read_mqtt_url(*url, mqtt.host, mqtt.port, mqtt.tls_on);
   if (auto topics = map.need("topics", "a list of topic filters such as [\"plant/+/temperature\"]"))
     for (const Value& topic : topics->list())
       if (auto text = topic.text()) {
@@ -47,14 +60,7 @@ MqttSource read_mqtt(const Value& value) {
   if (auto qos = map.get("qos")) mqtt.qos = static_cast<int>(qos->integer().value_or(1));
   if (auto version = map.get("version"))
     if (auto word = version->choice()) mqtt.version = *word == "3.1.1" ? 3 : 5;
-  if (auto user = map.get("username")) {
-    mqtt.login.emplace();
-    mqtt.login->username = user->text().value_or("");
-  }
-  if (auto password = map.get("password")) {
-    if (!mqtt.login) value.error("'password' stands without 'username'");
-    else mqtt.login->password = password->secret().value_or(Secret());
-  }
+  mqtt.login = read_mqtt_login(map);
   if (auto id = map.get("client_id")) mqtt.client_id = id->text().value_or("");
   if (auto max = map.get("receive_maximum")) mqtt.receive_maximum = static_cast<std::uint16_t>(max->integer().value_or(1000));
   if (auto alive = map.get("keep_alive")) mqtt.keep_alive_ms = alive->duration().value_or(mqtt.keep_alive_ms);
@@ -197,7 +203,11 @@ std::optional<std::string> read_type(const Map& map, const Value& value, Source&
   if (found[0] == "simulate") source.type = read_simulate(setting);
   if (found[0] == "udp") source.type = read_udp(setting);
   if (found[0] == "unix") source.type = read_unix(setting);
+  if (found[0] == "http") source.type = read_http(setting);
   if (found[0] == "kafka") source.type = read_kafka_source(setting);
+  if (found[0] == "exec") source.type = read_exec(setting);
+  if (found[0] == "serial") source.type = read_serial(setting);
+  if (found[0] == "iio") source.type = read_iio(setting);
   if (found[0] == "modbus") source.type = read_modbus(setting);
   if (found[0] == "can") source.type = read_can(setting);
   return found[0];

@@ -8,6 +8,7 @@
 namespace rivulet::config {
 
 UnixSource read_unix(const Value& value);  // socket_sources.cpp
+HttpSource read_http(const Value& value);  // socket_sources.cpp
 
 // All of a stream but `framing` and `tls`.
 void read_stream(const Map& map, StreamSettings& stream);

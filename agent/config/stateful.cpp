@@ -55,17 +55,14 @@ void read_late(const Value& value, Aggregate& aggregate) {
   static_cast<void>(value.choice());
 }
 
-std::string read_name(const Map& map) {
-  const auto name = map.get("name");
-  return name ? name->name().value_or("") : std::string();
-}
-
 }  // namespace
 
 bool is_stateful(const Step& step) {
   return std::holds_alternative<Aggregate>(step.what) || std::holds_alternative<Suppress>(step.what) || std::holds_alternative<Table>(step.what) ||
-         std::holds_alternative<Join>(step.what) || std::holds_alternative<Absence>(step.what);
+         std::holds_alternative<Join>(step.what) || std::holds_alternative<Absence>(step.what) || std::holds_alternative<Sample>(step.what) ||
+         std::holds_alternative<Dedupe>(step.what) || std::holds_alternative<Deadband>(step.what) || std::holds_alternative<RateLimit>(step.what);
 }
+bool has_name(const Step& step) { return is_stateful(step) || std::holds_alternative<Route>(step.what); }
 
 void read_aggregate(const Value& value, Step& step) {
   Aggregate aggregate;
@@ -75,7 +72,7 @@ void read_aggregate(const Value& value, Step& step) {
     return;
   }
   const Map map(value, schema::aggregate);
-  step.name = read_name(map);
+  step.name = read_step_name(map);
   if (auto window = map.get("window")) aggregate.window = read_window(*window);
   if (auto by = map.get("by")) aggregate.by = read_expression(*by);
   if (auto select = map.need("select", "the fields of the result, such as {mean: avg(temperature), n: count(*)}")) aggregate.select = read_assignments(*select);
@@ -102,7 +99,7 @@ void read_suppress(const Value& value, Step& step) {
     return;
   }
   const Map map(value, schema::suppress);
-  step.name = read_name(map);
+  step.name = read_step_name(map);
   const auto until = map.get("until");
   const auto limit = map.get("limit");
   if (until) static_cast<void>(until->choice());
@@ -130,11 +127,11 @@ Time read_time(const Value& value) {
 void check_stateful(Pipeline& pipeline, const Value& at) {
   std::map<std::string, std::size_t> kinds, names;
   for (const Step& step : pipeline.steps)
-    if (is_stateful(step)) ++kinds[step.kind];
+    if (has_name(step)) ++kinds[step.kind];
   for (Step& step : pipeline.steps) {
-    if (!is_stateful(step)) continue;
+    if (!has_name(step)) continue;
     if (step.name.empty() && kinds[step.kind] > 1) {
-      at.report().error(step.at, step.path, "is one of " + std::to_string(kinds[step.kind]) + " " + step.kind + " steps here, expected a name: their state is kept by it");
+      at.report().error(step.at, step.path, "is one of " + std::to_string(kinds[step.kind]) + " " + step.kind + " steps here, expected a name: " + (is_stateful(step) ? "their state is" : "their streams are") + " kept by it");
       continue;
     }
     if (step.name.empty()) step.name = step.kind;

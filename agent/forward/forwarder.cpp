@@ -63,7 +63,8 @@ struct Forwarder::Impl {
   std::thread thread;
   mutable std::mutex mutex;
   std::condition_variable changed;
-  bool woken = false, stop = false;
+  bool woken = false, stop = false, ended = false;
+  const std::shared_ptr<Pulse> pulse = std::make_shared<Pulse>();
   Status status;
 
   void run();
@@ -83,7 +84,7 @@ void Forwarder::Impl::publish() {
     ids.insert(each.id);
     now.held.push_back({std::move(each.stream), std::move(each.topic), std::move(each.reason)});
   }
-  if (ids != held) store.hold(held = std::move(ids));
+  if (ids != held) store.hold("forward", held = std::move(ids));
   now.forwarded_records = driver.forwarded_records();
   now.transactions = protocol.transactions();
   now.recoveries = protocol.recoveries();
@@ -115,6 +116,7 @@ void Forwarder::Impl::run() {
   driver.start();
   bool told_to_stop = false;
   for (;;) {
+    pulse->beat();
     bool data = false, end = false;
     {
       const std::scoped_lock lock(mutex);
@@ -127,13 +129,14 @@ void Forwarder::Impl::run() {
     publish();
     if (next.ended) return;
     if (!next.waits) continue;
+    const PulseScope at(Pulse::Doing::waits);
     std::unique_lock lock(mutex);
     const auto left_ms = next.until_ms - clock.steady_ms();
     const auto ready = [&] { return woken || (stop && !told_to_stop); };
     // One wait is bounded, so that no arithmetic on far times is needed.
     const bool interrupted = changed.wait_for(lock, std::chrono::milliseconds(std::clamp<std::int64_t>(left_ms, 0, 3'600'000)), ready);
     lock.unlock();
-    if (!interrupted && clock.steady_ms() >= next.until_ms) driver.tick();
+    if (!interrupted && clock.steady_ms() >= next.until_ms) driver.tick();  // decides only: the work is step()'s
   }
 }
 
@@ -145,7 +148,11 @@ Forwarder::~Forwarder() { stop(); }
 void Forwarder::start() {
   if (!impl_->thread.joinable()) impl_->thread = std::thread([this] {
       ::pthread_setname_np(::pthread_self(), "forward");
+      Pulse::take(impl_->pulse);
       impl_->run();
+      Pulse::end();
+      const std::scoped_lock lock(impl_->mutex);
+      impl_->ended = true;
     });
 }
 
@@ -157,12 +164,23 @@ void Forwarder::wake() {
   impl_->changed.notify_all();
 }
 
-void Forwarder::stop() {
+void Forwarder::ask_to_stop() {
   {
     const std::scoped_lock lock(impl_->mutex);
     impl_->stop = true;
   }
   impl_->changed.notify_all();
+}
+
+bool Forwarder::ended() const {
+  const std::scoped_lock lock(impl_->mutex);
+  return impl_->ended || !impl_->thread.joinable();
+}
+
+std::shared_ptr<const Pulse> Forwarder::pulse() const { return impl_->pulse; }
+
+void Forwarder::stop() {
+  ask_to_stop();
   if (impl_->thread.joinable()) impl_->thread.join();
 }
 

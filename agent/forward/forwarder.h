@@ -14,6 +14,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/ids.h"
+#include "agent/base/pulse.h"
 #include "agent/forward/units.h"
 #include "store/store.h"
 
@@ -61,7 +62,10 @@ class Forwarder {
   void start();
   void wake();  // any thread: the outbox has something new
   void stop();
+  void ask_to_stop();     // io: as stop(), without waiting for it
+  bool ended() const;     // any thread: it has stopped, stop() would not wait
   Status status() const;  // any thread; a copy
+  std::shared_ptr<const Pulse> pulse() const;
 
  private:
   struct Impl;

@@ -19,7 +19,12 @@ class Outbox {
 class StoreOutbox final : public Outbox {
  public:
   explicit StoreOutbox(store::Store& store) : store_(store) {}
-  result<std::vector<store::StreamInfo>> streams() override { return store_.streams(); }
+  // Those for topics; what is for local outputs is agent/sink's.
+  result<std::vector<store::StreamInfo>> streams() override {
+    auto all = store_.streams();
+    if (all) std::erase_if(*all, [](const store::StreamInfo& stream) { return store::is_local(stream.topic); });
+    return all;
+  }
   result<std::vector<store::Pack>> read(StreamId stream, Sequence after, std::size_t max_bytes) override {
     return store_.read(stream, after, max_bytes);
   }

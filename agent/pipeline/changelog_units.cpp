@@ -39,7 +39,8 @@ std::set<std::string> output_topics(const config::Config& config) {
   for (const config::Source& source : config.sources)
     if (source.undecodable) topics.insert(*source.undecodable);
   for (const config::Pipeline& pipeline : config.pipelines) {
-    if (pipeline.to) topics.insert(pipeline.to->topic);
+    for (const config::Output* output : config::outputs_of(pipeline))
+      if (!output->local) topics.insert(output->topic);
     for (const config::Step& step : pipeline.steps)
       if (const auto late = late_topic(step)) topics.insert(*late);
   }

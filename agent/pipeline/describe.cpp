@@ -35,6 +35,38 @@ std::string describe(const config::Join& join) {
   return text;
 }
 
+std::string describe(const config::Flatten& flatten) {
+  std::string text = fmt::format("names joined by '{}'", flatten.separator);
+  if (flatten.depth != 0) text += fmt::format(", {} levels", flatten.depth);
+  return text + (flatten.explode ? ", a record for each element of " + *flatten.explode : "");
+}
+
+std::string describe(const config::Enrich& enrich) {
+  return fmt::format("by {} from {} keys of the configuration", enrich.by ? enrich.by->sql : "the key", enrich.rows->by_key.size());
+}
+
+std::string whose(const config::Grouped& grouped) { return grouped.all ? ", all records together" : ", by " + (grouped.by ? grouped.by->sql : "the key"); }
+
+std::string describe(const config::Sample& sample) {
+  return (sample.every != 0 ? fmt::format("the first of every {} records", sample.every) : "records at least " + duration(sample.interval_ms) + " apart") + whose(sample);
+}
+
+std::string describe(const config::Deadband& deadband) {
+  std::string text = fmt::format("{} when it changes by more than {}{}", deadband.field, deadband.change, deadband.percent ? "%" : "");
+  if (deadband.max_silence_ms) text += ", the latest after " + duration(*deadband.max_silence_ms);
+  return text + whose(deadband);
+}
+
+std::string describe(const config::RateLimit& limit) {
+  return fmt::format("{} records in {} at most, {}", limit.max, duration(limit.per_ms), limit.thin ? "of the rest the last when it is over" : "the rest is dropped") + whose(limit);
+}
+
+std::string describe(const config::Route& route) {
+  std::string text = route.all ? "to each of: " : "to the first of: ";
+  for (const auto& one : route.cases) text += fmt::format("{} if {}, ", one.to.topic, one.when.sql);
+  return text + (route.otherwise ? "else " + route.otherwise->topic : "else on");
+}
+
 }  // namespace
 
 std::string describe(const config::Step& step) {
@@ -54,6 +86,14 @@ std::string describe(const config::Step& step) {
   if (const auto* rename = std::get_if<config::Rename>(&step.what))
     for (const auto& [from, to] : rename->fields) text += from + " to " + to + " ";
   if (const auto* log = std::get_if<config::LogStep>(&step.what)) text += log->message;
+  if (const auto* flatten = std::get_if<config::Flatten>(&step.what)) text += describe(*flatten);
+  if (const auto* enrich = std::get_if<config::Enrich>(&step.what)) text += describe(*enrich);
+  if (const auto* clamp = std::get_if<config::Clamp>(&step.what)) text += fmt::format("timestamps more than {} ahead of the clock to {}", duration(clamp->future_ms), clamp->to_limit ? "that limit" : "the clock's time");
+  if (const auto* route = std::get_if<config::Route>(&step.what)) text += describe(*route);
+  if (const auto* sample = std::get_if<config::Sample>(&step.what)) text += describe(*sample);
+  if (const auto* dedupe = std::get_if<config::Dedupe>(&step.what)) text += "records with the same " + dedupe->by.sql + " within " + duration(dedupe->within_ms);
+  if (const auto* deadband = std::get_if<config::Deadband>(&step.what)) text += describe(*deadband);
+  if (const auto* limit = std::get_if<config::RateLimit>(&step.what)) text += describe(*limit);
   if (const auto* aggregate = std::get_if<config::Aggregate>(&step.what)) text += describe(*aggregate) + assignments(aggregate->select);
   if (const auto* table = std::get_if<config::Table>(&step.what)) text += table->history_ms ? "every version, " + duration(*table->history_ms) + " back" : "the latest row of each key";
   if (const auto* join = std::get_if<config::Join>(&step.what)) text += describe(*join) + (join->select.empty() ? "" : ": " + assignments(join->select));

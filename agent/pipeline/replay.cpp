@@ -15,6 +15,7 @@
 #include "agent/codec/json.h"
 #include "agent/pipeline/state/memory.h"
 #include "agent/pipeline/state/state.h"
+#include "store/store.h"
 
 namespace rivulet::pipeline {
 namespace {
@@ -25,10 +26,9 @@ class Printer final : public Outputs {
   std::uint64_t after = 0;
 
   void emit(std::size_t output, const Record& record) override {
-    line_ = "{\"topic\":";
-    codec::append_json_string(line_, outputs_[output].topic);
+    const bool mqtt = begin(output, record);
     line_ += ",\"key\":";
-    if (record.key) codec::append_json_string(line_, *record.key);
+    if (record.key && !mqtt) codec::append_json_string(line_, *record.key);
     else line_ += "null";
     line_ += ",\"value\":";
     if (!record.value) line_ += "null";
@@ -45,6 +45,15 @@ class Printer final : public Outputs {
   }
 
  private:
+  // "topic": Kafka's; "file": its path; "mqtt": the message's topic, in the place of a key; "stdout": the pipeline.
+  bool begin(std::size_t output, const Record& record) {
+    const std::string& topic = outputs_[output].topic;
+    const bool file = topic.rfind("file:", 0) == 0, mqtt = topic.rfind("mqtt", 0) == 0 && store::is_local(topic);
+    line_ = file ? "{\"file\":" : mqtt ? "{\"mqtt\":" : store::is_local(topic) ? "{\"stdout\":" : "{\"topic\":";
+    if (mqtt && !record.key) line_ += "null";
+    else codec::append_json_string(line_, file ? topic.substr(5) : mqtt ? *record.key : store::is_local(topic) ? outputs_[output].stream : topic);
+    return mqtt;
+  }
   const std::vector<Output> outputs_;
   std::ostream& out_;
   std::string line_;
@@ -83,6 +92,7 @@ result<void> one_line(const config::Config& config, Topology& topology, ManualCl
     std::int64_t ms = 0;
     if (!whole_number(advance, ms) || ms < 0) return Error{ErrorCode::invalid, "advance: expected milliseconds"};
     clock.advance(ms);
+    if (clock.steady_ms() != 0) topology.clock_moved();
     topology.advance_wall(printer);
     return {};
   }
@@ -178,6 +188,7 @@ class Replay {
     again_ = Topology::build(config_, clock_, problems);
     if (again_ == nullptr) return Error{ErrorCode::invalid, "the configuration could not be compiled a second time"};
     topology_ = again_.get();
+    if (clock_.steady_ms() != 0) topology_->clock_moved();
     return attach();
   }
 

@@ -17,6 +17,7 @@ std::vector<const config::Expression*> expressions_of(const config::Step& step) 
   if (const auto* key = std::get_if<config::Key>(&step.what)) return {&key->expression};
   if (const auto* timestamp = std::get_if<config::SetTimestamp>(&step.what)) return {&timestamp->expression};
   std::vector<const config::Expression*> found;
+  if (const auto* enrich = std::get_if<config::Enrich>(&step.what); enrich != nullptr && enrich->by) return {&*enrich->by};
   if (const auto* set = std::get_if<config::Set>(&step.what))
     for (const config::Assignment& field : set->fields) found.push_back(&field.expression);
   if (const auto* select = std::get_if<config::Select>(&step.what))
@@ -26,15 +27,19 @@ std::vector<const config::Expression*> expressions_of(const config::Step& step) 
 
 }  // namespace
 
-void Steps::compile(const std::vector<config::Step>& steps, const std::optional<config::Output>& to, std::vector<config::Problem>& problems) {
+void Steps::compile(const std::vector<config::Step>& steps, const std::vector<config::Output>& to, std::vector<config::Problem>& problems) {
   steps_ = steps;
   for (const config::Step& step : steps_) add_step(step, problems);
   close_group(problems);
-  if (!to || !to->key) return;
-  key_ = std::make_unique<Group>(evaluator_);
-  auto added = key_->add(ItemKind::text, to->key->sql);
-  if (added) added = key_->prepare();
-  if (!added) problems.push_back({to->key->at, "pipelines." + pipeline_ + ".to.key", added.error().message, false});
+  for (const config::Output& output : to) {
+    std::unique_ptr<Group>& key = keys_.emplace_back();
+    if (!output.key) continue;
+    key = std::make_unique<Group>(evaluator_);
+    auto added = key->add(ItemKind::text, output.key->sql);
+    if (added) added = key->prepare();
+    const bool mqtt = output.local && std::holds_alternative<config::MqttOutput>(*output.local);
+    if (!added) problems.push_back({output.key->at, "pipelines." + pipeline_ + (mqtt ? ".to.mqtt.topic_from" : ".to.key"), added.error().message, false});
+  }
 }
 
 void Steps::close_group(std::vector<config::Problem>& problems) {
@@ -69,17 +74,19 @@ bool Steps::fits_the_open_group(const std::vector<const config::Expression*>& ex
 void Steps::add_step(const config::Step& step, std::vector<config::Problem>& problems) {
   const auto index = static_cast<std::size_t>(&step - steps_.data());
   const auto expressions = expressions_of(step);
-  if (expressions.empty()) {  // drop, rename, log
+  if (expressions.empty()) {
     close_group(problems);
-    Stage& stage = stages_.emplace_back(Stage{nullptr, {}, &step, {}});
-    if (const auto* rename = std::get_if<config::Rename>(&step.what))
-      for (const auto& [from, to] : rename->fields) stage.names.emplace_back(to);
-    return;
+    return add_plain(step);
   }
   if (open_ && !fits_the_open_group(expressions)) close_group(problems);
   if (!open_) {
-    stages_.push_back({std::make_unique<Group>(evaluator_), {}, nullptr, {}});
+    stages_.push_back({std::make_unique<Group>(evaluator_), {}, nullptr});
     open_ = true;
+  }
+  if (const auto* enrich = std::get_if<config::Enrich>(&step.what)) {
+    const auto rows = std::make_shared<const Enrichment>(*enrich);
+    for (const FieldName& field : rows->fields()) changed_.push_back(field.name);
+    return add_item(ItemKind::text, *expressions[0], {Apply::What::enrich, {}, index, false, rows}, step.path + ".by", problems);
   }
   if (std::holds_alternative<config::Where>(step.what)) return add_item(ItemKind::condition, *expressions[0], {Apply::What::nothing, {}, index, false}, step.path, problems);
   if (std::holds_alternative<config::Key>(step.what)) return add_item(ItemKind::text, *expressions[0], {Apply::What::key, {}, index, false}, step.path, problems);
@@ -94,13 +101,27 @@ void Steps::add_step(const config::Step& step, std::vector<config::Problem>& pro
   if (select != nullptr) close_group(problems);  // every field is another one now
 }
 
+// What needs no expression: drop, rename, log, flatten, clamp, enrich by the record's key.
+void Steps::add_plain(const config::Step& step) {
+  Stage& stage = stages_.emplace_back(Stage{nullptr, {}, &step});
+  if (const auto* rename = std::get_if<config::Rename>(&step.what))
+    for (const auto& [from, to] : rename->fields) stage.names.emplace_back(to);
+  if (const auto* flatten = std::get_if<config::Flatten>(&step.what)) stage.flatten = std::make_unique<Flatten>(*flatten);
+  if (const auto* clamp = std::get_if<config::Clamp>(&step.what)) stage.clamp = std::make_unique<Clamp>(*clamp, clock_);
+  if (const auto* enrich = std::get_if<config::Enrich>(&step.what)) stage.enrich = std::make_unique<Enrichment>(*enrich);
+}
+
+std::uint64_t Steps::clamped() const {
+  std::uint64_t all = 0;
+  for (const Stage& stage : stages_)
+    if (stage.clamp != nullptr) all += stage.clamp->clamped();
+  return all;
+}
+
 StepResult Steps::run(Row& row, StepFailure& failure) {
   for (Stage& stage : stages_) {
-    if (stage.group == nullptr) {
-      run_plain(stage, row);
-    } else if (const StepResult result = run_group(stage, row, failure); result != StepResult::passed) {
-      return result;
-    }
+    const StepResult result = stage.group == nullptr ? run_plain(stage, row, failure) : run_group(stage, row, failure);
+    if (result != StepResult::passed) return result;
   }
   return StepResult::passed;
 }
@@ -119,6 +140,9 @@ StepResult Steps::run_group(Stage& stage, Row& row, StepFailure& failure) {
       case Apply::What::nothing: break;
       case Apply::What::key: row.key = results[i].null ? std::nullopt : std::optional(arena_.keep(results[i].text)); break;
       case Apply::What::timestamp: row.timestamp_ms = results[i].timestamp_ms; break;
+      case Apply::What::enrich:
+        if (!null_value(row)) apply.rows->set(row, results[i].null ? std::nullopt : std::optional(results[i].text));
+        break;
       case Apply::What::set:
         if (null_value(row)) break;
         if (apply.clears) row.fields.clear();
@@ -137,24 +161,32 @@ void Steps::log(const config::LogStep& step, const Row& row) {
               value ? value->substr(0, kLoggedBytes) : "null");
 }
 
-void Steps::run_plain(const Stage& stage, Row& row) {
-  if (const auto* logged = std::get_if<config::LogStep>(&stage.plain->what)) return log(*logged, row);
-  if (null_value(row)) return;
+StepResult Steps::run_plain(Stage& stage, Row& row, StepFailure& failure) {
+  if (stage.clamp != nullptr) stage.clamp->run(row.timestamp_ms);
+  if (const auto* logged = std::get_if<config::LogStep>(&stage.plain->what)) log(*logged, row);
+  if (null_value(row)) return StepResult::passed;
   if (const auto* drop = std::get_if<config::Drop>(&stage.plain->what))
     for (const std::string& field : drop->fields) row.drop(field);
   if (const auto* rename = std::get_if<config::Rename>(&stage.plain->what))
     for (std::size_t i = 0; i < stage.names.size(); ++i) row.rename(rename->fields[i].first, stage.names[i]);
+  if (stage.enrich != nullptr) stage.enrich->set(row, row.key);
+  if (stage.flatten == nullptr) return StepResult::passed;
+  const auto done = stage.flatten->run(row, arena_);
+  if (done) return StepResult::passed;
+  failure = {stage.plain->kind, done.error().message};
+  return StepResult::failed;
 }
 
-StepResult Steps::output_key(const Row& row, std::optional<std::string_view>& key, StepFailure& failure) {
+StepResult Steps::output_key(std::size_t output, const Row& row, std::optional<std::string_view>& key, StepFailure& failure) {
   key = row.key;
-  if (key_ == nullptr) return StepResult::passed;
-  const Outcome outcome = key_->run(row);
+  Group* const own = keys_[output].get();
+  if (own == nullptr) return StepResult::passed;
+  const Outcome outcome = own->run(row);
   if (outcome.kind == Outcome::Kind::failed) {
     failure = {"to.key", outcome.reason};
     return StepResult::failed;
   }
-  key = key_->results()[0].null ? std::nullopt : std::optional(arena_.keep(key_->results()[0].text));
+  key = own->results()[0].null ? std::nullopt : std::optional(arena_.keep(own->results()[0].text));
   return StepResult::passed;
 }
 

@@ -58,14 +58,16 @@ void Topology::Impl::run(std::size_t number, std::size_t at, Outputs& to) {
   PipelineNode& node = pipelines[number];
   Segment& segment = node.segments[at];
   StepFailure failure;
-  StepResult result = segment.steps->run(segment.row, failure);
+  const StepResult result = segment.steps->run(segment.row, failure);
   const bool passed = result == StepResult::passed;
-  if (passed && segment.stateful != nullptr) {
-    process(number, at, 0, segment.row, to);
+  if (passed && at + 1 < node.segments.size()) {
+    if (segment.stateful != nullptr) process(number, at, 0, segment.row, to);
+    else if (segment.explode != nullptr) explode(number, at, to);
+    else route(number, at, to);
     return segment.row.clear();
   }
-  if (passed && node.output != kNoOutput) result = emit(node, segment, failure, to);
   if (result == StepResult::failed) fail(number, std::move(failure), segment.row, to);
+  for (std::size_t which = 0; passed && which < node.outputs.size(); ++which) emit(number, which, segment, to);
   if (passed) tell(node.readers, segment.row, to);  // an output whose key fails keeps no one else from the record
   segment.row.clear();
 }
@@ -83,19 +85,23 @@ bool Topology::Impl::from_the_future(const Segment& segment, Timestamp timestamp
   return beyond();
 }
 
-StepResult Topology::Impl::emit(PipelineNode& node, Segment& last, StepFailure& failure, Outputs& to) {
+void Topology::Impl::emit(std::size_t number, std::size_t which, Segment& last, Outputs& to) {
+  PipelineNode& node = pipelines[number];
   std::optional<std::string_view> key;
-  const StepResult result = last.steps->output_key(last.row, key, failure);
-  if (result != StepResult::passed) return result;
+  StepFailure failure;
+  if (last.steps->output_key(which, last.row, key, failure) == StepResult::passed) return write(node, node.outputs[which], config.pipelines[number].to[which].windowed_key, last.row, key, to);
+  fail(number, std::move(failure), last.row, to);
+}
+
+void Topology::Impl::write(PipelineNode& node, std::size_t output, bool windowed_key, const Row& row, std::optional<std::string_view> key, Outputs& to) {
   ++node.counts.out;
   ++counts.out;
   assign(record.key, key);
-  assign(record.value, last.row.value(buffer));
-  record.timestamp_ms = last.row.timestamp_ms;
-  record.window = last.row.window;
-  if (record.key && record.window && config.pipelines[static_cast<std::size_t>(&node - pipelines.data())].to->windowed_key) append_window(*record.key, *record.window);
-  to.emit(node.output, record);
-  return result;
+  assign(record.value, row.value(buffer));
+  record.timestamp_ms = row.timestamp_ms;
+  record.window = row.window;
+  if (record.key && record.window && windowed_key) append_window(*record.key, *record.window);
+  to.emit(output, record);
 }
 
 // What a stateful step gives, on its way through the rest of its pipeline.
@@ -126,6 +132,7 @@ class Topology::Impl::Results final : public Emit {
     impl_.run(pipeline_, segment_ + 1, to_);
     impl_.arena.release(mark);
   }
+  void pass(const Row& row) override { impl_.pass(pipeline_, segment_, row, to_); }
   void late(const Row& row, std::uint64_t windows) override {
     count(&Counts::late, windows);
     const std::size_t output = impl_.pipelines[pipeline_].segments[segment_].late_output;
@@ -136,7 +143,7 @@ class Topology::Impl::Results final : public Emit {
     impl_.record.window = row.window;
     to_.emit(output, impl_.record);
   }
-  void dropped(std::uint64_t number) override { count(&Counts::dropped, number); }
+  void dropped(std::uint64_t number) override { impl_.drop(pipeline_, segment_, number); }
   void failed(std::string_view key, const std::string& reason) override {
     Row row;
     row.key = key;
@@ -205,6 +212,8 @@ Topology::~Topology() = default;
 
 const std::vector<Output>& Topology::outputs() const { return impl_->outputs; }
 std::vector<std::size_t> Topology::outputs_of(std::size_t source) const { return impl_->outputs_of(source); }
+Checked Topology::check(std::size_t source, const Arrival& frame) { return impl_->check(source, frame); }
+
 void Topology::arrive(std::size_t source, const Arrival& frame, Outputs& outputs) {
   impl_->arrive(source, frame, outputs);
 }
@@ -215,6 +224,14 @@ std::vector<Topology::ShownStep> Topology::shown_steps() const {
   for (std::size_t i = 0; i < impl_->pipelines.size(); ++i)
     for (const auto& segment : impl_->pipelines[i].segments)
       if (segment.stateful != nullptr && segment.stateful->shown()) steps.push_back({impl_->config.pipelines[i].name, segment.step, segment.stateful->definition(), segment.stateful.get()});
+  return steps;
+}
+
+std::vector<Topology::ShownStep> Topology::stateful_steps() const {
+  std::vector<ShownStep> steps;
+  for (std::size_t i = 0; i < impl_->pipelines.size(); ++i)
+    for (const auto& segment : impl_->pipelines[i].segments)
+      if (segment.stateful != nullptr) steps.push_back({impl_->config.pipelines[i].name, segment.step, segment.stateful->definition(), nullptr});
   return steps;
 }
 
@@ -280,7 +297,8 @@ void Topology::advance_wall(Outputs& outputs) {
   impl_->each_stateful(outputs, [&](Operator& stateful, Emit& results) { stateful.advance_wall(now_ms, results); });
 }
 
-void Topology::trust_clock(bool yes) { impl_->clock_trusted = yes; }
+void Topology::trust_clock(bool yes) { impl_->clock_trusted = impl_->clamp_clock.counts = yes; }
+void Topology::clock_moved() { impl_->clamp_clock.counts = true; }
 
 const Counts& Topology::counts() const { return impl_->counts; }
 const Counts& Topology::pipeline_counts(std::size_t pipeline) const { return impl_->pipelines[pipeline].counts; }

@@ -26,8 +26,8 @@ class Operator;
 
 // One place where records leave: a pipeline's `to`, or a source's `undecodable` topic.
 struct Output {
-  std::string stream;  // the stream's name in the store: "<pipeline>", "<source>/undecodable" or "<pipeline>/<step>/late"
-  std::string topic;
+  std::string stream;  // the stream's name in the store: "<pipeline>", "<source>/undecodable" "<pipeline>/<step>/late", or of a route "<pipeline>/<step>/<topic>"
+  std::string topic;   // or a local destination (config::Output)
 };
 
 class Outputs {
@@ -49,8 +49,25 @@ struct Arrival {
   std::optional<std::string_view> first_line = std::nullopt;
 };
 
+// What check() finds in a frame.
+struct Checked {
+  std::uint64_t records = 0;          // that arrive() would make of it
+  std::optional<std::string> reason;  // why the first piece that is no record is none
+  std::size_t at = 0;                 // where in the payload that piece begins
+};
+
 struct Counts {  // since build()
   std::uint64_t in = 0, out = 0, late = 0, dropped = 0, undecodable = 0, failed = 0;
+  Counts& operator+=(const Counts& more) {
+    in += more.in, out += more.out, late += more.late, dropped += more.dropped, undecodable += more.undecodable, failed += more.failed;
+    return *this;
+  }
+};
+
+// What one step did to records on purpose, since build().
+struct StepCounts {
+  std::string pipeline, step;  // its name, or its kind
+  std::uint64_t dropped = 0, clamped = 0;
 };
 
 class Topology {
@@ -66,6 +83,8 @@ class Topology {
 
   // A frame of source number `source` (index into Config::sources).
   void arrive(std::size_t source, const Arrival& frame, Outputs& outputs);
+  // Decodes a frame as arrive() would, and its timestamp, without any effect. After `reason` nothing more is looked at.
+  Checked check(std::size_t source, const Arrival& frame);
   // Replay: key, value and timestamp are given; the source's own `key:` and `timestamp:` are not applied. The value is JSON where it is
   // decoded already, else what the source's codec decodes.
   void inject(std::size_t source, Record record, Outputs& outputs, bool decoded_already = false);
@@ -76,6 +95,8 @@ class Topology {
     Operator* stateful = nullptr;
   };
   std::vector<ShownStep> shown_steps() const;
+  // Every stateful step, shown or not (`stateful` is not set): what attach() will ask the store for.
+  std::vector<ShownStep> stateful_steps() const;
 
   // Lookup tables: to be looked at about once a second, and again at once while the answer is true; `folder` is the agent's. Before all are ready no
   // record may come, nor go_on() or advance_wall().
@@ -102,8 +123,11 @@ class Topology {
   void advance_wall(Outputs& outputs);
   // Whether the clock may be trusted to tell that a record comes from the future; at first it may not.
   void trust_clock(bool yes);
+  // A replay's clock was moved by its input: `clamp` steps go by it from now on.
+  void clock_moved();
 
   const Counts& counts() const;
+  std::vector<StepCounts> step_counts() const;  // of steps that can drop or clamp; each name once
   const Counts& pipeline_counts(std::size_t pipeline) const;  // index into Config::pipelines
 
  private:

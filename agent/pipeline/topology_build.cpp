@@ -42,13 +42,14 @@ void Topology::Impl::build(std::vector<config::Problem>& problems) {
     build_segments(i, problems);
     for (std::size_t s = 0; s < pipelines[i].segments.size(); ++s)
       if (const auto it = readers_of.find(pipelines[i].segments[s].other_input); it != readers_of.end()) it->second->push_back({i, s, 1});
-    if (!pipeline.to) continue;
-    pipelines[i].output = outputs.size();
-    outputs.push_back({pipeline.name, pipeline.to->topic});
+    for (const config::Output& to : pipeline.to) {
+      pipelines[i].outputs.push_back(outputs.size());
+      outputs.push_back({pipeline.name, to.topic});
+    }
   }
   for (std::size_t i = 0; i < pipelines.size(); ++i) pipelines[i].may_pause = may_pause(i);
   for (PipelineNode& node : pipelines)
-    for (Segment& segment : node.segments) segment.reads_fields = segment.stateful != nullptr || !segment.steps->empty() || !node.readers.empty();
+    for (Segment& segment : node.segments) segment.reads_fields = !segment.step.empty() || !segment.steps->empty() || !node.readers.empty();
 }
 
 void Topology::Impl::build_segments(std::size_t number, std::vector<config::Problem>& problems) {
@@ -56,19 +57,29 @@ void Topology::Impl::build_segments(std::size_t number, std::vector<config::Prob
   std::vector<Segment>& segments = pipelines[number].segments;
   const config::Time time = time_of(config, pipeline, problems);
   std::vector<config::Step> stateless;
-  const auto close = [&](const std::optional<config::Output>& to) {
+  const auto close = [&](const std::vector<config::Output>& to) {
     segments.emplace_back();
-    segments.back().steps = std::make_unique<Steps>(evaluator, arena, pipeline.name);
+    segments.back().steps = std::make_unique<Steps>(evaluator, arena, clamp_clock, pipeline.name);
     segments.back().steps->compile(stateless, to, problems);
     stateless.clear();
   };
   for (const config::Step& step : pipeline.steps) {
+    if (std::holds_alternative<config::Route>(step.what)) {
+      close({});
+      build_route(number, step, segments.back(), problems);
+      continue;
+    }
+    if (const auto* flatten = std::get_if<config::Flatten>(&step.what); flatten != nullptr && flatten->explode) {
+      close({});
+      segments.back().step = step.kind;
+      segments.back().explode = std::make_unique<Explode>(*flatten->explode);
+    }
     if (!config::is_stateful(step)) {
       stateless.push_back(step);
       continue;
     }
     if (part_of_the_step_before(step)) continue;
-    close(std::nullopt);
+    close({});
     Segment& segment = segments.back();
     segment.step = step.name;
     segment.time = time;
@@ -82,6 +93,18 @@ void Topology::Impl::build_segments(std::size_t number, std::vector<config::Prob
     }
   }
   close(pipeline.to);
+}
+
+// Cases with the same topic are one stream.
+void Topology::Impl::build_route(std::size_t number, const config::Step& step, Segment& segment, std::vector<config::Problem>& problems) {
+  segment.step = step.name;
+  segment.route = std::make_unique<Route>(evaluator, arena, step, problems);
+  std::map<std::string, std::size_t> output_of;
+  for (Route::Target& target : segment.route->targets()) {
+    const auto [known, first] = output_of.emplace(target.to.topic, outputs.size());
+    if (first) outputs.push_back({config.pipelines[number].name + "/" + step.name + "/" + target.to.topic, target.to.topic});
+    target.output = known->second;
+  }
 }
 
 std::vector<std::size_t> Topology::Impl::outputs_of(std::size_t source) const {
@@ -98,8 +121,12 @@ std::vector<std::size_t> Topology::Impl::outputs_of(std::size_t source) const {
     if (seen[number]) continue;
     seen[number] = true;
     const PipelineNode& node = pipelines[number];
-    for (const Segment& segment : node.segments) add(segment.late_output);
-    add(node.output);
+    for (const Segment& segment : node.segments) {
+      add(segment.late_output);
+      if (segment.route == nullptr) continue;
+      for (const Route::Target& target : segment.route->targets()) add(target.output);
+    }
+    for (const std::size_t output : node.outputs) add(output);
     next.insert(next.end(), node.readers.begin(), node.readers.end());
   }
   return found;

@@ -1,4 +1,4 @@
-// What a Topology is made of; included by its three .cpp files only.
+// What a Topology is made of; included by its .cpp files only.
 #pragma once
 #include <memory>
 #include <optional>
@@ -7,7 +7,9 @@
 
 #include "agent/codec/decoder.h"
 #include "agent/codec/json.h"
+#include "agent/pipeline/flatten.h"
 #include "agent/pipeline/lookup/lookup.h"
+#include "agent/pipeline/route.h"
 #include "agent/pipeline/stateful/operator.h"
 #include "agent/pipeline/steps.h"
 #include "agent/pipeline/topology.h"
@@ -34,11 +36,14 @@ struct Topology::Impl {
     std::size_t undecodable_output = kNoOutput;
     std::vector<Reader> readers;
   };
-  // A pipeline is a chain of these: stateless steps, then a stateful one, or at the end none.
+  // A pipeline is a chain of these: steps that give one record for one, then one that is stateful, a list's explode, or a route; at the end none.
   struct Segment {
     std::unique_ptr<Steps> steps;
     std::unique_ptr<Operator> stateful;
+    std::unique_ptr<Explode> explode;
+    std::unique_ptr<Route> route;
     std::string step;  // its name
+    std::uint64_t dropped = 0;  // by that step
     std::string other_input;
     config::Time time;
     std::size_t late_output = kNoOutput;
@@ -49,7 +54,7 @@ struct Topology::Impl {
   struct PipelineNode {
     std::vector<Segment> segments;
     bool may_pause = false;  // nobody can tell whether its results come before or after those of others for the same record
-    std::size_t output = kNoOutput;
+    std::vector<std::size_t> outputs;  // as its `to`
     std::vector<Reader> readers;
     Counts counts;
   };
@@ -67,6 +72,8 @@ struct Topology::Impl {
   std::vector<std::unique_ptr<Lookup>> lookups;  // in the order of the configuration
   Tables tables;  // that joins look into
   std::vector<PipelineNode> pipelines;
+  std::vector<std::string_view> elements;  // reused
+  std::vector<Route::Taken> taken;         // reused
   std::vector<Operator*> stateful;  // all of them, in topological order
   Counts counts;
   const FieldName value_field{"value"};
@@ -75,12 +82,14 @@ struct Topology::Impl {
   std::size_t source_now = kNoOutput;  // whose record is under way; none: a timer, an epoch's end
   std::optional<Timestamp> trusted_ms;  // the wall clock when it was last read
   bool clock_trusted = false;
+  WallClock clamp_clock{clock};
   bool paused = false;  // an operator may be pending()
 
   // What the records go through at first (topology_intake.cpp), how it is put together (topology_build.cpp), the rest (topology.cpp).
   Impl(const config::Config& wanted, const Clock& time) : config(wanted), clock(time), evaluator(time) {}
 
   void build(std::vector<config::Problem>& problems);
+  void build_route(std::size_t number, const config::Step& step, Segment& segment, std::vector<config::Problem>& problems);
   void build_segments(std::size_t number, std::vector<config::Problem>& problems);
   std::vector<std::size_t> outputs_of(std::size_t source) const;
   bool may_pause(std::size_t number) const;
@@ -92,6 +101,12 @@ struct Topology::Impl {
   void tell(const std::vector<Reader>& readers, const Row& row, Outputs& to);
   // The segment's row through its steps, and on.
   void run(std::size_t number, std::size_t at, Outputs& to);
+  // What comes after the segment's steps: to the next one.
+  void pass(std::size_t number, std::size_t at, const Row& row, Outputs& to);
+  void explode(std::size_t number, std::size_t at, Outputs& to);
+  void route(std::size_t number, std::size_t at, Outputs& to);
+  void drop(std::size_t number, std::size_t at, std::uint64_t records);
+  void write(PipelineNode& node, std::size_t output, bool windowed_key, const Row& row, std::optional<std::string_view> key, Outputs& to);
   void fail(std::size_t number, StepFailure failure, const Row& row, Outputs& to);
   void process(std::size_t number, std::size_t at, std::size_t input, const Row& row, Outputs& to);
   template <class Body>
@@ -99,10 +114,13 @@ struct Topology::Impl {
 
   // Whether the record lies too far ahead of a clock that can be trusted.
   bool from_the_future(const Segment& segment, Timestamp timestamp_ms);
-  StepResult emit(PipelineNode& node, Segment& last, StepFailure& failure, Outputs& to);
+  void emit(std::size_t number, std::size_t which, Segment& last, Outputs& to);  // to its output with that index
   // Every call begins and ends with this: no view outlives its frame.
   void forget();
   void arrive(std::size_t source, const Arrival& frame, Outputs& to);
+  Checked check(std::size_t source, const Arrival& frame);
+  // The event time of the record that arrived; an error: there is none to be had.
+  result<Timestamp> time_of_arrived(std::size_t source) const;
   bool decoded(std::size_t source, std::string_view payload, Timestamp arrival_ms, Outputs& to);
   bool timed(std::size_t source, std::string_view payload, Timestamp arrival_ms, Outputs& to);
   bool keyed(std::size_t source, std::string_view topic, Outputs& to);

@@ -17,6 +17,12 @@ void take(const std::vector<codec::JsonField>& fields, Row& row) {
   for (const codec::JsonField& field : fields) row.fields.push_back({field.name, field.quoted, field.token, false});
 }
 
+std::size_t most_records_bytes(const Arrival& frame) { return std::max(kMinRecordsBytes, kMaxGrowth * frame.payload.size()); }
+
+std::string too_much(std::size_t bytes, std::size_t most) {
+  return fmt::format("the records before it, of the same frame, have {} bytes; more than {} of one frame are not taken", bytes, most);
+}
+
 }  // namespace
 
 template <class Body>
@@ -24,7 +30,7 @@ void Topology::Impl::each_record(std::size_t source, const Arrival& frame, Outpu
   using Found = codec::Decoder::Found;
   codec::Decoder& decoder = *sources[source].decoder;
   decoder.begin(frame.payload, frame.first_line);
-  const std::size_t most = std::max(kMinRecordsBytes, kMaxGrowth * frame.payload.size());
+  const std::size_t most = most_records_bytes(frame);
   std::size_t bytes = 0;
   for (;;) {
     forget();
@@ -51,7 +57,7 @@ void Topology::Impl::each_record(std::size_t source, const Arrival& frame, Outpu
     forget();
     ++counts.in;
     source_now = source;
-    return undecodable(source, decoder.rest(), frame.timestamp_ms, fmt::format("the records before it, of the same frame, have {} bytes; more than {} of one frame are not taken", bytes, most), to);
+    return undecodable(source, decoder.rest(), frame.timestamp_ms, too_much(bytes, most), to);
   }
 }
 
@@ -70,6 +76,46 @@ void Topology::Impl::arrive(std::size_t source, const Arrival& frame, Outputs& t
   if (frame.null ? frame.timestamp_ms >= 0 : decoded(source, frame.payload, frame.timestamp_ms, to) && timed(source, frame.payload, frame.timestamp_ms, to) && keyed(source, frame.topic, to))
     tell(sources[source].readers, arrived, to);
   forget();
+}
+
+Checked Topology::Impl::check(std::size_t source, const Arrival& frame) {
+  using Found = codec::Decoder::Found;
+  Checked checked;
+  const auto look_at_time = [&](std::string_view piece) {
+    const auto time = time_of_arrived(source);
+    if (time) checked.records += *time >= 0 ? 1 : 0;
+    else checked.reason = time.error().message;
+    checked.at = static_cast<std::size_t>(piece.data() - frame.payload.data());
+  };
+  forget();
+  arrived.timestamp_ms = frame.timestamp_ms;
+  if (codec::Decoder* decoder = sources[source].decoder.get(); decoder == nullptr) {
+    auto done = decode(source, frame.payload, arrived);
+    if (done && *done) look_at_time(frame.payload);
+    else if (!done) checked.reason = done.error().message;
+  } else {
+    const std::size_t most = most_records_bytes(frame);
+    std::size_t bytes = 0;
+    for (decoder->begin(frame.payload, frame.first_line); !checked.reason;) {
+      forget();
+      arrived.timestamp_ms = frame.timestamp_ms;
+      auto found = decoder->next(object);
+      if (found && *found == Found::end) break;
+      if (found && *found == Found::nothing) continue;
+      if (found) {
+        if (object.kind() != codec::JsonKind::other) take(object.fields(), arrived);
+        else arrived.fields.push_back({value_field.name, value_field.quoted, object.text(), false});
+        look_at_time(decoder->piece());
+        bytes += object.text().size();
+      } else {
+        checked.reason = found.error().message;
+        checked.at = static_cast<std::size_t>(decoder->piece().data() - frame.payload.data());
+      }
+      if (!checked.reason && bytes > most && !decoder->rest().empty()) checked.reason = too_much(bytes, most);
+    }
+  }
+  forget();
+  return checked;
 }
 
 void Topology::Impl::inject(std::size_t source, const Record& given, bool decoded_already, Outputs& to) {
@@ -130,16 +176,22 @@ void Topology::Impl::undecodable(std::size_t source, std::string_view payload, T
   to.quarantine(std::move(entry));
 }
 
+result<Timestamp> Topology::Impl::time_of_arrived(std::size_t source) const {
+  const auto& from = config.sources[source].timestamp;
+  if (!from) return arrived.timestamp_ms;
+  const Field* field = arrived.find(from->field);
+  auto time = field == nullptr ? result<Timestamp>(Error{ErrorCode::invalid, "there is no such field"}) : event_time(field->token, from->unit);
+  if (!time) return Error{time.error().code, "timestamp field '" + from->field + "': " + time.error().message};
+  return time;
+}
+
 bool Topology::Impl::timed(std::size_t source, std::string_view payload, Timestamp arrival_ms, Outputs& to) {
-  if (const auto& from = config.sources[source].timestamp) {
-    const Field* field = arrived.find(from->field);
-    auto time = field == nullptr ? result<Timestamp>(Error{ErrorCode::invalid, "there is no such field"}) : event_time(field->token, from->unit);
-    if (!time) {
-      undecodable(source, payload, arrival_ms, "timestamp field '" + from->field + "': " + time.error().message, to);
-      return false;
-    }
-    arrived.timestamp_ms = *time;
+  const auto time = time_of_arrived(source);
+  if (!time) {
+    undecodable(source, payload, arrival_ms, time.error().message, to);
+    return false;
   }
+  arrived.timestamp_ms = *time;
   if (arrived.timestamp_ms >= 0) return true;
   ++counts.dropped;  // as Kafka Streams does
   return false;

@@ -5,12 +5,16 @@
 #include <variant>
 
 #include "agent/base/check.h"
+#include "agent/source/exec/exec_source.h"
 #include "agent/source/can/can_source.h"
 #include "agent/source/file/batch_source.h"
 #include "agent/source/file/file_source.h"
+#include "agent/source/iio/iio_source.h"
+#include "agent/source/http/http_source.h"
 #include "agent/source/kafka/kafka_source.h"
 #include "agent/source/modbus/modbus_source.h"
 #include "agent/source/mqtt/mqtt_source.h"
+#include "agent/source/serial/serial_source.h"
 #include "agent/source/simulate/simulate_source.h"
 #include "agent/source/stdin/stdin_source.h"
 #include "agent/source/tcp/tcp_source.h"
@@ -36,11 +40,19 @@ std::unique_ptr<Source> make_source(boost::asio::io_context& io, const config::S
           return std::make_unique<ModbusSource>(io, type, source.name, intake);
         } else if constexpr (std::is_same_v<Type, config::CanSource>) {
           return std::make_unique<CanSource>(io, type, source.name, intake);
+        } else if constexpr (std::is_same_v<Type, config::HttpSource>) {
+          return std::make_unique<HttpSource>(io, type, source.decode.kind, source.name, intake);
         } else if constexpr (std::is_same_v<Type, config::FileSource>) {
           if (type.compression != config::FileSource::Compression::none) return std::make_unique<BatchSource>(io, type, source.name, intake);
           return std::make_unique<FileSource>(io, type, source.name, intake);
         } else if constexpr (std::is_same_v<Type, config::StdinSource>) {
           return std::make_unique<StdinSource>(io, type, source.name, intake);
+        } else if constexpr (std::is_same_v<Type, config::ExecSource>) {
+          return std::make_unique<ExecSource>(io, type, source.name, intake);
+        } else if constexpr (std::is_same_v<Type, config::SerialSource>) {
+          return std::make_unique<SerialSource>(io, type, source.name, intake);
+        } else if constexpr (std::is_same_v<Type, config::IioSource>) {
+          return std::make_unique<IioSource>(io, type, source.name, intake);
         } else if constexpr (std::is_same_v<Type, config::KafkaSource>) {
           RV_CHECK(connection != nullptr, "a configuration with a kafka source has a kafka section");
           return std::make_unique<KafkaSource>(io, type, source.name, *connection, intake);

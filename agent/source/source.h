@@ -29,11 +29,20 @@ struct Frame {
   std::optional<std::string_view> first_line = std::nullopt;
 };
 
+// What Intake::check() finds in a frame.
+struct Checked {
+  std::uint64_t records = 0;          // that accept() would make of it
+  std::optional<std::string> reason;  // why the first piece that is no record is none
+  std::size_t at = 0;                 // where in the payload that piece begins
+};
+
 class Intake {
  public:
   virtual ~Intake() = default;
   virtual bool can_accept() const = 0;
   virtual void accept(const Frame& frame) = 0;  // decoded and run through the pipelines before it returns
+  // Decodes the frame as accept() would, without any effect: for a source that takes all of something or nothing.
+  virtual Checked check(const Frame& frame) = 0;
   virtual EpochNumber epoch() const = 0;        // the epoch that accept() and set_position() go to now
   virtual void set_position(std::string_view key, std::string_view value) = 0;
   virtual void erase_position(std::string_view key) = 0;

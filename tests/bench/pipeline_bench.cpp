@@ -142,6 +142,12 @@ int main(int argc, char** argv) {
   good = measure("where + set, source key and timestamp", "    key: device\n    timestamp: {field: ts, unit: ms}\n", where + set, frames, records) && good;
   good = measure("where + select of 3", "", where + "      - select: {d: device, t: temperature, hot: \"temperature > 25\"}\n", frames, records) && good;
   good = measure("raw, where + set", "    decode: raw\n", "      - where: \"value LIKE '%sensor%'\"\n      - set: {n: length(value)}\n", frames, records) && good;
+  good = measure("enrich of 2 by device", "", "      - enrich: {by: device, table: {sensor-001: {site: north, floor: 1}, sensor-002: {site: south, floor: 2}}}\n", frames, records) && good;
+  good = measure("route of 2, nothing taken", "", "      - route: {cases: [{when: temperature > 1000, to: a}, {when: humidity < 0, to: b}]}\n", frames, records) && good;
+  good = measure("route of 2, the second takes", "", "      - route: {cases: [{when: temperature > 1000, to: a}, {when: humidity > 0, to: b}]}\n", frames, records) && good;
+  std::vector<std::string> nested;
+  for (unsigned n = 0; n < 1000; ++n) nested.push_back("{\"machine\":{\"id\":" + std::to_string(n) + ",\"reading\":" + record(n) + "}}");
+  good = measure("flatten of 11 fields in 2 levels", "", "      - flatten: {}\n", nested, records) && good;
   // The same records by each codec; the steps are the same.
   const auto by = [&](const char* name, const std::string& source, const std::string& steps, std::string (*write)(unsigned)) {
     std::vector<std::string> written;

@@ -245,6 +245,14 @@ FORMS = [
     ("{sources: {a: {tcp: {listen: 'h:1', max_clients: '7', max_frame: 4096, tls: {certificate: c, key: k}}, decode: {csv: {columns: [a, b]}}}}, pipelines: {p: {from: a}}}", True),
     ("{sources: {a: {simulate: {rate: 5/s}, time: {idle: never, future: 1h}}}, pipelines: {p: {from: a, steps: [{aggregate: {window: {hopping: {size: 2s, advance: 1s}}, "
      "select: {n: count(*)}, emit: closed, late: {topic: l}}}], to: {topic: t, key: n}}}}", True),
+    ("{sources: {a: {exec: {command: [df, -h], interval: 10s, environment: {LANG: C, N: 1}}}, b: {exec: {command: uptime, restart: 1s}}}, pipelines: {p: {from: [a, b]}}}", True),
+    ("{sources: {a: {serial: {device: /dev/ttyS0, baud: 9600, framing: fixed, length: 8, start: '\\x02', idle_gap: never, poll: {send: '\\r'}}, decode: raw}}, pipelines: {p: {from: a}}}", True),
+    ("{sources: {a: {iio: {device: bme280, fields: {t: {channel: in_temp, scale: 0.001}, c: {path: class/x, offset: '-40'}}}}}, pipelines: {p: {from: a}}}", True),
+    ("{sources: {a: {iio: {device: bme280}}}, pipelines: {p: {from: a}}}", False),
+    ("{sources: {a: {exec: {command: []}}}, pipelines: {p: {from: a}}}", None),  # a schema cannot tell an empty list
+    ("{sources: {a: {exec: {interval: 10s}}}, pipelines: {p: {from: a}}}", False),
+    ("{sources: {a: {serial: {device: /dev/ttyS0, baud: 9601}}}, pipelines: {p: {from: a}}}", False),
+    ("{sources: {a: {serial: {device: /dev/ttyS0, poll: {interval: 1s}}}}, pipelines: {p: {from: a}}}", False),
     ("{sources: {a: {modbus: {url: tcp://h, groups: {g: {interval: 1s, registers: {x: {register: input, address: 0x10, scale: 0.1, unit: 7}}}}}}}, pipelines: {p: {from: a}}}", True),
     ("{sources: {a: {modbus: {rtu: {device: /dev/ttyS0, baud: 9600}, slaves: {b: {unit: 1}}, groups: {g: {interval: 1s, slaves: b, registers: {x: {register: coil, address: '1'}}}}}}}, "
      "pipelines: {p: {from: a}}}", True),
@@ -290,19 +298,19 @@ def the_json_schema_takes_what_check_takes(program):
 FACTS = {name: what for name, what in globals().items() if inspect.isfunction(what) and list(inspect.signature(what).parameters) == ["program"]}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(facts, about):
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--rivulet")
     parser.add_argument("--list", action="store_true")
-    parser.add_argument("name", nargs="*", choices=[*sorted(FACTS), []])
+    parser.add_argument("name", nargs="*", choices=[*sorted(facts), []])
     given = parser.parse_args()
     if given.list:
-        print("\n".join(FACTS))
+        print("\n".join(facts))
         return
-    for name in given.name or FACTS:
-        FACTS[name](given.rivulet)
+    for name in given.name or facts:
+        facts[name](given.rivulet)
         print(f"{name}: ok", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(FACTS, __doc__)

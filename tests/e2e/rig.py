@@ -30,7 +30,8 @@ def wait_for(what, condition, seconds=30.0, every=0.02):
 
 
 def fault_points():
-    """Every fault_point("...") of the running agent's code: a new one is in the campaign by itself. (`rivulet restore` has its own: restore_scenarios.py.)"""
+    """Every fault_point("...") of the running agent's code: a new one is in the campaign by itself. (`rivulet restore`, reloads, local outputs
+    and the http source have their own: restore_scenarios.py, reload_scenarios.py, sink_scenarios.py, http_scenarios.py.)"""
     found = set()
     for folder in ("agent", "store"):
         for base, _, files in os.walk(os.path.join(ROOT, folder)):
@@ -38,7 +39,7 @@ def fault_points():
                 if name.endswith(".cpp"):
                     with open(os.path.join(base, name)) as file:
                         found.update(re.findall(r'fault_point\("([^"]+)"\)', file.read()))
-    return sorted(name for name in found if not name.startswith("restore."))
+    return sorted(name for name in found if not name.startswith(("restore.", "sink.", "reload.", "http.")))
 
 
 class Mosquitto:

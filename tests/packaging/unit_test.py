@@ -16,7 +16,7 @@ UNIT = os.path.join(ROOT, "packaging", "rivulet.service")
 DROP_INS = os.path.join(ROOT, "packaging", "drop-ins")
 BAR, BAR_WITH_DROP_IN = 1.5, 2.0
 # systemd.service(5): what a unit without them does not keep.
-NEEDED = ["Type=notify", "WatchdogSec=", "StateDirectory=rivulet", "StateDirectoryMode=0700", "Restart=always", "User=rivulet", "NoNewPrivileges=yes"]
+NEEDED = ["Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "WatchdogSec=", "StateDirectory=rivulet", "StateDirectoryMode=0700", "Restart=always", "User=rivulet", "NoNewPrivileges=yes"]
 
 
 def analyze(*arguments):

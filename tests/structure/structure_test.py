@@ -13,12 +13,12 @@ import tempfile
 # A room includes itself and what stands here (and what that includes). Nothing else.
 BELOW = {
     "base": [], "record": ["base"], "config": ["base"], "kafka": ["base"], "store": ["base"],
-    "codec": ["record"], "net": ["config"], "mqtt": ["net"], "source": ["record", "codec", "kafka", "mqtt"], "sink": ["record", "codec"],
+    "codec": ["record"], "net": ["config"], "mqtt": ["net"], "source": ["record", "codec", "kafka", "mqtt"], "sink": ["record", "codec", "store", "mqtt"],
     "pipeline": ["record", "codec", "store", "config"], "forward": ["store", "kafka"],
     "app": ["source", "sink", "pipeline", "forward", "config"],
 }
 # A library's headers stay in the rooms that own it: the others talk to the room.
-ONLY_IN = {"librdkafka/": ["kafka"], "simdjson": ["codec"], "pcre2": ["codec"], "cbor.h": ["codec"], "zlib.h": ["codec"], "modbus/": ["source"], "yaml-cpp/": ["config"], "CLI/": ["app"], "boost/beast": ["app"]}
+ONLY_IN = {"librdkafka/": ["kafka"], "simdjson": ["codec"], "pcre2": ["codec"], "cbor.h": ["codec"], "zlib.h": ["codec"], "modbus/": ["source"], "yaml-cpp/": ["config"], "CLI/": ["app"], "boost/beast": ["app", "source"]}
 TOP = {"CMakeLists.txt", "CMakePresets.json", "README.md", "LICENSE", "agent", "store", "toolchains", "config", "packaging", "tests"}
 MAX_LINES = 450
 SOURCE = (".cpp", ".h", ".py", ".cmake", ".sh")

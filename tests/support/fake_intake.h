@@ -3,6 +3,7 @@
 // accept() and set_position() go to the current epoch; commit() makes everything so far durable and tells the source.
 // after_crash() is the intake of the next process: it knows the durable positions only, and keeps the durable records.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -28,6 +29,21 @@ class FakeIntake final : public source::Intake {
 
   bool can_accept() const override { return accepted.size() < room_up_to; }
   void accept(const source::Frame& frame) override { accepted.push_back({std::string(frame.payload), std::string(frame.topic), epoch_, frame.key ? std::optional<std::string>(*frame.key) : std::nullopt, frame.timestamp_ms, frame.null, frame.first_line ? std::optional<std::string>(*frame.first_line) : std::nullopt}); }
+  // A frame that begins with "bad" is undecodable; one of several lines holds as many records.
+  source::Checked check(const source::Frame& frame) override {
+    source::Checked checked;
+    for (std::size_t at = 0; at < frame.payload.size();) {
+      const std::size_t end = std::min(frame.payload.find('\n', at), frame.payload.size());
+      if (frame.payload.substr(at, 3) == "bad") {
+        checked.reason = "it is bad";
+        checked.at = at;
+        return checked;
+      }
+      checked.records += end > at ? 1 : 0;
+      at = end + 1;
+    }
+    return checked;
+  }
   EpochNumber epoch() const override { return epoch_; }
   void set_position(std::string_view key, std::string_view value) override { changes_.push_back({epoch_, std::string(key), std::string(value)}); }
   void erase_position(std::string_view key) override { changes_.push_back({epoch_, std::string(key), std::nullopt}); }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <cstring>
 #include <fstream>
 #include <map>
@@ -53,7 +54,9 @@ struct FaultDisk::State {
   sqlite3_vfs* real = nullptr;
   mutable std::mutex mutex;
   std::map<std::string, Track> files;
-  bool full = false, cut = false;
+  bool full = false, cut = false, held = false;
+  int holding = 0;
+  std::condition_variable let_go;
   int syncs_to_fail = 0;
   std::uint64_t operations_left = UINT64_MAX, syncs = 0, written = 0;
 
@@ -107,7 +110,10 @@ int truncate(sqlite3_file* file, sqlite3_int64 size) {
 int sync(sqlite3_file* file, int) {
   File* self = of(file);
   if (self->path[0] == '\0') return SQLITE_OK;
-  const std::lock_guard guard(self->disk->mutex);
+  std::unique_lock guard(self->disk->mutex);
+  ++self->disk->holding;
+  self->disk->let_go.wait(guard, [&] { return !self->disk->held; });
+  --self->disk->holding;
   if (!self->disk->has_power()) return SQLITE_IOERR_FSYNC;
   if (self->disk->syncs_to_fail > 0) {
     --self->disk->syncs_to_fail;
@@ -202,6 +208,17 @@ bool FaultDisk::is_cut() const {
   const std::lock_guard guard(state_->mutex);
   return state_->cut;
 }
+void FaultDisk::hold_syncs(bool hold) {
+  const std::lock_guard guard(state_->mutex);
+  state_->held = hold;
+  state_->let_go.notify_all();
+}
+
+bool FaultDisk::holds_one() const {
+  const std::lock_guard guard(state_->mutex);
+  return state_->held && state_->holding > 0;
+}
+
 std::uint64_t FaultDisk::syncs() const {
   const std::lock_guard guard(state_->mutex);
   return state_->syncs;

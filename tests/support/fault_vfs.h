@@ -23,6 +23,7 @@ class FaultDisk {
 
   void set_full(bool full);            // files cannot grow; what lies within them can be written
   void fail_syncs(int count);          // the next `count` syncs answer SQLITE_IOERR_FSYNC
+  void hold_syncs(bool hold);          // a sync that begins waits until the disk is let go
   void cut_power_after(std::uint64_t operations);  // writes, syncs and truncations from now on; then all of them fail
   bool is_cut() const;
 
@@ -30,6 +31,7 @@ class FaultDisk {
   void restart(std::uint64_t seed);
 
   std::uint64_t syncs() const;
+  bool holds_one() const;  // a sync waits now
   std::uint64_t written_bytes() const;
 
   struct State;

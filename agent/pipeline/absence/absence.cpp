@@ -2,13 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <limits>
-#include <set>
-
 #include "agent/base/bytes.h"
+#include "agent/pipeline/stateful/due.h"
 #include "agent/pipeline/stateful/stream_time.h"
-#include "agent/pipeline/table/each_row.h"
 #include "agent/pipeline/table/ordered.h"
 
 namespace rivulet::pipeline {
@@ -19,7 +15,7 @@ constexpr std::uint32_t kKeysPart = 1, kLookPart = 2;
 class AbsenceStep final : public Operator {
  public:
   explicit AbsenceStep(const OperatorParts& parts)
-      : after_ms_(std::get<config::Absence>(parts.step.what).after_ms), time_(parts.time, parts.clock),
+      : after_ms_(std::get<config::Absence>(parts.step.what).after_ms), time_(parts.time, parts.clock), due_(time_.by_key()),
         definition_(fmt::format("absence after {}{}", after_ms_, time_.by_key() ? " by key" : "")) {}
 
   std::string definition() const override { return definition_; }
@@ -27,9 +23,7 @@ class AbsenceStep final : public Operator {
     state_ = &state;
     time_.attach(state.table(kTimePart));
     keys_ = &state.table(kKeysPart);
-    look_ = &state.table(kLookPart);
-    front_ = {};
-    earliest_ms_ = 0;  // unknown
+    due_.attach(state, kLookPart);
   }
 
   result<void> process(std::size_t, const Row& row, Emit& out) override {
@@ -62,14 +56,13 @@ class AbsenceStep final : public Operator {
 
   void save() override { time_.save(); }
   std::optional<Timestamp> next_wall_ms() const override {
-    return time_.next_wall_ms(earliest_ms_ == kNever ? std::nullopt : std::optional(earliest_ms_));
+    return time_.next_wall_ms(due_.earliest());
   }
   void advance_wall(Timestamp now_ms, Emit& out) override {
     time_.advance_wall(now_ms, [&](const std::string& key, StreamTime::Move move) { advanced(key, move.to, out); });
   }
 
  private:
-  static constexpr Timestamp kNever = std::numeric_limits<Timestamp>::max();
   struct Known {
     Timestamp last_ms;
     bool absent;
@@ -95,82 +88,20 @@ class AbsenceStep final : public Operator {
     keys_->put(key, bytes);
   }
 
-  // Where to look at the key again: (time, key), with a time for each key (key, time).
-  std::string name(const std::string& key, Timestamp at_ms) const {
-    std::string name;
-    if (time_.by_key()) put_ordered_key(name, key);
-    put_ordered_time(name, at_ms);
-    if (!time_.by_key()) name += key;
-    return name;
-  }
+  // With a time for each key the row's key says it.
+  void watch(const std::string& key, Timestamp last_ms) { due_.put(key, plus(last_ms, after_ms_), time_.by_key() ? std::string_view() : std::string_view(key)); }
 
-  void watch(const std::string& key, Timestamp last_ms) {
-    const Timestamp at_ms = plus(last_ms, after_ms_);
-    look_at(name(key, at_ms));
-    earliest_ms_ = std::min(earliest_ms_, at_ms);
-  }
-
-  void look_at(const std::string& name) {
-    look_->put(name, {});
-    if (!time_.by_key()) front_.put(name);
-  }
-
-  // Keys in the order in which they fell silent, a slice of the rows that are due at a time.
+  // Keys in the order in which they fell silent.
   void advanced(const std::string& clock_key, Timestamp now, Emit& out) {
-    if (!time_.by_key() && now < earliest_ms_) return;
-    std::string prefix;
-    if (time_.by_key()) put_ordered_key(prefix, clock_key);
-    for (bool more = true; more;) {
-      more = false;
-      earliest_ms_ = kNever;
-      std::set<std::string> due;
-      look_->scan(time_.by_key() ? prefix : front_.from(), range_of_prefix(prefix).to, [&](std::string_view name, std::string_view) {
-        OrderedReader reader(name);
-        if (time_.by_key()) reader.key();
-        const Timestamp at_ms = reader.time();
-        more = at_ms <= now && due.size() == kSliceRows;
-        if (at_ms <= now && !more) return due.emplace(name).second;
-        earliest_ms_ = at_ms;
-        return false;
-      });
-      if (due.empty()) return;
-      const std::string last = *due.rbegin();
-      if (!time_.by_key()) front_.passed(last);
-      while (!due.empty()) {
-        const std::string row = due.extract(due.begin()).value();
-        look_->erase(row);
-        auto later = look(row, out);
-        if (!later) continue;
-        if (later->name < last) {  // in its turn
-          due.insert(std::move(later->name));
-          continue;
-        }
-        look_at(later->name);
-        earliest_ms_ = std::min(earliest_ms_, later->at_ms);
-        more = more || later->at_ms <= now;
-      }
-    }
+    due_.advanced(clock_key, now, [&](const std::string& key, const std::string& id, Timestamp at_ms) { return look(time_.by_key() ? key : id, at_ms, out); });
   }
 
-  struct Later {
-    std::string name;
-    Timestamp at_ms;
-  };
-  // A row that is due: the key is silent, or has newer records and is looked at again later.
-  std::optional<Later> look(const std::string& row, Emit& out) {
-    OrderedReader reader(row);
-    std::string key;
-    if (time_.by_key()) key = reader.key();
-    const Timestamp at_ms = reader.time();
-    if (!time_.by_key()) key = reader.rest();
-    if (!reader.ok()) {
-      damaged();
-      return std::nullopt;
-    }
+  // What is due: the key is silent, or has newer records and is looked at again later.
+  std::optional<Timestamp> look(const std::string& key, Timestamp at_ms, Emit& out) {
     const auto known = find(key);
     if (!known || known->absent) return std::nullopt;
     const Timestamp silent_ms = plus(known->last_ms, after_ms_);
-    if (silent_ms > at_ms) return Later{name(key, silent_ms), silent_ms};
+    if (silent_ms > at_ms) return silent_ms;
     put(key, {known->last_ms, true});
     emit(key, true, known->last_ms, silent_ms, out);
     return std::nullopt;
@@ -187,12 +118,10 @@ class AbsenceStep final : public Operator {
 
   const std::int64_t after_ms_;
   StreamTime time_;
+  Due due_;
   const std::string definition_;
   StepState* state_ = nullptr;
   StateTable* keys_ = nullptr;
-  StateTable* look_ = nullptr;
-  Front front_;                // of look_, where all keys have one stream time
-  Timestamp earliest_ms_ = 0;  // nothing is due before
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "agent/pipeline/query/shown_table.h"
+#include "agent/pipeline/query/store_table.h"
 #include "agent/pipeline/sandbox.h"
 
 namespace rivulet::pipeline {
@@ -25,7 +26,7 @@ std::string listed(const std::vector<QueryTable>& tables) {
   std::string text;
   for (const QueryTable& table : tables)
     if (!table.names.empty()) text += (text.empty() ? "" : ", ") + ("\"" + table.names.back() + "\"");
-  return text.empty() ? "the configuration has no step that keeps results" : "there are " + text;
+  return "there are " + text;
 }
 
 int authorize(void* reading, int action, const char*, const char* name, const char*, const char*) {
@@ -66,7 +67,8 @@ class Run {
     sqlite3_progress_handler(db_, kLookEverySteps, [](void* self) { return static_cast<Run*>(self)->late() ? 1 : 0; }, this);
     return {};
   }
-  result<void> add(const std::string& name, ShownTable& table) { return add_table(db_, name, table); }
+  template <class Table>
+  result<void> add(const std::string& name, Table& table) { return add_table(db_, name, table); }
 
   result<void> prepare(const std::string& sql, const std::vector<QueryTable>& tables) {
     const char* tail = nullptr;
@@ -159,14 +161,32 @@ std::vector<QueryTable> query_tables(const Topology& topology, std::vector<std::
   return tables;
 }
 
+std::vector<QueryTable> store_tables(const std::vector<QueryTable>& tables) {
+  const auto taken = [&](const std::string& name) {
+    return std::any_of(tables.begin(), tables.end(), [&](const QueryTable& table) {
+      return std::any_of(table.names.begin(), table.names.end(), [&](const std::string& one) { return sqlite3_stricmp(one.c_str(), name.c_str()) == 0; });
+    });
+  };
+  std::vector<QueryTable> found;
+  for (const auto kind : {StoreTable::Kind::outbox, StoreTable::Kind::quarantine}) {
+    const std::string name = kind == StoreTable::Kind::outbox ? "outbox" : "quarantine";
+    QueryTable table{{}, {}, name, columns_of(kind)};
+    for (const std::string& candidate : {"store." + name, name})
+      if (!taken(candidate)) table.names.push_back(candidate);
+    found.push_back(std::move(table));
+  }
+  return found;
+}
+
 result<void> query(const Topology& topology, const std::string& directory, const Clock& clock, const QueryLimits& limits, const std::string& sql, QueryRows& rows) {
   std::vector<std::string> clashes;
   const std::vector<QueryTable> tables = query_tables(topology, clashes);
   const auto steps = topology.shown_steps();
   const QueryLimits bounded = limits;
-  std::unique_ptr<store::StateSnapshot> snapshot;  // these three outlive the connection
+  std::unique_ptr<store::StateSnapshot> snapshot;  // these four outlive the connection
   std::unique_ptr<Reading> reading;
   std::deque<ShownTable> shown;
+  std::deque<StoreTable> stored;
   Run run(clock, bounded);
   const auto late = [&run] { return run.late(); };
   auto opened = store::StateSnapshot::open(directory, late);
@@ -179,7 +199,15 @@ result<void> query(const Topology& topology, const std::string& directory, const
       shown.push_back({steps[i], *steps[i].stateful->shown(), tables[i].columns, reading.get()});
       if (auto added = run.add(name, shown.back()); !added) return added;
     }
-  if (auto done = run.prepare(sql, tables); !done) return done;
+  std::vector<QueryTable> all = tables;
+  for (QueryTable& table : store_tables(tables)) {
+    for (const std::string& name : table.names) {
+      stored.push_back({table.step == "outbox" ? StoreTable::Kind::outbox : StoreTable::Kind::quarantine, reading.get()});
+      if (auto added = run.add(name, stored.back()); !added) return added;
+    }
+    all.push_back(std::move(table));
+  }
+  if (auto done = run.prepare(sql, all); !done) return done;
   return run.run(rows);
 }
 

@@ -4,6 +4,7 @@
 // window_start and window_end where there are windows (as in the results: the end is exclusive for tumbling and hopping windows,
 // inclusive for sliding ones and sessions), then what the step selects, as it would emit it now (or `value`, JSON, where the fields are
 // not known), then ts. A field that is called like a column before it gets _2. Rows are decoded by the step's own code.
+// Beside them `outbox` (what waits for Kafka) and `quarantine` (store_table.h); a step that is called so has the name, and theirs are "store.outbox", "store.quarantine".
 // Nothing can be changed: an authorizer allows reading and computing. Sorting and grouping spill to a temporary file.
 // Thread: one. Lifetime: the Topology outlives it. Bounds: Limits::read_ms from open to the last row (the agent's WAL grows meanwhile), of
 // memory kOverlayBytes a table (store/state_snapshot.h) and SQLite's caches. Errors: what a person must change.
@@ -29,6 +30,9 @@ struct QueryTable {
 
 // The tables of a configuration. A name that two steps could claim (SQL knows no case) belongs to none; `clashes` says so.
 std::vector<QueryTable> query_tables(const Topology& topology, std::vector<std::string>& clashes);
+
+// `outbox` and `quarantine`, by the names that `tables` leaves to them; their `pipeline` is empty, `step` says which.
+std::vector<QueryTable> store_tables(const std::vector<QueryTable>& tables);
 
 struct Blob {
   std::string_view bytes;

@@ -13,6 +13,7 @@ class NeverFull final : public Emit {
  public:
   explicit NeverFull(Emit& to) : to_(to) {}
   void emit(const Emitted& result) override { to_.emit(result); }
+  void pass(const Row& row) override { to_.pass(row); }
   void late(const Row& row, std::uint64_t windows) override { to_.late(row, windows); }
   void dropped(std::uint64_t count) override { to_.dropped(count); }
   void failed(std::string_view key, const std::string& reason) override { to_.failed(key, reason); }

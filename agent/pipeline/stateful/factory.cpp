@@ -8,6 +8,7 @@
 #include "agent/pipeline/stateful/operator.h"
 #include "agent/pipeline/stateful/suppress.h"
 #include "agent/pipeline/table/table_step.h"
+#include "agent/pipeline/thinning/thinning.h"
 
 namespace rivulet::pipeline {
 namespace {
@@ -53,6 +54,10 @@ std::unique_ptr<Operator> make_operator(const OperatorParts& parts) {
   if (std::holds_alternative<config::Table>(parts.step.what)) return make_table(parts);
   if (std::holds_alternative<config::Join>(parts.step.what)) return make_join(parts);
   if (std::holds_alternative<config::Absence>(parts.step.what)) return make_absence(parts);
+  if (std::holds_alternative<config::Sample>(parts.step.what)) return make_sample(parts);
+  if (std::holds_alternative<config::Dedupe>(parts.step.what)) return make_dedupe(parts);
+  if (std::holds_alternative<config::Deadband>(parts.step.what)) return make_deadband(parts);
+  if (std::holds_alternative<config::RateLimit>(parts.step.what)) return make_rate_limit(parts);
   RV_CHECK(false, "every stateful step has an operator");
   return nullptr;
 }

@@ -56,6 +56,7 @@ class Emit {
  public:
   virtual ~Emit() = default;
   virtual void emit(const Emitted& result) = 0;
+  virtual void pass(const Row& row) = 0;  // the record itself goes on, as it is
   // The record was too late for so many windows (counted; once a record, it goes to `late: {topic}` where there is one).
   virtual void late(const Row& row, std::uint64_t windows) = 0;
   virtual void dropped(std::uint64_t count) = 0;  // null keys, null values, ... : SEMANTICS' "dropped (+1)"

@@ -100,7 +100,7 @@ bool load_and_check(const std::string& text) {
     REQUIRE((!pipeline.name.empty() && pipeline.name.size() <= 64 && there.insert(pipeline.name).second));
     for (const Step& step : pipeline.steps)
       if (const auto* where = std::get_if<Where>(&step.what)) REQUIRE_FALSE(where->condition.sql.empty());
-    if (pipeline.to) REQUIRE_FALSE(pipeline.to->topic.empty());
+    for (const Output& to : pipeline.to) REQUIRE_FALSE(to.topic.empty());
   }
   return true;
 }

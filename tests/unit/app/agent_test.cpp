@@ -148,7 +148,7 @@ TEST_CASE("streams that nobody takes may fill half of the outbox, then the sourc
   REQUIRE(streams->size() == 2);
   const StreamId bad = (*streams)[0].topic == "missing" ? (*streams)[0].id : (*streams)[1].id;
   std::uint64_t state = 88172645463325252ULL;
-  fixture.store->hold({bad});
+  fixture.store->hold("test", {bad});
   std::size_t sent = 0;
   EpochNumber last = 0;
   const auto send_while_taken = [&] {
@@ -169,7 +169,7 @@ TEST_CASE("streams that nobody takes may fill half of the outbox, then the sourc
   const EpochNumber other = fixture.b().send(R"({"n":1})");
   REQUIRE(fixture.until([&] { return fixture.b().durable_up_to() >= other; }));
   CHECK(fixture.a().room == asked);
-  fixture.store->hold({});  // the topic was made
+  fixture.store->hold("test", {});  // the topic was made
   REQUIRE(fixture.until([&] { return fixture.a().room > asked; }));
   CHECK(fixture.a().intake.can_accept());
   CHECK(fixture.stored().size() == sent + 1);

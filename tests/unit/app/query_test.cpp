@@ -257,3 +257,75 @@ TEST_CASE("an output that nobody takes ends the query in time") {
   ::close(ends[0]);
   ::close(ends[1]);
 }
+
+TEST_CASE("steps that thin out show what they remember") {
+  {
+    Folder folder;
+    Queried agent(folder, "{deadband: {field: v, absolute: 5, max_silence: 1s}}");
+    agent.take({record(10, "x", 1), record(20, "x", 2), record(21, "y", 7)});
+    CHECK(agent.rows("SELECT key, last, held, ts FROM p ORDER BY key") == Lines{"x|1|{\"ts\":20,\"k\":\"x\",\"v\":2}|10", "y|7|null|21"});
+    CHECK(agent.rows("SELECT last FROM p WHERE key = 'y'") == Lines{"7"});
+  }
+  {
+    Folder folder;
+    Queried agent(folder, "{rate_limit: {max: 2, per: 10ms, excess: thin}}");
+    agent.take({record(10, "x", 1), record(12, "x", 2), record(13, "y", 7)});
+    CHECK(agent.rows("SELECT key, window_start, window_end, passed, held FROM p ORDER BY key") == Lines{"x|10|20|1|{\"ts\":12,\"k\":\"x\",\"v\":2}", "y|10|20|1|null"});
+  }
+  {
+    Folder folder;
+    Queried agent(folder, "{dedupe: {by: v, within: 1s}}");
+    agent.take({record(20, "x", 1), record(10, "y", 2), record(20, "y", 1)});
+    CHECK(agent.rows("SELECT key, stream_time, ts FROM p ORDER BY key") == Lines{"1|20|20", "2|20|10"});
+    CHECK(agent.rows("SELECT ts FROM p WHERE key = '2'") == Lines{"10"});
+  }
+  {
+    Folder folder;
+    Queried agent(folder, "{sample: {every: 3}}");
+    agent.take({record(20, "x", 1), record(10, "x", 2), record(20, "y", 1)});
+    CHECK(agent.rows("SELECT key, count FROM p ORDER BY key") == Lines{"x|2", "y|1"});
+  }
+}
+
+TEST_CASE("what waits for Kafka and what could not go on are tables, as of the same commit") {
+  Folder folder;
+  AgentFixture agent(folder.path(), 5, "pipelines:\n  p: {from: [a], steps: [{timestamp: ts}, {key: k}, {set: {w: 'json_extract(v, ''$.x'')'}}], to: out}\n  q: {from: a, steps: [{key: k}, {timestamp: ts}], to: other}\n");
+  EpochNumber epoch = 0;
+  for (const char* payload : {R"({"ts":10,"k":"x","v":"{}"})", R"({"ts":20,"k":"y","v":"no json"})", "broken", R"({"ts":30,"k":"z","v":"{}"})"}) epoch = agent.a().send(payload);
+  REQUIRE(agent.until([&] { return agent.a().durable_up_to() >= epoch; }));
+  const auto topology = topology_of(agent.config, agent.clock);
+  const auto ask = [&](const std::string& sql) {
+    Collected found;
+    if (auto done = pipeline::query(*topology, agent.config.agent.state, SystemClock(), {}, sql, found); !done) FAIL(done.error().message);
+    return found.lines;
+  };
+  CHECK(ask("SELECT stream, topic, seq, key, ts, window_start, gap FROM outbox WHERE stream = 'q' ORDER BY seq") == Lines{"q|other|1|x|10|null|null", "q|other|2|y|20|null|null", "q|other|3|z|30|null|null"});
+  CHECK(ask("SELECT count(*), min(seq), max(seq) FROM \"store.outbox\" WHERE stream = 'p'") == Lines{"2|1|2"});
+  CHECK(ask("SELECT value ->> 'k' FROM outbox WHERE stream = 'p' AND seq = 2") == Lines{"z"});
+  CHECK(ask("SELECT count(*) FROM outbox WHERE stream = 'none'") == Lines{"0"});
+  CHECK(ask("SELECT id, source, pipeline, step, topic, key, value FROM quarantine ORDER BY id").size() == 2);
+  CHECK(ask("SELECT value FROM quarantine WHERE step = 'decode'") == Lines{"broken"});
+  CHECK(ask("SELECT pipeline, step FROM quarantine WHERE pipeline <> ''") == Lines{"p|set"});
+
+  store::StreamInfo stream;
+  for (const auto& each : *agent.store->streams())
+    if (each.name == "q") stream = each;
+  store::ForwardChange change;
+  change.acknowledged = {{stream.id, 1}};
+  change.gaps = {{stream.id, 2, 2, "on purpose", false}};
+  REQUIRE(agent.store->change(change));
+  CHECK(ask("SELECT seq, key, gap FROM outbox WHERE stream = 'q' ORDER BY seq") == Lines{"2|null|1 records: on purpose", "3|z|null"});
+}
+
+TEST_CASE("a step that is called outbox keeps its name, and the outbox has another") {
+  Folder folder;
+  AgentFixture agent(folder.path(), 5, "pipelines:\n  outbox: {from: a, steps: [{key: k}, {aggregate: {select: {n: count(*)}}}], to: out}\n");
+  const EpochNumber epoch = agent.a().send(R"({"k":"x"})");
+  REQUIRE(agent.until([&] { return agent.a().durable_up_to() >= epoch; }));
+  const auto topology = topology_of(agent.config, agent.clock);
+  Collected found;
+  REQUIRE(pipeline::query(*topology, agent.config.agent.state, SystemClock(), {}, "SELECT n FROM outbox", found));
+  CHECK(found.lines == Lines{"1"});
+  REQUIRE(pipeline::query(*topology, agent.config.agent.state, SystemClock(), {}, "SELECT stream FROM \"store.outbox\"", found));
+  CHECK(found.lines == Lines{"outbox"});
+}

@@ -78,7 +78,7 @@ pipelines:
   CHECK(config.pipelines.at(0).name == "first");  // what is read from comes first
   CHECK(config.pipelines.at(0).steps.size() == 5);
   CHECK(config.pipelines.at(0).steps[1].at.line == 21);
-  CHECK(config.pipelines.at(1).to->key->sql == "device");
+  CHECK(config.pipelines.at(1).to.at(0).key->sql == "device");
 }
 
 TEST_CASE("every problem is reported in one pass with its place and a suggestion") {
@@ -112,7 +112,7 @@ pipelines:
            "r.yaml:7:13: kafka.delivery: 'exactly-onse' is not known, expected exactly-once | at-least-once, did you mean 'exactly-once'?",
            "r.yaml:8:34: kafka.librdkafka.transactional.id: is set by rivulet itself",
            "sources.a: has two types (mqtt and tcp)",
-           "sources.b: has no type, expected exactly one of: mqtt tcp udp unix file stdin simulate kafka modbus can, did you mean 'mqtt'?",
+           "sources.b: has no type, expected exactly one of: mqtt tcp udp unix http file stdin simulate kafka exec serial iio modbus can, did you mean 'mqtt'?",
            "sources.c.file.path: * ? [ may stand in the last part of the path only",
            "sources.c.file.start: 'middle' is not known",
            "sources.d.udp.listen: 'gateway' is no IP address",
@@ -311,7 +311,7 @@ TEST_CASE("an aggregate is read with every value, and a step's name is its kind 
   CHECK(pipeline.steps[0].name == "aggregate");
   CHECK(pipeline.steps[1].name == "calm");
   CHECK(std::get<Suppress>(pipeline.steps[1].what).limit_ms == 2'000);
-  CHECK(pipeline.to->windowed_key);
+  CHECK(pipeline.to.at(0).windowed_key);
   CHECK(loaded.config.sources[0].time == Time{Time::Scope::key, 30'000, 0});
 }
 
@@ -321,4 +321,24 @@ TEST_CASE("a file source's compression is read, and does not go with start: end"
   CHECK(std::get<FileSource>(loaded.config.sources[0].type).compression == FileSource::Compression::automatic);
   const auto wrong = load_text("agent: {id: g}\nsources:\n  a: {file: {path: \"/in/*.gz\", compression: gzip, start: end}}\n", "r.yaml");
   CHECK_FALSE(wrong.ok());
+}
+
+TEST_CASE("unix and http sources: what cannot be is named with its place") {
+  const auto said = [](const std::string& source) { return all(load_text("agent: {id: g}\nkafka: {brokers: [b]}\nsources: {s: {" + source + "}}\npipelines: {p: {from: s, to: t}}\n", "r.yaml")); };
+  CHECK(said("unix: {path: /run/x.sock, mode: 0622, framing: length}").empty());
+  CHECK(said("unix: {path: /run/x.sock, type: datagram, framing: newline, max_frame: 1KiB}").empty());
+  CHECK_THAT(said("unix: {path: /run/x.sock, mode: 0888}"), ContainsSubstring("r.yaml:3:") && ContainsSubstring("sources.s.unix.mode: '0888' are no permissions"));
+  CHECK_THAT(said("unix: {path: /run/x.sock, mode: 0022}"), ContainsSubstring("are no permissions"));
+  CHECK_THAT(said("unix: {path: /run/" + std::string(120, 'x') + "}"), ContainsSubstring("a socket's path has at most 107"));
+  CHECK_THAT(said("unix: {path: /run/x.sock, framing: datagram}"), ContainsSubstring("datagram goes with type: datagram"));
+  CHECK_THAT(said("unix: {path: /run/x.sock, type: datagram, acknowledge: true}"), ContainsSubstring("acknowledge: goes with type: stream"));
+  CHECK_THAT(said("unix: {path: /run/x.sock}, decode: cbor"), ContainsSubstring("cbor is bytes"));
+  CHECK(said("http: {listen: 'h:80', path: /a/b, token: abc, framing: body, idempotency: {window: 1h, max: 5}}, decode: cbor").empty());
+  CHECK_THAT(said("http: {listen: 'h:80', path: records}"), ContainsSubstring("'records' is no path of a URL"));
+  CHECK_THAT(said("http: {listen: 'h:80', token: ''}"), ContainsSubstring("is no token"));
+  CHECK_THAT(said("http: {listen: 'h:80', token: 'hid den'}"), ContainsSubstring("is no token") && !ContainsSubstring("hid den"));
+  CHECK_THAT(said("http: {listen: 'h:80', max_body: 2MiB, max_bodies: 1MiB}"), ContainsSubstring("'max_bodies' is less than 'max_body'"));
+  CHECK_THAT(said("http: {listen: 'h:80', tls: true}"), ContainsSubstring("a server needs 'certificate' and 'key'"));
+  CHECK_THAT(said("http: {listen: 'h:80', framing: newline}, decode: csv"), ContainsSubstring("csv with a header needs the whole body"));
+  CHECK_THAT(said("http: {listen: 'h:80', idempotency: {window: 1ms}}"), ContainsSubstring("idempotency.window"));
 }

@@ -130,6 +130,18 @@ TEST_CASE("what is left out of a source is what its struct says") {
   CHECK(datagram.datagrams);
   CHECK(datagram.datagram.lines == local_default.datagram.lines);
   CHECK(datagram.datagram.max_datagram_bytes == local_default.datagram.max_datagram_bytes);
+  const auto http = source<HttpSource>("http: {listen: 'h:1'}");
+  const HttpSource http_default;
+  CHECK(http.path == http_default.path);
+  CHECK(http.token.empty());
+  CHECK(http.framing == http_default.framing);
+  CHECK(http.max_body_bytes == http_default.max_body_bytes);
+  CHECK(http.max_bodies_bytes == http_default.max_bodies_bytes);
+  CHECK(http.max_clients == http_default.max_clients);
+  CHECK(http.timeout_ms == http_default.timeout_ms);
+  CHECK(http.idle_ms == http_default.idle_ms);
+  CHECK(http.idempotency.window_ms == http_default.idempotency.window_ms);
+  CHECK(http.idempotency.max == http_default.idempotency.max);
   const auto file = source<FileSource>("file: {path: x}");
   const FileSource file_default;
   CHECK(file.from_end == file_default.from_end);

@@ -97,3 +97,33 @@ TEST_CASE("decoding: settings that cannot be meant are refused with what was exp
   CHECK(problems_of(yaml("csv")).empty());
   CHECK(problems_of(yaml("{influx: {}}")).empty());
 }
+
+TEST_CASE("decoding: check finds what arrive would, and changes nothing") {
+  const auto found = [](Decoding& d, std::string_view frame) { return d.topology->check(0, {frame, "topic", 42}); };
+  Decoding json("    timestamp: {field: ts, unit: s}\n", "    steps: [{where: t > 20}]\n");
+  CHECK(found(json, R"({"ts":7,"t":1})").records == 1);
+  CHECK(found(json, "  ").records == 0);
+  CHECK_FALSE(found(json, "  ").reason);
+  CHECK(found(json, R"({"ts":-1})").records == 0);
+  CHECK_THAT(found(json, R"({"ts":7)").reason.value_or("none"), !ContainsSubstring("none"));
+  CHECK_THAT(found(json, R"({"t":7})").reason.value_or("none"), ContainsSubstring("timestamp field 'ts'"));
+  CHECK(json.topology->counts().in == 0);
+  CHECK(json.out.quarantined.empty());
+  CHECK(json.run(R"({"ts":7,"t":21})") == Lines{R"(null {"ts":7,"t":21} @7000)"});
+  CHECK(found(json, "7").reason.has_value());  // no field ts
+
+  Decoding csv("    decode: csv\n    timestamp: {field: ts, unit: s}\n");
+  CHECK(found(csv, "ts,t\n7,1\n\n8,2\n").records == 2);
+  const Checked bad = found(csv, "ts,t\n7,1\n8\n9,9\n");
+  CHECK(bad.records == 1);
+  CHECK(bad.reason.has_value());
+  CHECK(bad.at == std::string_view("ts,t\n7,1\n").size());
+  CHECK(found(csv, "ts,t\n7,1\nx,2\n").at == bad.at);
+  CHECK(csv.out.quarantined.empty());
+  CHECK(csv.run("ts,t\n7,1\n").size() == 1);
+
+  Decoding raw("    decode: raw\n");
+  CHECK(found(raw, "anything").records == 1);
+  Decoding influx("    decode: influx\n");
+  CHECK(found(influx, "m f=1\nm f=\n").at == 6);
+}

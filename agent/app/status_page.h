@@ -1,0 +1,13 @@
+// The status page: one HTML document with its style and script inside, made of page/ at build time (page/embed.cmake).
+//
+// It lies among the binary's read-only pages: nothing of it is resident before somebody asks for it, and the kernel may drop it again. Thread: any.
+#pragma once
+#include <string_view>
+
+namespace rivulet::app {
+
+std::string_view status_page();
+// Its Content-Security-Policy: nothing from anywhere, but the one script and the one style by their hashes, and fetches from where it came from.
+std::string_view status_page_policy();
+
+}  // namespace rivulet::app

@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+"""What an operator and systemd see of a running agent, without a broker: operating.py --rivulet PROGRAM [NAME...]. `--list` prints the names."""
+import fcntl
+import inspect
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from commands import CONFIG, SECONDS, Files, main  # noqa: E402
+
+
+def a_state_folder_that_cannot_be_written_is_said_and_systemd_tries_again(program):
+    """Read-only, or somebody else's: a message that says what to do, and an exit code that is no success."""
+    with Files(program) as files:
+        state = os.path.join(files.folder.name, "state")
+        os.mkdir(state, 0o755)
+        os.chmod(files.folder.name, 0o755)
+        mount = f"mount -t tmpfs -o ro none {state} && exec {program} run -c {files.config}"
+        if os.geteuid() == 0 and shutil.which("unshare") and subprocess.run(["unshare", "--mount", "sh", "-c", f"mount -t tmpfs -o ro none {state}"], capture_output=True).returncode == 0:
+            done = subprocess.run(["unshare", "--mount", "sh", "-c", mount], input="", capture_output=True, text=True, timeout=SECONDS)
+            assert done.returncode == 2 and "mounted read-only" in done.stdout and "agent.state" in done.stdout, done
+        if os.geteuid() == 0:
+            done = subprocess.run([program, "run", "-c", files.config], input="", capture_output=True, text=True, timeout=SECONDS, user=65534)
+            assert done.returncode == 2 and f"cannot write in {state}" in done.stdout and "agent's user" in done.stdout, done
+        done = files.run("run", "-c", files.config)
+        assert done.returncode == 0, f"it is writable again: {done}"
+
+
+class Systemd:
+    """The receiving end of sd_notify, and an agent that talks to it. `with Systemd(files, watchdog_s=...) as systemd:`"""
+
+    def __init__(self, files, watchdog_s=0.0, **environment):
+        self.files, self.environment = files, environment
+        self.path = os.path.join(files.folder.name, "notify.sock")
+        self.environment["NOTIFY_SOCKET"] = self.path
+        if watchdog_s:
+            self.environment["WATCHDOG_USEC"] = str(int(watchdog_s * 1_000_000))
+
+    def __enter__(self):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.log = open(os.path.join(self.files.folder.name, "agent.log"), "w+")
+        self.agent = subprocess.Popen([self.files.program, "run", "-c", self.files.config], stdin=subprocess.PIPE, stdout=self.log, env=dict(os.environ, **self.environment))
+        self.wait_for("READY=1")
+        return self
+
+    def __exit__(self, *_):
+        self.agent.kill()
+        self.agent.wait(SECONDS)
+        self.log.close()
+        self.socket.close()
+        os.unlink(self.path)
+
+    def receive(self, seconds):
+        self.socket.settimeout(max(seconds, 0.001))
+        try:
+            return self.socket.recv(4096).decode()
+        except TimeoutError:
+            return None
+
+    def wait_for(self, begin):
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            said = self.receive(0.1)
+            if said is not None and said.startswith(begin):
+                return said
+        raise AssertionError(f"waited in vain for {begin}")
+
+    def fed(self, seconds):
+        count, until = 0, time.monotonic() + seconds
+        while time.monotonic() < until:
+            count += self.receive(until - time.monotonic()) == "WATCHDOG=1"
+        return count
+
+    def said(self):
+        with open(self.log.name) as file:
+            return file.read()
+
+
+def systemd_is_told_of_each_reload(program):
+    """RELOADING=1 with the time, then READY=1, whether it was taken or refused; and the log says which."""
+    with Files(program) as files, Systemd(files) as systemd:
+        for number, (text, said) in enumerate(((files.text, "reload: done"), ("sources: {", "reload: refused"), (files.text, "reload: done"))):
+            with open(files.config, "w") as file:
+                file.write(text.replace("STATE", os.path.join(files.folder.name, "state")))
+            before = time.clock_gettime(time.CLOCK_MONOTONIC)
+            systemd.agent.send_signal(signal.SIGHUP)
+            told = systemd.wait_for("RELOADING=1\nMONOTONIC_USEC=")
+            at = int(told.split("=")[-1]) / 1e6
+            assert before <= at <= time.clock_gettime(time.CLOCK_MONOTONIC), (before, at)
+            systemd.wait_for("READY=1")
+            assert systemd.said().count(said) == 1 + (number == 2), systemd.said()
+        assert systemd.agent.poll() is None
+
+
+def the_watchdog_is_fed_without_a_link_and_not_once_a_thread_is_stuck(program):
+    unreachable = CONFIG + "kafka: {brokers: ['127.0.0.1:1']}\n"
+    with Files(program, unreachable) as files, Systemd(files, watchdog_s=6.0) as systemd:
+        for _ in range(3):
+            systemd.agent.stdin.write(b'{"device":"d","temperature":50}\n')
+            systemd.agent.stdin.flush()
+            assert systemd.fed(2.0) >= 1, "a dead link is no hang"
+    for thread, point in (("store", "store.before_commit"), ("io", "agent.epoch_durable")):
+        with Files(program, unreachable) as files, Systemd(files, watchdog_s=6.0, RIVULET_HANG_AT=point) as systemd:
+            assert systemd.fed(2.0) >= 1
+            systemd.agent.stdin.write(b'{"device":"d","temperature":50}\n')
+            systemd.agent.stdin.flush()
+            until = time.monotonic() + SECONDS
+            while f"the {thread} thread is stuck" not in systemd.said():
+                assert time.monotonic() < until, f"nobody noticed that the {thread} thread hangs: {systemd.said()}"
+                systemd.receive(0.05)
+            assert systemd.fed(3.0) == 0, f"fed although the {thread} thread hangs"
+            assert systemd.agent.poll() is None, "it is systemd that ends it"
+
+
+PICTURED = """agent: {id: e2e-picture, state: STATE}
+sources:
+  machines: {stdin: {}, key: device, undecodable: bad-machines}
+  orders: {tcp: {listen: "127.0.0.1:0"}, key: device}
+pipelines:
+  latest: {from: orders, steps: [{table: {}}]}
+  hot:
+    from: machines
+    steps: [{where: temperature > 30}, {join: {with: latest, kind: left, select: {order: right.number}}}, {aggregate: {name: ten, window: {tumbling: 10s}, select: {n: count(*)}, late: {topic: late-ones}}}]
+    to: hot-machines
+"""
+EDGES = {("machines", "bad-machines"), ("machines", "hot"), ("orders", "latest"), ("latest", "hot"), ("hot", "hot-machines"), ("hot", "late-ones")}
+
+
+def explain_draws_the_topology_for_graphviz_and_mermaid(program):
+    with Files(program, PICTURED) as files:
+        done = files.run("explain", "-c", files.config, "--dot")
+        assert done.returncode == 0, done.stderr
+        drawn = subprocess.run(["dot", "-Tjson0"], input=done.stdout, capture_output=True, text=True, timeout=SECONDS)
+        assert drawn.returncode == 0 and not drawn.stderr, drawn.stderr
+        graph = json.loads(drawn.stdout)
+        names = {node["_gvid"]: node["label"].replace("\n", "\\n").split("\\n")[0] for node in graph["objects"]}
+        assert {(names[edge["tail"]], names[edge["head"]]) for edge in graph["edges"]} == EDGES, done.stdout
+        assert subprocess.run(["dot", "-Tsvg"], input=done.stdout, capture_output=True, text=True, timeout=SECONDS).stdout.count("<svg") == 1
+        done = files.run("explain", "-c", files.config, "--mermaid")
+        assert done.returncode == 0 and done.stdout.startswith("flowchart LR\n"), done
+        labels = dict(re.findall(r'^  (n\d+)[\[(>]+"([^"]*)"[\])]+$', done.stdout, re.M))
+        edges = re.findall(r'^  (n\d+) (?:-->|-\.->)(?:\|"[^"]*"\|)? (n\d+)$', done.stdout, re.M)
+        assert len(labels) + len(edges) + 1 == len(done.stdout.splitlines()), done.stdout
+        assert {(labels[a].split("<br/>")[0], labels[b].split("<br/>")[0]) for a, b in edges} == EDGES, done.stdout
+        assert files.run("explain", "-c", files.config, "--dot", "--mermaid").returncode == 2
+
+
+WATCHED = """agent: {id: e2e-top, state: STATE, commit_interval: 50ms}
+status: {listen: "unix:STATE.sock"}
+sources:
+  machines: {simulate: {devices: 5, rate: 200/s, seed: 1}, key: device}
+pipelines:
+  hot: {from: machines, to: hot-machines}
+"""
+
+
+class Pty:
+    """`rivulet top` in a terminal of `rows` x `columns`; what it wrote so far is in `text`."""
+
+    def __init__(self, files, rows=24, columns=80, **environment):
+        self.main, self.other = os.openpty()
+        self.resize(rows, columns)
+        self.before = termios.tcgetattr(self.other)
+        self.process = subprocess.Popen([files.program, "top", "-c", files.config, "--interval", "1"], stdin=self.other, stdout=self.other, stderr=self.other, start_new_session=True,
+                                        env={**os.environ, "TERM": "vt100", **environment}, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        self.text = ""
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.main, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def read_until(self, wanted):
+        until = time.monotonic() + SECONDS
+        while wanted not in self.text:
+            ready, _, _ = select.select([self.main], [], [], max(0, until - time.monotonic()))
+            assert ready, f"waited for {wanted!r} in vain: {self.text[-3000:]!r}"
+            self.text += os.read(self.main, 65536).decode(errors="replace")
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(SECONDS)
+        os.close(self.main)
+        os.close(self.other)
+
+
+def frames(text):
+    """What stood on the screen after each drawing, line by line, without colours."""
+    return [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", frame).replace("\r", "").split("\n") for frame in text.split("\x1b[H")[1:] if "\x1b[J" in frame]
+
+
+def top_shows_the_running_agent_and_gives_the_terminal_back(program):
+    with Files(program, WATCHED) as files, subprocess.Popen([program, "run", "-c", files.config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as agent:
+        try:
+            sock = os.path.join(files.folder.name, "state.sock")
+            until = time.monotonic() + SECONDS
+            while not os.path.exists(sock):
+                assert time.monotonic() < until, "no listener"
+                time.sleep(0.02)
+            for end in (b"\x03", b"q", signal.SIGTERM):
+                top = Pty(files)
+                try:
+                    top.read_until("machines")
+                    top.text = ""
+                    top.read_until(" in 20")  # 200/s, about
+                    shown = frames(top.text)
+                    assert all(len(frame) <= 24 and all(len(line) <= 80 for line in frame) for frame in shown), shown
+                    top.resize(10, 40)
+                    top.text = ""
+                    top.process.send_signal(signal.SIGWINCH)
+                    top.read_until("\x1b[J")
+                    top.read_until("machines")
+                    narrow = frames(top.text)[-1]
+                    assert len(narrow) <= 10 and all(len(line) <= 40 for line in narrow), narrow
+                    if isinstance(end, bytes):
+                        os.write(top.main, end)
+                    else:
+                        top.process.send_signal(end)
+                    top.read_until("\x1b[?1049l")
+                    assert top.process.wait(SECONDS) == 0
+                    assert "\x1b[?25h" in top.text and "\x1b[?7h" in top.text, "the cursor is still hidden"
+                    assert termios.tcgetattr(top.other) == top.before, "the terminal's modes are not what they were"
+                finally:
+                    top.close()
+            once = files.run("top", "-c", files.config)
+            assert once.returncode == 0 and "\x1b" not in once.stdout and "machines" in once.stdout and re.search(r" in [12]\d\d/s", once.stdout), once
+            as_text, as_json = files.run("status", "-c", files.config), files.run("status", "-c", files.config, "--json")
+            assert as_text.returncode == 0 and "healthy" in as_text.stdout and "hot-machines" in as_text.stdout and "last errors" in as_text.stdout, as_text
+            found = json.loads(as_json.stdout)
+            assert found["streams"][0]["topic"] == "hot-machines" and found["last_errors"][0]["level"] == "warning", found
+            waiting = files.run("query", "-c", files.config, "--json", "SELECT count(*) AS n, max(seq) AS last FROM outbox")
+            counted = json.loads(waiting.stdout)
+            assert counted["n"] == counted["last"] > 0, waiting
+        finally:
+            agent.terminate()
+            agent.wait(SECONDS)
+        gone = files.run("top", "-c", files.config)
+        assert gone.returncode == 2 and "is the agent running?" in gone.stderr, gone
+
+
+FACTS = {name: what for name, what in globals().items() if inspect.isfunction(what) and list(inspect.signature(what).parameters) == ["program"]}
+
+
+if __name__ == "__main__":
+    main(FACTS, __doc__)

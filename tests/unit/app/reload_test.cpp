@@ -1,0 +1,378 @@
+// A Service whose file changes, with sources in the test's hand.
+#include <spdlog/spdlog.h>
+
+#include <fstream>
+
+#include "agent/app/checked_config.h"
+#include "agent/app/config_change.h"
+#include "agent/app/service.h"
+#include "tests/support/temp_folder.h"
+#include "tests/unit/app/agent_fixture.h"
+
+using namespace rivulet;
+using namespace rivulet::test;
+
+namespace {
+
+const std::string kSources = "sources:\n  a: {stdin: {}}\n";
+const std::string kCopy = "pipelines:\n  copy: {from: a, to: out}\n";
+const std::string kCounts =
+    "pipelines:\n  counts:\n    from: a\n    steps: [{aggregate: {window: {tumbling: 10s}, by: \"'k'\", select: {n: \"count(*)\"}, emit: updates}}]\n    to: counts\n";
+
+class ReloadFixture {
+ public:
+  explicit ReloadFixture(const std::string& sources_text = kSources, const std::string& pipelines = kCopy) {
+    write(sources_text, pipelines);
+    app::CheckedConfig checked = app::check_config(file(), clock);
+    for (const auto& problem : checked.problems)
+      if (!problem.warning) FAIL(problem.text());
+    app::Service::Options options;
+    options.handle_signals = false;
+    options.make_source = [this](boost::asio::io_context&, const config::Source& source, const std::string&, source::Intake& intake) {
+      if (source.name == "broken") throw std::runtime_error("no such device");
+      auto made = std::make_unique<HandSource>(intake);
+      ++times_made[source.name];
+      sources[source.name] = made.get();
+      return made;
+    };
+    auto opened = app::Service::open(std::move(checked.config), std::move(checked.topology), clock, std::move(options));
+    if (!opened) FAIL(opened.error().message);
+    service = std::move(*opened);
+    service->start();
+  }
+  ~ReloadFixture() { Pulse::end(); }
+
+  std::string file() const { return folder / "rivulet.yaml"; }
+  void write(const std::string& sources_text, const std::string& pipelines, const std::string& more = "") const {
+    overwrite(file(), "agent: {id: test, state: " + (folder / "state") + ", commit_interval: 20ms, memory: 4MiB, storage: {max: 64MiB}}\n" + more + sources_text + pipelines);
+  }
+  void write_agent(const std::string& agent) const { overwrite(file(), "agent: {" + agent + "}\n" + kSources + kCopy); }
+  HandSource& source(const std::string& name) { return *sources.at(name); }
+  bool until(const std::function<bool()>& condition) { return run_until(service->io(), condition); }
+  app::ReloadStatus reload() {
+    service->reload();
+    REQUIRE(until([&] { return service->look().reload.under_way.empty(); }));
+    return service->look().reload;
+  }
+  void send(const std::string& name, const std::string& payload) {
+    REQUIRE(until([&] { return source(name).intake.can_accept(); }));
+    const EpochNumber epoch = source(name).send(payload);
+    REQUIRE(until([&] { return source(name).durable_up_to() >= epoch; }));
+  }
+  // "stream value", what is durable.
+  std::vector<std::string> stored() {
+    std::vector<std::string> values;
+    const auto streams = service->store().streams();
+    REQUIRE(streams);
+    for (const auto& stream : *streams) {
+      const auto packs = service->store().read(stream.id, 0, SIZE_MAX);
+      REQUIRE(packs);
+      for (const auto& pack : *packs)
+        for (const auto& record : pack.records) values.push_back(stream.name + " " + std::string(record.value.value_or("null")));
+    }
+    return values;
+  }
+
+  SystemClock clock;
+  TempFolder folder;
+  std::map<std::string, HandSource*> sources;  // the last one made of that name; it may be gone
+  std::map<std::string, int> times_made;
+  std::unique_ptr<app::Service> service;
+};
+
+using Values = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("a reload adds a pipeline, and a source that did not change goes on as it is") {
+  ReloadFixture fixture;
+  fixture.send("a", R"({"n":1})");
+  HandSource* const before = &fixture.source("a");
+  const EpochNumber epoch = before->durable_up_to();
+  fixture.write(kSources, kCopy + "  more: {from: a, steps: [{set: {m: n + 1}}], to: more}\n");
+  const app::ReloadStatus done = fixture.reload();
+  CHECK(done.successful);
+  CHECK(done.reloads == 1);
+  CHECK(&fixture.source("a") == before);
+  CHECK(fixture.times_made["a"] == 1);
+  CHECK_FALSE(before->stopped);
+  fixture.send("a", R"({"n":2})");
+  CHECK(before->durable_up_to() > epoch);
+  CHECK(std::is_sorted(before->durable.begin(), before->durable.end()));
+  CHECK(fixture.stored() == Values{R"(copy {"n":1})", R"(copy {"n":2})", R"(more {"n":2,"m":3})"});
+}
+
+TEST_CASE("what a pipeline that a reload takes out has stored stays in the outbox") {
+  ReloadFixture fixture(kSources, kCopy + "  more: {from: a, to: more}\n");
+  fixture.send("a", R"({"n":1})");
+  fixture.write(kSources, kCopy);
+  CHECK(fixture.reload().successful);
+  fixture.send("a", R"({"n":2})");
+  CHECK(fixture.stored() == Values{R"(copy {"n":1})", R"(copy {"n":2})", R"(more {"n":1})"});
+  CHECK(fixture.service->look().store.outbox_records == 3);
+}
+
+TEST_CASE("an expression that changed counts from the next record on, and sequence numbers go on") {
+  ReloadFixture fixture(kSources, "pipelines:\n  p: {from: a, steps: [{set: {m: n + 1}}], to: out}\n");
+  fixture.send("a", R"({"n":1})");
+  fixture.write(kSources, "pipelines:\n  p: {from: a, steps: [{set: {m: n * 100}}], to: out}\n");
+  CHECK(fixture.reload().successful);
+  fixture.send("a", R"({"n":2})");
+  CHECK(fixture.stored() == Values{R"(p {"n":1,"m":2})", R"(p {"n":2,"m":200})"});
+  const auto streams = fixture.service->store().streams();
+  REQUIRE(streams);
+  REQUIRE(streams->size() == 1);
+  CHECK(streams->front().last == 2);
+}
+
+TEST_CASE("a source that changed is made anew, after the old one has ended, from the position that is durable") {
+  ReloadFixture fixture("sources:\n  a: {stdin: {}}\n  b: {stdin: {}}\n", "pipelines:\n  copy: {from: [a, b], to: out}\n");
+  fixture.source("a").intake.set_position("at", "17");
+  fixture.send("a", R"({"n":1})");
+  source::Intake& old = fixture.source("a").intake;
+  HandSource* const before = &fixture.source("a");
+  fixture.write("sources:\n  a: {stdin: {max_line: 5KiB}}\n  b: {stdin: {}}\n", "pipelines:\n  copy: {from: [a, b], to: out}\n");
+  CHECK(fixture.reload().successful);
+  CHECK(fixture.times_made["a"] == 2);
+  CHECK(fixture.times_made["b"] == 1);
+  CHECK(fixture.source("a").started);
+  CHECK(fixture.source("a").intake.positions_at_start().at("at") == "17");
+  CHECK(before->stopped);  // it lingers, so that its acknowledgements go out; nothing comes through it any more
+  CHECK_FALSE(old.can_accept());
+  before->send(R"({"n":666})");
+  old.erase_position("at");
+  CHECK(old.epoch() > fixture.source("b").intake.epoch());
+  fixture.send("a", R"({"n":2})");
+  fixture.send("b", R"({"n":3})");
+  CHECK(fixture.stored() == Values{R"(copy {"n":1})", R"(copy {"n":2})", R"(copy {"n":3})"});
+  CHECK(fixture.service->store().positions("a")->at("at") == "17");
+}
+
+TEST_CASE("a source that was held back over a reload is asked to go on") {
+  ReloadFixture fixture;
+  bool refused = false;
+  fixture.source("a").when_durable = [&](EpochNumber) { refused = refused || !fixture.source("a").intake.can_accept(); };
+  fixture.source("a").send(R"({"n":1})");
+  fixture.write(kSources, kCopy + "  more: {from: a, to: more}\n");
+  fixture.service->reload();  // sources are paused at once, for the epoch that fills
+  CHECK_FALSE(fixture.source("a").intake.can_accept());
+  REQUIRE(fixture.until([&] { return fixture.source("a").room > 0; }));
+  CHECK(refused);
+  CHECK(fixture.service->look().reload.reloads == 1);
+  CHECK(fixture.source("a").intake.can_accept());
+}
+
+TEST_CASE("a position that changes while a reload waits for the last epoch is not lost") {
+  ReloadFixture fixture;
+  int changes = 0;
+  fixture.source("a").when_durable = [&](EpochNumber) {
+    if (++changes <= 3) fixture.source("a").intake.set_position("change", std::to_string(changes));
+  };
+  fixture.source("a").send(R"({"n":1})");
+  fixture.write(kSources, kCopy + "  more: {from: a, to: more}\n");
+  CHECK(fixture.reload().successful);
+  REQUIRE(fixture.until([&] { return fixture.service->store().positions("a")->count("change") == 1 && fixture.service->store().positions("a")->at("change") == "3"; }));
+}
+
+TEST_CASE("an invalid configuration is refused as a whole, with its places, until the next good one") {
+  ReloadFixture fixture;
+  const std::int64_t taken_ms = fixture.service->look().reload.taken_ms;
+  fixture.write(kSources, kCopy + "  more: {from: a, steps: [{wher: n}], to: more}\n  third: {from: nobody, to: t}\n");
+  const app::ReloadStatus refused = fixture.reload();
+  CHECK_FALSE(refused.successful);
+  CHECK(refused.problem.find("rivulet.yaml:6:") != std::string::npos);
+  CHECK(refused.problem.find("1 more") != std::string::npos);
+  CHECK(refused.taken_ms == taken_ms);
+  CHECK(refused.refused_ms > 0);
+  fixture.send("a", R"({"n":1})");
+  app::Snapshot now = fixture.service->look();
+  CHECK(now.pipelines.size() == 1);
+  CHECK(app::status_text(now).find(refused.problem) != std::string::npos);
+  CHECK(app::metrics_text(now).find("rivulet_config_last_reload_successful 0\n") != std::string::npos);
+  CHECK(app::status_json(now).find("\"last_reload_successful\":false") != std::string::npos);
+  CHECK(app::health_problems(now).empty());  // it works, by the configuration before
+
+  fixture.write(kSources, kCopy);
+  CHECK(fixture.reload().successful);
+  now = fixture.service->look();
+  CHECK(now.reload.problem.empty());
+  CHECK(app::metrics_text(now).find("rivulet_config_last_reload_successful 1\n") != std::string::npos);
+  CHECK(fixture.stored() == Values{R"(copy {"n":1})"});
+}
+
+TEST_CASE("a file that is no YAML, or gone, is refused") {
+  ReloadFixture fixture;
+  overwrite(fixture.file(), "agent: [\n");
+  CHECK_FALSE(fixture.reload().successful);
+  std::filesystem::remove(fixture.file());
+  CHECK_FALSE(fixture.reload().successful);
+  fixture.send("a", R"({"n":1})");
+}
+
+TEST_CASE("what is read at the start only is named, and nothing of the rest is taken") {
+  ReloadFixture fixture;
+  const std::string state = fixture.folder / "state";
+  fixture.write_agent("id: other, state: " + state + ", commit_interval: 30ms");
+  CHECK(fixture.reload().problem.find("needs a restart: agent.id (") != std::string::npos);
+  fixture.write_agent("id: other, state: " + state + "-2");
+  CHECK(fixture.reload().problem.find("needs a restart: agent.id, agent.state (") != std::string::npos);
+  fixture.send("a", R"({"n":1})");
+}
+
+TEST_CASE("a window goes on over a reload that leaves its step as it was") {
+  ReloadFixture fixture(kSources, kCounts);
+  fixture.send("a", R"({"n":1})");
+  fixture.write(kSources, kCounts + "  more: {from: a, to: more}\n");
+  CHECK(fixture.reload().successful);
+  fixture.send("a", R"({"n":2})");
+  const Values stored = fixture.stored();
+  REQUIRE(stored.size() == 3);
+  CHECK(stored[0].find(R"("n":1)") != std::string::npos);
+  CHECK((stored[1].find(R"("n":2)") != std::string::npos || stored[1].find("window_start") != std::string::npos));  // the windows may have changed meanwhile
+}
+
+TEST_CASE("a window whose definition changed is refused before a source is held back") {
+  ReloadFixture fixture(kSources, kCounts);
+  fixture.send("a", R"({"n":1})");
+  std::string changed = kCounts;
+  changed.replace(changed.find("10s"), 3, "20s");
+  fixture.write(kSources, changed + "  more: {from: a, to: more}\n");
+  fixture.service->reload();
+  CHECK(fixture.source("a").intake.can_accept());
+  const app::ReloadStatus refused = fixture.service->look().reload;
+  CHECK(refused.under_way.empty());
+  CHECK_FALSE(refused.successful);
+  CHECK(refused.problem.find("counts") != std::string::npos);
+  CHECK(refused.problem.find("rivulet state") != std::string::npos);
+  fixture.send("a", R"({"n":2})");
+  CHECK(fixture.service->look().pipelines.size() == 1);
+}
+
+TEST_CASE("a source that cannot be made leaves the configuration before at work") {
+  ReloadFixture fixture;
+  fixture.send("a", R"({"n":1})");
+  fixture.write("sources:\n  a: {stdin: {}}\n  broken: {stdin: {}}\n", "pipelines:\n  copy: {from: [a, broken], to: out}\n");
+  const app::ReloadStatus refused = fixture.reload();
+  CHECK_FALSE(refused.successful);
+  CHECK(refused.problem == "no such device");
+  CHECK(fixture.times_made["a"] == 1);
+  fixture.send("a", R"({"n":2})");
+  fixture.write(kSources, kCopy + "  more: {from: a, to: more}\n");
+  CHECK(fixture.reload().successful);
+  fixture.send("a", R"({"n":3})");
+  CHECK(fixture.stored() == Values{R"(copy {"n":1})", R"(copy {"n":2})", R"(copy {"n":3})", R"(more {"n":3})"});
+}
+
+TEST_CASE("counters go on over a reload, also those of a source that was made anew") {
+  ReloadFixture fixture("sources:\n  a: {stdin: {}}\n  b: {stdin: {}}\n", "pipelines:\n  copy: {from: [a, b], to: out}\n");
+  for (const char* name : {"a", "b"}) fixture.send(name, R"({"n":1})");
+  fixture.source("a").intake.count("dropped", 7);
+  const app::Snapshot before = fixture.service->look();
+  fixture.write("sources:\n  a: {stdin: {max_line: 5KiB}}\n  b: {stdin: {}}\n", "pipelines:\n  copy: {from: [a, b], steps: [{set: {m: 1}}], to: out}\n");
+  CHECK(fixture.reload().successful);
+  for (const char* name : {"a", "b"}) fixture.send(name, R"({"n":2})");
+  const app::Snapshot after = fixture.service->look();
+  REQUIRE(after.sources.size() == 2);
+  CHECK(after.sources[0].records == 2);
+  CHECK(after.sources[0].events.at("dropped") == 7);
+  CHECK(after.sources[1].records == 2);
+  CHECK(after.pipelines[0].counts.in == 4);
+  CHECK(after.totals.in == before.totals.in + 2);
+  CHECK(after.epochs > before.epochs);
+  CHECK(after.stored == 4);
+}
+
+TEST_CASE("reloads that come while one is under way become one more") {
+  ReloadFixture fixture;
+  fixture.source("a").send(R"({"n":1})");
+  for (int i = 0; i < 5; ++i) fixture.service->reload();
+  REQUIRE(fixture.until([&] { return fixture.service->look().reload.reloads == 2; }));
+  run_ready(fixture.service->io());
+  fixture.send("a", R"({"n":2})");
+  CHECK(fixture.service->look().reload.reloads == 2);
+  CHECK(fixture.stored() == Values{R"(copy {"n":1})", R"(copy {"n":2})"});
+}
+
+TEST_CASE("an agent that is told to stop during a reload stops") {
+  ReloadFixture fixture;
+  const EpochNumber epoch = fixture.source("a").send(R"({"n":1})");
+  fixture.write(kSources, kCopy + "  more: {from: a, to: more}\n");
+  fixture.service->reload();
+  fixture.service->stop("the test");
+  CHECK(fixture.source("a").stopped);
+  REQUIRE(fixture.until([&] { return fixture.service->io().stopped() || fixture.source("a").durable_up_to() >= epoch; }));
+  CHECK(fixture.service->look().reload.reloads == 0);
+  fixture.service->reload();  // refused without a word to systemd
+  CHECK(fixture.service->look().reload.under_way.empty());
+  CHECK(fixture.stored() == Values{R"(copy {"n":1})"});
+}
+
+TEST_CASE("a lookup table that is new is loaded before the change over") {
+  ReloadFixture fixture;
+  const std::string joined = "pipelines:\n  copy: {from: a, steps: [{key: k}, {join: {with: sites, kind: left, select: {n: left.n, site: right.site}}}], to: out}\n";
+  fixture.write(kSources, joined, "tables:\n  sites: {file: {path: " + (fixture.folder / "sites.csv") + ", key: k}}\n");
+  fixture.service->reload();
+  fixture.send("a", R"({"n":1,"k":"x"})");  // the table is not there: the configuration before goes on
+  CHECK(fixture.service->look().reload.under_way.find("sites") != std::string::npos);
+  overwrite(fixture.folder / "sites.csv", "k,site\nx,north\n");
+  REQUIRE(fixture.until([&] { return fixture.service->look().reload.reloads == 1; }));
+  fixture.send("a", R"({"n":2,"k":"x"})");
+  CHECK(fixture.stored() == Values{R"(copy {"n":1,"k":"x"})", R"(copy {"n":2,"site":"north"})"});
+}
+
+TEST_CASE("the log level and the limits are those of the file that was read last") {
+  ReloadFixture fixture;
+  const std::uint64_t limit = fixture.service->look().store.outbox_max_bytes;
+  const auto level = spdlog::default_logger()->level();
+  overwrite(fixture.file(), "agent: {id: test, state: " + (fixture.folder / "state") + ", commit_interval: 1m, memory: 8MiB, storage: {max: 128MiB}}\nlog: {level: warning}\n" + kSources + kCopy);
+  CHECK(fixture.reload().successful);
+  CHECK(spdlog::default_logger()->level() == spdlog::level::warn);
+  CHECK(fixture.service->look().store.outbox_max_bytes > limit);
+  fixture.source("a").send(R"({"n":1})");
+  run_ready(fixture.service->io());
+  CHECK(fixture.service->look().epochs == 0);  // an hour has not passed
+  fixture.source("a").intake.commit_soon();
+  REQUIRE(fixture.until([&] { return fixture.service->look().epochs == 1; }));
+  spdlog::default_logger()->set_level(level);
+}
+
+TEST_CASE("a status listener that cannot be had is refused, another one takes the old one's place") {
+  ReloadFixture fixture(kSources, kCopy + "status: {listen: \"127.0.0.1:0\"}\n");
+  const std::string first = fixture.service->status_address();
+  CHECK_FALSE(first.empty());
+  fixture.write(kSources, kCopy + "status: {listen: \"" + first + "\"}\n");
+  CHECK_FALSE(fixture.reload().successful);
+  CHECK(fixture.service->status_address() == first);
+  fixture.write(kSources, kCopy + "status: {listen: \"unix:" + (fixture.folder / "s.sock") + "\"}\n");
+  CHECK(fixture.reload().successful);
+  CHECK(fixture.service->status_address() != first);
+  fixture.write(kSources, kCopy);
+  CHECK(fixture.reload().successful);
+  CHECK(fixture.service->status_address().empty());
+}
+
+TEST_CASE("a source of TLS is made anew when its certificate was renewed, and only then") {
+  const TempFolder folder;
+  for (const char* name : {"ca", "cert", "key"}) overwrite(folder / name, "one");
+  const auto load = [&](const std::string& more) {
+    return config::load_text("agent: {id: test, state: /s}\nsources:\n  t: {tcp: {listen: \"127.0.0.1:1\", acknowledge: true, tls: {certificate: " + (folder / "cert") + ", key: " + (folder / "key") + "}" + more + "}}\n  m: {mqtt: {url: \"mqtt://h:1883\", topics: [x]}}\n  k: {kafka: {topic: x}}\nkafka: {brokers: [b:1]}\n" + kCopy.substr(0, 11) + "  copy: {from: [t, m, k], to: out}\n", "t.yaml");
+  };
+  const auto one = load(""), same = load(""), other = load(", max_clients: 3");
+  REQUIRE(one.ok());
+  REQUIRE(other.ok());
+  const auto stamps = app::stamps_of(one.config);
+  const auto keeps = [&](const config::Config& after, std::size_t source) { return app::keeps_source({one.config, stamps}, {after, app::stamps_of(after)}, after.sources[source]); };
+  for (std::size_t i = 0; i < 3; ++i) CHECK(keeps(same.config, i));
+  CHECK_FALSE(keeps(other.config, 0));
+  CHECK(keeps(other.config, 1));
+  overwrite(folder / "cert", "another, longer one");
+  CHECK_FALSE(keeps(same.config, 0));
+  CHECK(keeps(same.config, 1));
+  CHECK(app::keeps_forwarder({one.config, stamps}, {same.config, stamps}));
+
+  config::Config brokers = same.config;
+  brokers.kafka->brokers.emplace_back("b2:1");
+  CHECK_FALSE(app::keeps_source({one.config, stamps}, {brokers, stamps}, brokers.sources[2]));  // it reads from them
+  CHECK(keeps(brokers, 1));
+  CHECK_FALSE(app::keeps_forwarder({one.config, stamps}, {brokers, stamps}));
+}

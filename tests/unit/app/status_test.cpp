@@ -1,0 +1,104 @@
+// What the status listener answers, from a Snapshot alone.
+#include "agent/app/history.h"
+#include "agent/app/last_errors.h"
+#include "agent/app/logging.h"
+#include "agent/app/status_page.h"
+#include "agent/app/status_server.h"
+#include "tests/support/catch.h"
+
+namespace rivulet {
+namespace {
+
+using app::History;
+using app::LastErrors;
+
+app::StatusAnswer get(const std::string& target, const app::Snapshot& now = {}, const std::string& accept = "*/*") {
+  return app::answer_status("GET", target, accept, [&] { return now; }, [] { return std::vector<History::Sample>(2); });
+}
+
+TEST_CASE("lines of one shape are one entry with the newest text, and the quietest goes at the bound") {
+  LastErrors errors;
+  const auto add = [&](const std::string& text, std::int64_t at) { errors.add(true, app::log_shape(text), text, at); };
+  add("broker 1 is down", 10);
+  add("other trouble", 11);
+  add("broker 2 is down", 20);
+  auto all = errors.newest_first();
+  REQUIRE(all.size() == 2);
+  CHECK(all[0].text == "broker 2 is down");
+  CHECK(all[0].count == 2);
+  CHECK(all[0].first_ms == 10);
+  CHECK(all[0].last_ms == 20);
+  for (char c = 'a'; c < 'a' + static_cast<char>(LastErrors::kEntries); ++c) add(std::string("trouble ") + c, 30);
+  all = errors.newest_first();
+  CHECK(all.size() == LastErrors::kEntries);
+  CHECK(all.back().text == "trouble a");
+}
+
+TEST_CASE("the text of a last error is bounded and cut between characters") {
+  LastErrors errors;
+  std::string text(LastErrors::kTextBytes - 1, 'x');
+  text += "\xC3\xA9 and more";
+  errors.add(false, "shape", text, 1);
+  CHECK(errors.newest_first()[0].text == std::string(LastErrors::kTextBytes - 1, 'x') + "...");
+}
+
+TEST_CASE("the history has what came in each step, and the oldest goes after an hour") {
+  History history(1'000);
+  CHECK_FALSE(history.due(1'000 + History::kStepMs - 1));
+  std::int64_t now_ms = 1'000;
+  for (std::uint64_t i = 1; i <= History::kSteps + 5; ++i) {
+    now_ms += History::kStepMs;
+    REQUIRE(history.due(now_ms));
+    history.add({i * i, i * 10, i, true, i % 2 == 0}, now_ms);
+  }
+  const auto samples = history.samples();
+  REQUIRE(samples.size() == History::kSteps);
+  CHECK(samples.front().backlog == 6);
+  CHECK(samples.front().in == 6 * 6 - 5 * 5);
+  CHECK(samples.back().backlog == History::kSteps + 5);
+  CHECK(samples.back().forwarded == 10);
+  CHECK(samples.back().seconds == History::kStepMs / 1000);
+  CHECK(samples.back().healthy == 0);
+}
+
+TEST_CASE("a step that was held up says how long it was, and numbers beyond 32 bits are cut") {
+  History history(0);
+  history.add({5'000'000'000, 1, 5'000'000'000, false, true}, 3 * History::kStepMs + 400);
+  const auto sample = history.samples().at(0);
+  CHECK(sample.seconds == 3 * History::kStepMs / 1000);
+  CHECK(sample.in == 0xFFFFFFFF);
+  CHECK(sample.backlog == 0xFFFFFFFF);
+  CHECK(sample.link_up == 0);
+}
+
+TEST_CASE("the status page is HTML with its own policy, everything else may load nothing") {
+  const auto page = get("/");
+  CHECK(page.code == 200);
+  CHECK(page.type == "text/html; charset=utf-8");
+  CHECK(page.body == app::status_page());
+  CHECK(page.policy.find("script-src 'sha256-") != std::string_view::npos);
+  CHECK(page.policy.find("unsafe") == std::string_view::npos);
+  for (const char* path : {"/status", "/metrics", "/healthz", "/history", "/nothing"}) CHECK(get(path).policy == "default-src 'none'; frame-ancestors 'none'");
+  CHECK(get("/?x").body == page.body);
+  CHECK(get("//").code == 404);
+}
+
+TEST_CASE("names and texts cannot break out of the JSON or of a metric's label") {
+  app::Snapshot now;
+  now.agent_id = "a\"}\n\\\xff";
+  now.streams.push_back({{1, "s\"\\\n", "t\xff", 9, 4, 100}, "held\x01"});
+  now.last_errors.push_back({true, "<script>\"\\\n", 1, 2, 3});
+  const std::string json = get("/status", now).body;
+  CHECK_THAT(json, ContainsSubstring(R"("streams":[{"name":"s\"\\\u000a","topic":"t\u00ff","last":9,"acknowledged":4,"bytes":100,"held":"held\u0001"}])"));
+  CHECK_THAT(json, ContainsSubstring(R"("last_errors":[{"level":"error","text":"<script>\"\\\u000a","first_ms":1,"last_ms":2,"count":3}])"));
+  const std::string metrics = get("/metrics", now).body;
+  CHECK_THAT(metrics, ContainsSubstring("\nrivulet_stream_outbox_records{stream=\"s\\\"\\\\\\n\",topic=\"t\xEF\xBF\xBD\"} 5\n"));
+  CHECK_THAT(metrics, ContainsSubstring("rivulet_stream_held{stream=\"s\\\"\\\\\\n\",topic=\"t\xEF\xBF\xBD\"} 1\n"));
+}
+
+TEST_CASE("the history is rows of numbers with their names") {
+  CHECK(get("/history").body == "{\"step_s\":20,\"steps\":180,\"columns\":[\"seconds\",\"in\",\"forwarded\",\"backlog\",\"link_up\",\"healthy\"],\"samples\":[[0,0,0,0,0,0],[0,0,0,0,0,0]]}\n");
+}
+
+}  // namespace
+}  // namespace rivulet
