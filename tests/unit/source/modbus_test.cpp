@@ -78,8 +78,8 @@ ModbusReply values(const ModbusAsked& asked) {
 
 TEST_CASE("modbus: each poll of a group is a record, with the slave's and the group's name, and the time of the answer") {
   TcpSlave slave(values);
-  Polls polls(polling({tcp_bus(slave.port())}));
   const auto before = SystemClock().wall_ms();
+  Polls polls(polling({tcp_bus(slave.port())}));
   REQUIRE(polls.records(3));
   CHECK(polls.intake.accepted[0].payload == R"({"slave":"s0","group":"g","a":10,"b":11})");
   CHECK(polls.intake.accepted[0].topic == "s0/g");
