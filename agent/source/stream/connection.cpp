@@ -68,7 +68,7 @@ void Connection::read_later() {
   reading_ = true;
   boost::asio::post(socket_.get_executor(), [self = shared_from_this()] {
     self->reading_ = false;
-    self->read();
+    if (self->state_ != State::closed) self->read();  // else what it shares may be gone
   });
 }
 
