@@ -48,14 +48,18 @@ class PtyPair {
     std::filesystem::remove(port());
     std::filesystem::remove(folder_ / "device");
   }
-  // The device speaks; all of it is written, within a deadline.
+  // The device speaks: how many of the bytes the cable takes now. A kernel may hold only a few KiB until the other end reads.
+  std::size_t offer(std::string_view bytes) const {
+    const auto written = ::write(device_, bytes.data(), bytes.size());
+    if (written < 0 && errno != EAGAIN) throw std::runtime_error("the device's end is gone");
+    return written > 0 ? static_cast<std::size_t>(written) : 0;
+  }
+  // All of it, within a deadline; for what fits into the cable.
   void say(std::string_view bytes) const {
     while (!bytes.empty()) {
       pollfd ready{device_, POLLOUT, 0};
       if (::poll(&ready, 1, 30'000) != 1) throw std::runtime_error("the device's end takes nothing");
-      const auto written = ::write(device_, bytes.data(), bytes.size());
-      if (written < 0 && errno != EAGAIN) throw std::runtime_error("the device's end is gone");
-      if (written > 0) bytes.remove_prefix(static_cast<std::size_t>(written));
+      bytes.remove_prefix(offer(bytes));
     }
   }
   // What the device hears now.

@@ -39,7 +39,11 @@ struct Port {
   void say(const std::string& bytes) {
     const auto quiet = std::chrono::steady_clock::now() + std::chrono::milliseconds(config.idle_gap_ms + 5);
     REQUIRE(run_until(io, [&] { return std::chrono::steady_clock::now() > quiet; }));
-    cable.say(bytes);
+    std::string_view left = bytes;
+    REQUIRE(run_until(io, [&] {
+      left.remove_prefix(cable.offer(left));
+      return left.empty();
+    }));
   }
   bool until_lines(std::size_t count) {
     return run_until(io, [&] { return intake.accepted.size() >= count; });
