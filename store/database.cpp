@@ -15,6 +15,7 @@
 #include "agent/base/fault_point.h"
 #include "store/identity.h"
 #include "store/limits.h"
+#include "store/quarantine.h"
 
 namespace rivulet::store {
 namespace {
@@ -33,7 +34,8 @@ CREATE TABLE packs(id INTEGER PRIMARY KEY, last INTEGER NOT NULL, gap INTEGER NO
 CREATE TABLE positions(source TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY(source, key)) STRICT, WITHOUT ROWID;
 CREATE TABLE facts(name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE quarantine(id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, source TEXT NOT NULL, pipeline TEXT NOT NULL,
-  step TEXT NOT NULL, reason TEXT NOT NULL, key BLOB, value BLOB, timestamp_ms INTEGER NOT NULL, topic TEXT NOT NULL) STRICT;
+  step TEXT NOT NULL, reason TEXT NOT NULL, key BLOB, value BLOB, timestamp_ms INTEGER NOT NULL, topic TEXT NOT NULL,
+  place TEXT, window_start INTEGER, window_end INTEGER, first_line BLOB) STRICT;
 )sql";
 
 // Format 2. `state`: id of the step * 16 + part of it; `state_log`: what epochs changed and is not yet in `state` (store/state.h).
@@ -42,6 +44,14 @@ CREATE TABLE IF NOT EXISTS state_steps(id INTEGER PRIMARY KEY, pipeline TEXT NOT
   UNIQUE(pipeline, step)) STRICT;
 CREATE TABLE IF NOT EXISTS state_log(id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS state(part INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY(part, key)) STRICT, WITHOUT ROWID;
+)sql";
+
+// Format 3, for a file from before.
+const char* const kPlaces = R"sql(
+ALTER TABLE quarantine ADD COLUMN place TEXT;
+ALTER TABLE quarantine ADD COLUMN window_start INTEGER;
+ALTER TABLE quarantine ADD COLUMN window_end INTEGER;
+ALTER TABLE quarantine ADD COLUMN first_line BLOB;
 )sql";
 
 result<std::string> meta(Connection& connection, const char* name) {
@@ -103,6 +113,10 @@ result<void> upgrade(Connection& connection) {
   auto transaction = Transaction::begin(connection);
   if (!transaction) return transaction.error();
   if (auto made = connection.execute(kStateSchema); !made) return made;
+  const auto places = has_places(connection);
+  if (!places) return places.error();
+  if (!*places)
+    if (auto made = connection.execute(kPlaces); !made) return made;
   if (auto set = set_meta(connection, "format", std::to_string(kFormat)); !set) return set;
   return transaction->commit();
 }

@@ -14,7 +14,7 @@
 
 namespace rivulet::store {
 
-inline constexpr std::int64_t kFormat = 2;            // what this version writes; 2: with state
+inline constexpr std::int64_t kFormat = 3;            // what this version writes; 2: with state, 3: the quarantine knows where its records go on
 inline constexpr std::int64_t kOldestWriter = 1;      // oldest format that may still write a new file of ours; 2 once it holds windows (outbox.cpp)
 
 // The forwarder's fact that a Kafka transaction was prepared and is not resolved.

@@ -154,6 +154,8 @@ result<void> Engine::write(const Epoch& epoch) {
       if (change.value) statement.bind_blob(3, *change.value);
       if (auto done = statement.run(); !done) return done;
     }
+    for (const std::int64_t id : epoch.released())
+      if (auto done = quarantine_.remove(id); !done) return done;
     for (const QuarantineEntry& entry : epoch.quarantined())
       if (auto done = quarantine_.add(entry, now_ms); !done) return done;
     if (auto done = state_.write(epoch.state()); !done) return done;
@@ -165,15 +167,18 @@ result<void> Engine::write(const Epoch& epoch) {
 }
 
 result<void> Engine::apply_gap(const ForwardChange::Gap& gap, Timestamp now_ms) {
-  return outbox_.make_gap(gap, now_ms, [&](const PackRecord& record) -> result<void> {
+  return outbox_.make_gap(gap, now_ms, [&](const PackRecord& record, bool whole) -> result<void> {
     if (!gap.quarantine) return {};
+    const StreamInfo& stream = *outbox_.find(gap.stream);
     QuarantineEntry entry;
     entry.step = "forward";
     entry.reason = gap.reason;
     if (record.key) entry.key.emplace(*record.key);
     if (record.value) entry.value.emplace(*record.value);
     entry.timestamp_ms = record.timestamp_ms;
-    entry.topic = outbox_.find(gap.stream)->topic;
+    entry.topic = stream.topic;
+    entry.place = whole ? std::string(kStreamPlace) + stream.name : std::string(kNoPlace) + "its bytes were damaged on the disk";
+    entry.window = record.window;
     return quarantine_.add(entry, now_ms);
   });
 }

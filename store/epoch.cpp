@@ -67,8 +67,13 @@ void Epoch::erase_position(std::string_view source, std::string_view key) {
 }
 
 void Epoch::quarantine(QuarantineEntry entry) {
-  size_bytes_ += entry.reason.size() + (entry.value ? entry.value->size() : 0) + (entry.key ? entry.key->size() : 0) + kEntryOverhead;
+  size_bytes_ += entry.reason.size() + entry.place.size() + (entry.first_line ? entry.first_line->size() : 0) + (entry.value ? entry.value->size() : 0) + (entry.key ? entry.key->size() : 0) + kEntryOverhead;
   quarantine_.push_back(std::move(entry));
+}
+
+void Epoch::release(std::int64_t id) {
+  size_bytes_ += kEntryOverhead;
+  released_.push_back(id);
 }
 
 void Epoch::set_state(StateChanges changes) {

@@ -32,8 +32,14 @@ struct QuarantineEntry {
   std::optional<std::string> key;
   std::optional<std::string> value;
   Timestamp timestamp_ms = 0;  // event time, or arrival time where there is none
-  std::string topic;           // of the stream, when it failed in forwarding
+  std::string topic;           // of the stream, when it failed in forwarding; else of the message that it came as
+  // For `quarantine retry`: where it goes on, as the pipelines say it (Topology::retry); kStreamPlace and the stream's name when it failed in
+  // forwarding; kNoPlace and why: nowhere. Empty: put there by a version that did not know.
+  std::string place;
+  std::optional<Window> window;
+  std::optional<std::string> first_line;  // what names the fields of CSV
 };
+inline constexpr std::string_view kStreamPlace = "stream ", kNoPlace = "none: ";
 
 // Uncompressed size at which a pack is closed: large enough to compress well, small enough to hold a few in memory.
 inline constexpr std::size_t kPackBytes = 64 * 1024;
@@ -56,15 +62,17 @@ class Epoch {
   void set_position(std::string_view source, std::string_view key, std::string_view value);
   void erase_position(std::string_view source, std::string_view key);
   void quarantine(QuarantineEntry entry);
+  void release(std::int64_t id);  // a record of the quarantine is taken up again: its effects are in this epoch
   void set_state(StateChanges changes);  // once, at the epoch's end
 
-  bool empty() const { return streams_.empty() && positions_.empty() && quarantine_.empty() && state_.empty(); }
+  bool empty() const { return streams_.empty() && positions_.empty() && quarantine_.empty() && released_.empty() && state_.empty(); }
   std::uint64_t records() const { return records_; }
   std::size_t size_bytes() const { return size_bytes_; }
 
   const std::vector<StreamRecords>& streams() const { return streams_; }
   const std::vector<PositionChange>& positions() const { return positions_; }
   const std::vector<QuarantineEntry>& quarantined() const { return quarantine_; }
+  const std::vector<std::int64_t>& released() const { return released_; }
   const StateChanges& state() const { return state_; }
 
  private:
@@ -75,6 +83,7 @@ class Epoch {
   std::vector<PositionChange> positions_;
   std::unordered_map<std::string, std::size_t> position_index_;  // source, NUL, key -> index into positions_
   std::vector<QuarantineEntry> quarantine_;
+  std::vector<std::int64_t> released_;
   StateChanges state_;
   std::uint64_t records_ = 0;
   std::size_t size_bytes_ = 0;

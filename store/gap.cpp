@@ -31,9 +31,9 @@ result<void> Outbox::make_gap(const ForwardChange::Gap& gap, Timestamp now_ms, c
       if (decoded && decoded->records.size() == row.last - row.first + 1) {
         whole = std::move(*decoded);
         for (Sequence n = from; n <= to; ++n)
-          if (auto done = taken(whole.records[n - row.first]); !done) return done;
+          if (auto done = taken(whole.records[n - row.first], true); !done) return done;
       } else {
-        if (auto done = taken({std::nullopt, row.bytes, row.at_ms}); !done) return done;
+        if (auto done = taken({std::nullopt, row.bytes, row.at_ms}, false); !done) return done;
         row.gap = true;
         row.bytes = "damaged on the disk";
       }

@@ -30,7 +30,7 @@ inline std::int64_t row_id(StreamId stream, Sequence first) {
 
 class Outbox {
  public:
-  using Taken = std::function<result<void>(const PackRecord&)>;
+  using Taken = std::function<result<void>(const PackRecord&, bool whole)>;
 
   Outbox(Connection& connection, Compression compression) : connection_(connection), compression_(compression) {}
   result<void> prepare();  // once, after the schema is there
@@ -52,7 +52,7 @@ class Outbox {
   bool wants_trim() const { return !trim_due_.empty(); }
 
   // Records [first, last] that are not acknowledged become a gap; each one's content is handed to `taken`. Of a pack that
-  // cannot be decoded all becomes a gap, and its bytes as they are stored are handed over as one record.
+  // cannot be decoded all becomes a gap, and its bytes as they are stored are handed over as one record that is not `whole`.
   result<void> make_gap(const ForwardChange::Gap& gap, Timestamp now_ms, const Taken& taken);
   // Replaces the oldest droppable pack (never of a changelog) by a gap. Answers how many records that were; 0: nothing may be dropped.
   result<std::uint64_t> drop_oldest(const std::map<StreamId, Sequence>& keep_up_to);

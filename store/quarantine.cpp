@@ -5,13 +5,14 @@
 namespace rivulet::store {
 
 result<void> Quarantine::prepare() {
-  auto insert = connection_.prepare("INSERT INTO quarantine(at_ms, source, pipeline, step, reason, key, value, timestamp_ms, topic) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
+  auto insert = connection_.prepare("INSERT INTO quarantine(at_ms, source, pipeline, step, reason, key, value, timestamp_ms, topic, place, window_start, window_end, first_line) "
+                                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)");
   if (!insert) return insert.error();
   insert_ = std::move(*insert);
-  auto oldest = connection_.prepare("SELECT id, ifnull(length(value), 0) + ifnull(length(key), 0) FROM quarantine ORDER BY id LIMIT 1");
+  auto oldest = connection_.prepare("SELECT id FROM quarantine ORDER BY id LIMIT 1");
   if (!oldest) return oldest.error();
   oldest_ = std::move(*oldest);
-  auto remove = connection_.prepare("DELETE FROM quarantine WHERE id = ?1");
+  auto remove = connection_.prepare("DELETE FROM quarantine WHERE id = ?1 RETURNING ifnull(length(value), 0) + ifnull(length(key), 0) + ifnull(length(first_line), 0)");
   if (!remove) return remove.error();
   remove_ = std::move(*remove);
   return load();
@@ -20,7 +21,7 @@ result<void> Quarantine::prepare() {
 result<void> Quarantine::load() {
   auto records = connection_.integer("SELECT count(*) FROM quarantine");
   if (!records) return records.error();
-  auto bytes = connection_.integer("SELECT ifnull(sum(ifnull(length(value), 0) + ifnull(length(key), 0)), 0) FROM quarantine");
+  auto bytes = connection_.integer("SELECT ifnull(sum(ifnull(length(value), 0) + ifnull(length(key), 0) + ifnull(length(first_line), 0)), 0) FROM quarantine");
   if (!bytes) return bytes.error();
   records_ = static_cast<std::uint64_t>(*records);
   bytes_ = static_cast<std::uint64_t>(*bytes);
@@ -31,20 +32,31 @@ result<void> Quarantine::load() {
 result<void> Quarantine::add(const QuarantineEntry& entry, Timestamp now_ms) {
   insert_.bind(1, now_ms).bind(2, std::string_view(entry.source)).bind(3, std::string_view(entry.pipeline)).bind(4, std::string_view(entry.step)).bind(5, std::string_view(entry.reason));
   insert_.bind_optional_blob(6, entry.key).bind_optional_blob(7, entry.value).bind(8, entry.timestamp_ms).bind(9, std::string_view(entry.topic));
+  insert_.bind(10, std::string_view(entry.place)).bind_optional_blob(13, entry.first_line);
+  if (entry.window) insert_.bind(11, entry.window->start_ms).bind(12, entry.window->end_ms);
+  else insert_.bind_null(11).bind_null(12);
   if (auto done = insert_.run(); !done) return done;
   ++records_;
-  bytes_ += (entry.key ? entry.key->size() : 0) + (entry.value ? entry.value->size() : 0);
+  for (const auto* bytes : {&entry.key, &entry.value, &entry.first_line}) bytes_ += *bytes ? (*bytes)->size() : 0;
   while (records_ > 1 && (records_ > max_records_ || bytes_ > max_bytes_)) {
     auto row = oldest_.step();
     if (!row) return row.error();
     const std::int64_t id = oldest_.integer(0);
-    const auto size = static_cast<std::uint64_t>(oldest_.integer(1));
     oldest_.reset();
-    if (auto done = remove_.bind(1, id).run(); !done) return done;
-    --records_;
-    bytes_ -= std::min(bytes_, size);
+    if (auto done = remove(id); !done) return done;
     ++dropped_;
   }
+  return {};
+}
+
+result<void> Quarantine::remove(std::int64_t id) {
+  auto row = remove_.bind(1, id).step();
+  if (!row) return row.error();
+  if (*row) {
+    bytes_ -= std::min(bytes_, static_cast<std::uint64_t>(remove_.integer(0)));
+    --records_;
+  }
+  remove_.reset();
   return {};
 }
 
@@ -57,8 +69,18 @@ result<std::uint64_t> Quarantine::drop(std::int64_t first_id, std::int64_t last_
   return before - records_;
 }
 
+result<bool> has_places(Connection& connection) {
+  auto columns = connection.integer("SELECT count(*) FROM pragma_table_info('quarantine') WHERE name = 'place'");
+  if (!columns) return columns.error();
+  return *columns != 0;
+}
+
 result<std::vector<Store::Quarantined>> list_quarantine(Connection& connection, std::int64_t after_id, std::size_t limit) {
-  auto select = connection.prepare("SELECT id, at_ms, source, pipeline, step, reason, key, value, timestamp_ms, topic FROM quarantine WHERE id > ?1 ORDER BY id LIMIT ?2");
+  const auto places = has_places(connection);
+  if (!places) return places.error();
+  const std::string columns = *places ? "place, window_start, window_end, first_line" : "NULL, NULL, NULL, NULL";
+  const std::string sql = "SELECT id, at_ms, source, pipeline, step, reason, key, value, timestamp_ms, topic, " + columns + " FROM quarantine WHERE id > ?1 ORDER BY id LIMIT ?2";
+  auto select = connection.prepare(sql.c_str());
   if (!select) return select.error();
   select->bind(1, after_id).bind(2, static_cast<std::int64_t>(std::min<std::size_t>(limit, 1'000'000)));
   std::vector<Store::Quarantined> found;
@@ -77,6 +99,9 @@ result<std::vector<Store::Quarantined>> list_quarantine(Connection& connection, 
     one.value = select->optional_bytes(7);
     one.timestamp_ms = select->integer(8);
     one.topic = select->bytes(9);
+    one.place = select->bytes(10);
+    if (select->optional_bytes(11)) one.window = Window{select->integer(11), select->integer(12)};
+    one.first_line = select->optional_bytes(13);
     found.push_back(std::move(one));
   }
 }

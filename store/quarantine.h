@@ -19,6 +19,7 @@ class Quarantine {
   void set_bounds(std::uint64_t max_records, std::uint64_t max_bytes) { max_records_ = max_records, max_bytes_ = max_bytes; }
   void committed() { kept_dropped_ = dropped_; }
   result<void> add(const QuarantineEntry& entry, Timestamp now_ms);
+  result<void> remove(std::int64_t id);  // if the bound has not taken it before
   result<std::uint64_t> drop(std::int64_t first_id, std::int64_t last_id);
   std::uint64_t records() const { return records_; }
   std::uint64_t dropped() const { return dropped_; }
@@ -30,7 +31,10 @@ class Quarantine {
   Statement insert_, oldest_, remove_;
 };
 
-// Also for read-only connections (inspect.h).
+// Whether records keep where they go on: since format 3.
+result<bool> has_places(Connection& connection);
+
+// Also for read-only connections (inspect.h), and files of older formats.
 result<std::vector<Store::Quarantined>> list_quarantine(Connection& connection, std::int64_t after_id, std::size_t limit);
 
 }  // namespace rivulet::store

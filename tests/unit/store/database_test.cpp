@@ -3,6 +3,7 @@
 
 #include <fstream>
 
+#include "store/inspect.h"
 #include "tests/unit/store/store_fixture.h"
 
 using namespace rivulet;
@@ -34,7 +35,7 @@ std::string database(const Folder& folder) { return folder.path + "/rivulet.db";
 TEST_CASE("a file that only a newer format may write is refused and stays as it is") {
   Folder folder;
   open(folder).reset();
-  edit(database(folder), "UPDATE meta SET value = x'33' WHERE name IN ('format', 'oldest_writer')");
+  edit(database(folder), "UPDATE meta SET value = x'39' WHERE name IN ('format', 'oldest_writer')");
   const std::string before = content(database(folder));
   const auto refused = try_open(folder.path);
   REQUIRE(refused.has_error());
@@ -53,10 +54,42 @@ TEST_CASE("a store from before there was state gets its tables when it is opened
   CHECK((*state)->step("p", "aggregate", "as it is").has_value());
 }
 
+TEST_CASE("a quarantine from before records could go on is read as it is, and takes places from now on") {
+  Folder folder;
+  {
+    auto store = open(folder);
+    Epoch epoch;
+    epoch.quarantine({"in", "p", "set", "bad", "k", "old", 5, "", "steps[0]", Window{1, 2}, "a,b"});
+    REQUIRE(commit(*store, std::move(epoch)));
+    const auto kept = store->quarantined(0, 10).value();
+    REQUIRE(kept.size() == 1);
+    CHECK(kept[0].place == "steps[0]");
+    CHECK(kept[0].window == Window{1, 2});
+    CHECK(kept[0].first_line == "a,b");
+  }
+  for (const char* column : {"place", "window_start", "window_end", "first_line"}) edit(database(folder), std::string("ALTER TABLE quarantine DROP COLUMN ") + column);
+  edit(database(folder), "UPDATE meta SET value = x'32' WHERE name = 'format'");
+  const auto before = Inspect::open(folder.path).value().quarantined(0, 10).value();
+  REQUIRE(before.size() == 1);
+  CHECK(before[0].value == "old");
+  CHECK(before[0].place.empty());
+  auto store = open(folder);
+  Epoch epoch;
+  epoch.quarantine({"in", "p", "set", "bad", "k", "new", 5, "", "steps[1]", std::nullopt, std::nullopt});
+  REQUIRE(commit(*store, std::move(epoch)));
+  const auto kept = store->quarantined(0, 10).value();
+  REQUIRE(kept.size() == 2);
+  CHECK(kept[0].place.empty());
+  CHECK_FALSE(kept[0].window);
+  CHECK(kept[1].place == "steps[1]");
+  CHECK_FALSE(kept[1].window);
+  CHECK_FALSE(kept[1].first_line);
+}
+
 TEST_CASE("a newer format that this one may still write is opened") {
   Folder folder;
   open(folder).reset();
-  edit(database(folder), "UPDATE meta SET value = x'33' WHERE name = 'format'");
+  edit(database(folder), "UPDATE meta SET value = x'39' WHERE name = 'format'");
   CHECK(try_open(folder.path).has_value());
 }
 
@@ -136,6 +169,7 @@ TEST_CASE("a pack that fails its checksum becomes a gap, its bytes are kept, and
   CHECK(after[1].records.size() == 10);
   const auto kept = store->quarantined(0, 10).value();
   REQUIRE(kept.size() == 1);
+  CHECK(kept[0].place == "none: its bytes were damaged on the disk");
   CHECK(kept[0].value == std::string("\x01\x00\x00\x00\x00\x00\x01\x02\x03\x04\x05", 11));
 }
 

@@ -64,7 +64,34 @@ TEST_CASE("a gap takes the place of a record in the middle of a pack and its con
   CHECK(packs[1].last == 5);
   CHECK(packs[2].first == 6);
   CHECK(values(packs).size() == 8);
-  CHECK(store->quarantined(0, 10).value().size() == 2);
+  const auto kept = store->quarantined(0, 10).value();
+  REQUIRE(kept.size() == 2);
+  CHECK(kept[0].place == "stream s");
+  CHECK(kept[0].topic == "t");
+}
+
+TEST_CASE("a record leaves the quarantine with what comes of it, and its room is free again") {
+  Folder folder;
+  Options options;
+  options.quarantine_max = 3;
+  auto store = open(folder, options);
+  const StreamId id = store->stream("s", "t").value().id;
+  Epoch bad;
+  for (int n = 1; n <= 3; ++n) bad.quarantine({"s", "p", "where", "bad", std::nullopt, std::to_string(n), 0, ""});
+  REQUIRE(commit(*store, std::move(bad)));
+  Epoch again = records(id, 1, 1);
+  again.release(2);
+  again.quarantine({"s", "p", "where", "worse", std::nullopt, "3 again", 0, ""});
+  again.release(3);
+  again.release(99);  // the bound had taken it
+  REQUIRE(commit(*store, std::move(again)));
+  const auto kept = store->quarantined(0, 10).value();
+  REQUIRE(kept.size() == 2);
+  CHECK(kept[0].value == "1");
+  CHECK(kept[1].value == "3 again");
+  CHECK(store->stats().quarantine_records == 2);
+  CHECK(store->stats().quarantine_dropped == 0);
+  CHECK(values(store->read(id, 0, SIZE_MAX).value()).size() == 1);
 }
 
 TEST_CASE("drop-oldest leaves a gap for what it drops and spares what is being sent") {
