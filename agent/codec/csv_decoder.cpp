@@ -99,6 +99,11 @@ class CsvDecoder final : public Decoder {
     for (const std::string& name : options.columns) add(name);
   }
 
+  std::optional<std::string> header() const override {
+    if (!options_.header || failure_ || (options_.columns.empty() && !named_)) return std::nullopt;
+    return header_;
+  }
+
  protected:
   void on_begin(const std::optional<std::string_view>& first_line) override {
     if (rest_.substr(0, kByteOrderMark.size()) == kByteOrderMark) rest_.remove_prefix(kByteOrderMark.size());

@@ -30,6 +30,8 @@ class Decoder {
   // What the following next() calls would be about.
   std::string_view rest() const { return rest_; }
   std::size_t frame_bytes() const { return frame_bytes_; }
+  // What a piece of the frame needs as its `first_line` to be read alone; none: nothing.
+  virtual std::optional<std::string> header() const { return std::nullopt; }
 
  protected:
   virtual void on_begin(const std::optional<std::string_view>& first_line) { static_cast<void>(first_line); }

@@ -9,9 +9,16 @@
 
 namespace rivulet::pipeline {
 
-std::string cut_for_quarantine(std::string_view text, std::string& reason) {
-  if (text.size() > kQuarantinedBytes) reason += fmt::format(" (the first {} of {} bytes are kept)", kQuarantinedBytes, text.size());
-  return std::string(text.substr(0, kQuarantinedBytes));
+void keep_for_quarantine(store::QuarantineEntry& entry, const std::optional<std::string_view>& key, const std::optional<std::string_view>& value) {
+  const auto keep = [&](std::optional<std::string>& to, const std::optional<std::string_view>& from, const char* what) {
+    if (!from) return;
+    to = from->substr(0, kQuarantinedBytes);
+    if (from->size() <= kQuarantinedBytes) return;
+    entry.reason += fmt::format(" (the first {} of {} bytes{} are kept)", kQuarantinedBytes, from->size(), what);
+    entry.place = std::string(store::kNoPlace) + "only its first bytes were kept";
+  };
+  keep(entry.key, key, " of the key");
+  keep(entry.value, value, "");
 }
 
 void assign(std::optional<std::string>& to, const std::optional<std::string_view>& from) {
@@ -27,16 +34,25 @@ void Topology::Impl::forget() {
   if (buffer.capacity() > kKeptBytes) buffer = std::string();
 }
 
-void Topology::Impl::quarantine(const config::Pipeline* pipeline, StepFailure failure, const Row& row, Outputs& to) {
+// A change of a table means something only together with the row before it, which others may have replaced when it is tried again.
+void Topology::Impl::quarantine(const config::Pipeline* pipeline, StepFailure failure, std::optional<Place> place, const Row& row, Outputs& to) {
   ++counts.failed;
   store::QuarantineEntry entry;
   if (source_now != kNoOutput) entry.source = config.sources[source_now].name;
   if (pipeline != nullptr) entry.pipeline = pipeline->name;
   entry.step = std::move(failure.step);
-  if (row.key) entry.key = row.key->substr(0, kQuarantinedBytes);
-  if (const auto value = row.value(buffer)) entry.value = cut_for_quarantine(*value, failure.reason);
   entry.reason = std::move(failure.reason);
   entry.timestamp_ms = row.timestamp_ms;
+  entry.window = row.window;
+  if (frame_now != nullptr) entry.topic = frame_now->topic;
+  if (!place || row.change != nullptr) {
+    entry.place = std::string(store::kNoPlace) + (place ? "it was a change of a table" : "it is a result that could not be computed, no record");
+  } else {
+    place->text = !row.changed && !row.fields.empty() && row.fields.front().text;
+    if (pipeline != nullptr) place->before = kinds_before(*pipeline, *place);
+    entry.place = text_of(*place);
+  }
+  keep_for_quarantine(entry, row.key, row.value(buffer));
   to.quarantine(std::move(entry));
 }
 
@@ -66,15 +82,18 @@ void Topology::Impl::run(std::size_t number, std::size_t at, Outputs& to) {
     else route(number, at, to);
     return segment.row.clear();
   }
-  if (result == StepResult::failed) fail(number, std::move(failure), segment.row, to);
+  if (result == StepResult::failed) {
+    const Place place{Place::At::step, segment.numbers[failure.from]};
+    fail(number, std::move(failure), place, segment.row, to);
+  }
   for (std::size_t which = 0; passed && which < node.outputs.size(); ++which) emit(number, which, segment, to);
   if (passed) tell(node.readers, segment.row, to);  // an output whose key fails keeps no one else from the record
   segment.row.clear();
 }
 
-void Topology::Impl::fail(std::size_t number, StepFailure failure, const Row& row, Outputs& to) {
+void Topology::Impl::fail(std::size_t number, StepFailure failure, std::optional<Place> place, const Row& row, Outputs& to) {
   ++pipelines[number].counts.failed;
-  quarantine(&config.pipelines[number], std::move(failure), row, to);
+  quarantine(&config.pipelines[number], std::move(failure), std::move(place), row, to);
 }
 
 bool Topology::Impl::from_the_future(const Segment& segment, Timestamp timestamp_ms) {
@@ -90,7 +109,7 @@ void Topology::Impl::emit(std::size_t number, std::size_t which, Segment& last, 
   std::optional<std::string_view> key;
   StepFailure failure;
   if (last.steps->output_key(which, last.row, key, failure) == StepResult::passed) return write(node, node.outputs[which], config.pipelines[number].to[which].windowed_key, last.row, key, to);
-  fail(number, std::move(failure), last.row, to);
+  fail(number, std::move(failure), Place{Place::At::output, which}, last.row, to);
 }
 
 void Topology::Impl::write(PipelineNode& node, std::size_t output, bool windowed_key, const Row& row, std::optional<std::string_view> key, Outputs& to) {
@@ -147,7 +166,7 @@ class Topology::Impl::Results final : public Emit {
   void failed(std::string_view key, const std::string& reason) override {
     Row row;
     row.key = key;
-    impl_.fail(pipeline_, {impl_.pipelines[pipeline_].segments[segment_].step, reason}, row, to_);
+    impl_.fail(pipeline_, {impl_.pipelines[pipeline_].segments[segment_].step, reason}, std::nullopt, row, to_);
   }
   bool full() override {
     if (!impl_.pipelines[pipeline_].may_pause || !to_.full()) return false;
@@ -167,10 +186,11 @@ class Topology::Impl::Results final : public Emit {
 
 void Topology::Impl::process(std::size_t number, std::size_t at, std::size_t input, const Row& row, Outputs& to) {
   Segment& segment = pipelines[number].segments[at];
+  const auto place = [&] { return Place{input == 0 ? Place::At::step : Place::At::other, segment.number}; };
   if (row.change == nullptr && from_the_future(segment, row.timestamp_ms))  // what a table took in is a fact for all who read it
-    return fail(number, {segment.step, fmt::format("its timestamp lies {} ms ahead of the clock, more than time.future allows ({} ms)", row.timestamp_ms - *trusted_ms, segment.time.future_ms)}, row, to);
+    return fail(number, {segment.step, fmt::format("its timestamp lies {} ms ahead of the clock, more than time.future allows ({} ms)", row.timestamp_ms - *trusted_ms, segment.time.future_ms)}, place(), row, to);
   Results results(*this, number, at, to);
-  if (auto done = segment.stateful->process(input, row, results); !done) fail(number, {segment.step, done.error().message}, row, to);
+  if (auto done = segment.stateful->process(input, row, results); !done) fail(number, {segment.step, done.error().message}, place(), row, to);
 }
 
 template <class Body>

@@ -89,6 +89,10 @@ class Topology {
   // decoded already, else what the source's codec decodes.
   void inject(std::size_t source, Record record, Outputs& outputs, bool decoded_already = false);
 
+  // A record of the quarantine goes on from where it failed (place.h): through the step again and what comes after it, as it is configured
+  // now; or it comes back to Outputs::quarantine. Error: it cannot go on and stays where it is; why. Between two records only.
+  result<void> retry(const store::QuarantineEntry& entry, Outputs& outputs);
+
   // Steps whose state can be read as a table (query), in topological order; they live as long as the Topology.
   struct ShownStep {
     std::string pipeline, step, definition;

@@ -9,6 +9,7 @@
 #include "agent/codec/json.h"
 #include "agent/pipeline/flatten.h"
 #include "agent/pipeline/lookup/lookup.h"
+#include "agent/pipeline/place.h"
 #include "agent/pipeline/route.h"
 #include "agent/pipeline/stateful/operator.h"
 #include "agent/pipeline/steps.h"
@@ -20,8 +21,8 @@ inline constexpr std::size_t kNoOutput = SIZE_MAX;
 inline constexpr std::size_t kKeptBytes = 64 * 1024;  // of each reused buffer
 inline constexpr std::size_t kQuarantinedBytes = 64 * 1024;
 
-// A quarantined value is for a person; a giant one is cut, and the reason says so.
-std::string cut_for_quarantine(std::string_view text, std::string& reason);
+// Key and value of a quarantined record; giant ones are cut, and the reason says so.
+void keep_for_quarantine(store::QuarantineEntry& entry, const std::optional<std::string_view>& key, const std::optional<std::string_view>& value);
 // Into a reused record.
 void assign(std::optional<std::string>& to, const std::optional<std::string_view>& from);
 
@@ -42,6 +43,8 @@ struct Topology::Impl {
     std::unique_ptr<Operator> stateful;
     std::unique_ptr<Explode> explode;
     std::unique_ptr<Route> route;
+    std::vector<std::size_t> numbers;  // of the stateless steps in the pipeline's
+    std::size_t number = 0;            // of the step that it ends with
     std::string step;  // its name
     std::uint64_t dropped = 0;  // by that step
     std::string other_input;
@@ -79,6 +82,7 @@ struct Topology::Impl {
   const FieldName value_field{"value"};
   Row arrived;    // reused
   Record record;  // reused for what is emitted
+  const Arrival* frame_now = nullptr;  // which the record under way was a part of
   std::size_t source_now = kNoOutput;  // whose record is under way; none: a timer, an epoch's end
   std::optional<Timestamp> trusted_ms;  // the wall clock when it was last read
   bool clock_trusted = false;
@@ -97,7 +101,7 @@ struct Topology::Impl {
   // Bytes into fields. Nothing: decoded. An error: why not.
   result<bool> decode(std::size_t source, std::string_view payload, Row& row);
   void undecodable(std::size_t source, std::string_view payload, Timestamp arrival_ms, std::string reason, Outputs& to);
-  void quarantine(const config::Pipeline* pipeline, StepFailure failure, const Row& row, Outputs& to);
+  void quarantine(const config::Pipeline* pipeline, StepFailure failure, std::optional<Place> place, const Row& row, Outputs& to);
   void tell(const std::vector<Reader>& readers, const Row& row, Outputs& to);
   // The segment's row through its steps, and on.
   void run(std::size_t number, std::size_t at, Outputs& to);
@@ -107,7 +111,7 @@ struct Topology::Impl {
   void route(std::size_t number, std::size_t at, Outputs& to);
   void drop(std::size_t number, std::size_t at, std::uint64_t records);
   void write(PipelineNode& node, std::size_t output, bool windowed_key, const Row& row, std::optional<std::string_view> key, Outputs& to);
-  void fail(std::size_t number, StepFailure failure, const Row& row, Outputs& to);
+  void fail(std::size_t number, StepFailure failure, std::optional<Place> place, const Row& row, Outputs& to);
   void process(std::size_t number, std::size_t at, std::size_t input, const Row& row, Outputs& to);
   template <class Body>
   void each_stateful(Outputs& to, const Body& body);  // in topological order
@@ -118,6 +122,7 @@ struct Topology::Impl {
   // Every call begins and ends with this: no view outlives its frame.
   void forget();
   void arrive(std::size_t source, const Arrival& frame, Outputs& to);
+  void take_in(std::size_t source, const Arrival& frame, Outputs& to);
   Checked check(std::size_t source, const Arrival& frame);
   // The event time of the record that arrived; an error: there is none to be had.
   result<Timestamp> time_of_arrived(std::size_t source) const;
@@ -125,6 +130,11 @@ struct Topology::Impl {
   bool timed(std::size_t source, std::string_view payload, Timestamp arrival_ms, Outputs& to);
   bool keyed(std::size_t source, std::string_view topic, Outputs& to);
   void inject(std::size_t source, const Record& given, bool decoded_already, Outputs& to);
+  // topology_retry.cpp
+  result<void> take_up(const store::QuarantineEntry& entry, bool text);
+  result<void> retry(const store::QuarantineEntry& entry, Outputs& to);
+  result<void> retry_in_source(const store::QuarantineEntry& entry, const Place& place, Outputs& to);
+  result<void> retry_at_step(std::size_t number, const Place& place, Outputs& to);
   // A frame's records by the source's decoder, which is there.
   template <class Body>
   void each_record(std::size_t source, const Arrival& frame, Outputs& to, const Body& body);

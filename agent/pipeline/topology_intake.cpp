@@ -62,6 +62,12 @@ void Topology::Impl::each_record(std::size_t source, const Arrival& frame, Outpu
 }
 
 void Topology::Impl::arrive(std::size_t source, const Arrival& frame, Outputs& to) {
+  frame_now = &frame;
+  take_in(source, frame, to);
+  frame_now = nullptr;
+}
+
+void Topology::Impl::take_in(std::size_t source, const Arrival& frame, Outputs& to) {
   if (sources[source].decoder != nullptr && !frame.null) {
     each_record(source, frame, to, [&](std::string_view piece) {
       if (timed(source, piece, frame.timestamp_ms, to) && keyed(source, frame.topic, to)) tell(sources[source].readers, arrived, to);
@@ -170,9 +176,17 @@ void Topology::Impl::undecodable(std::size_t source, std::string_view payload, T
   store::QuarantineEntry entry;
   entry.source = config.sources[source].name;
   entry.step = "decode";
-  entry.value = cut_for_quarantine(payload, reason);
   entry.reason = std::move(reason);
   entry.timestamp_ms = arrival_ms;
+  entry.place = text_of({Place::At::arrival});
+  std::optional<std::string_view> key;
+  if (frame_now != nullptr) {
+    key = frame_now->key;
+    entry.topic = frame_now->topic;
+    if (frame_now->first_line) entry.first_line = *frame_now->first_line;
+    else if (const codec::Decoder* decoder = sources[source].decoder.get(); decoder != nullptr) entry.first_line = decoder->header();
+  }
+  keep_for_quarantine(entry, key, payload);
   to.quarantine(std::move(entry));
 }
 
@@ -207,7 +221,7 @@ bool Topology::Impl::keyed(std::size_t source, std::string_view topic, Outputs& 
   if (node.key == nullptr) return true;
   const Outcome outcome = node.key->run(arrived);
   if (outcome.kind == Outcome::Kind::failed) {
-    quarantine(nullptr, {"key", outcome.reason}, arrived, to);
+    quarantine(nullptr, {"key", outcome.reason}, Place{Place::At::key}, arrived, to);
     return false;
   }
   if (const auto& key = node.key->results()[0]; !key.null) arrived.key = arena.keep(key.text);
