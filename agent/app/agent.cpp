@@ -129,6 +129,7 @@ std::vector<StreamId> Agent::streams_of(std::size_t source) const {
 
 // While a changelog is written anew no position may change, so then no source goes on as it is.
 result<void> Agent::attach_sources() {
+  if (!parts_.make_source) return {};
   const bool none_kept = parts_.before == nullptr || !parts_.keeps || (changelog_ && changelog_->writing_anew());
   for (std::size_t i = 0; i < parts_.config.sources.size(); ++i) {
     const config::Source& source = parts_.config.sources[i];
@@ -254,13 +255,14 @@ void Agent::on_durable(EpochNumber up_to) {
 }
 
 void Agent::on_room() {
-  if (sources_.empty() || !shared_.open || stopping_ || !cycle_.can_accept() || !parts_.topology->tables_ready()) return;
+  if (!shared_.open || stopping_ || !cycle_.can_accept() || !parts_.topology->tables_ready()) return;
   if (parts_.topology->pending()) {
     parts_.topology->go_on(*this);
     cycle_.grown();
     after_record();
     if (parts_.topology->pending()) return look_for_room();
   }
+  if (sources_.empty()) return;
   std::erase_if(shared_.first, [this](std::size_t i) { return sources_[i].source->ready(); });
   first_served_ = (first_served_ + 1) % sources_.size();
   for (std::size_t i = 0; i < sources_.size(); ++i) {
@@ -296,6 +298,17 @@ bool Agent::full() const {
 
 // What one epoch changes is in memory until it is durable, and while another commits it cannot end.
 bool Agent::state_full() const { return state_ != nullptr && (state_->full() || parts_.topology->held_bytes() > state_bytes_for(parts_.config.agent) / 8 * 5); }
+
+result<bool> Agent::retry(const store::Store::Quarantined& record) {
+  const auto& topology = parts_.topology;
+  if (!shared_.open || stopping_ || !cycle_.can_accept() || state_full() || topology->pending() || !topology->tables_ready()) return false;
+  topology->trust_clock(clock_trust_.plausible());
+  if (auto done = topology->retry(record, *this); !done) return done.error();
+  cycle_.filling().release(record.id);
+  cycle_.grown();
+  after_record();
+  return true;
+}
 
 void Agent::quarantine(store::QuarantineEntry entry) {
   ++quarantined_;

@@ -54,7 +54,7 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
     store::Store& store;
     const Clock& clock;
     std::unique_ptr<pipeline::Topology> topology;
-    SourceMaker make_source;
+    SourceMaker make_source;  // none: without its sources (`quarantine retry`)
     std::function<void(Error)> on_lost;
     // Reload: the agent before this one, paused and settled, and which of its sources go on as they are.
     Agent* before = nullptr;
@@ -79,6 +79,9 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   };
   // Of Parts::before, which must be destroyed afterwards. The answer: its sources that do not go on.
   std::vector<Attached> take_over();
+  // A record of the quarantine goes on from where it failed, in an epoch that takes it out of there; false: not now, ask again later.
+  // Error: it cannot go on (Topology::retry).
+  result<bool> retry(const store::Store::Quarantined& record);
   bool finished() const;  // every source says that nothing more will ever come
   void describe(Snapshot& snapshot) const;
   std::vector<forward::Unit> units() const { return changelog_ ? changelog_->units() : std::vector<forward::Unit>(); }

@@ -1,4 +1,4 @@
-// list and show read beside a running agent; drop needs the store for itself.
+// list and show read beside a running agent; drop and retry (quarantine_retry.cpp) need the store for themselves.
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
@@ -6,6 +6,7 @@
 #include <ctime>
 
 #include "agent/app/commands.h"
+#include "agent/app/quarantine_retry.h"
 #include "agent/app/store_access.h"
 #include "store/inspect.h"
 
@@ -68,7 +69,8 @@ int show(store::Inspect& look, std::int64_t first, std::int64_t last) {
       if (entry.id > last) break;
       any = true;
       fmt::print("id        {}\nat        {} UTC\nwhere     {}\nreason    {}\n", entry.id, time_text(entry.at_ms), where(entry), printable(entry.reason));
-      if (!entry.topic.empty()) fmt::print("topic     {}\n", entry.topic);
+      if (!entry.topic.empty()) fmt::print("topic     {}\n", printable(entry.topic));
+      if (!entry.place.empty()) fmt::print("goes on   {}\n", printable(entry.place));
       fmt::print("timestamp {}\nkey       {}\nvalue     {}\n\n", entry.timestamp_ms, entry.key ? printable(*entry.key) : "(null)",
                  entry.value ? printable(*entry.value) : "(null)");
     }
@@ -81,6 +83,7 @@ int show(store::Inspect& look, std::int64_t first, std::int64_t last) {
 }  // namespace
 
 int command_quarantine(const QuarantineOptions& options) {
+  if (options.action == QuarantineOptions::Action::retry) return retry_quarantined(options);
   const auto config = load_for_store(options.config);
   if (!config) return failed(config.error());
   if (options.action == QuarantineOptions::Action::drop) {

@@ -64,8 +64,8 @@ int command_verify(const VerifyOptions& options);
 
 struct QuarantineOptions {
   std::string config = kDefaultConfig;
-  enum class Action { list, show, drop } action = Action::list;
-  std::int64_t first = 0, last = 0;  // ids
+  enum class Action { list, show, retry, drop } action = Action::list;
+  std::int64_t first = 0, last = 0;  // ids; retry: 0: all
   std::uint64_t limit = 50;          // list
 };
 int command_quarantine(const QuarantineOptions& options);

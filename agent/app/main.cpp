@@ -18,7 +18,7 @@ void add_config(CLI::App& command, std::string& config) {
 
 void add_quarantine(CLI::App& app, QuarantineOptions& options, int& code) {
   using Action = QuarantineOptions::Action;
-  CLI::App* quarantine = app.add_subcommand("quarantine", "records that could not go on: look at them, drop them");
+  CLI::App* quarantine = app.add_subcommand("quarantine", "records that could not go on: look at them, let them go on, drop them");
   quarantine->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, Action action) {
     CLI::App* command = quarantine->add_subcommand(name, help);
@@ -36,6 +36,9 @@ void add_quarantine(CLI::App& app, QuarantineOptions& options, int& code) {
     command->add_option("FIRST", options.first, "an id of `quarantine list`")->required()->check(CLI::PositiveNumber);
     command->add_option("LAST", options.last, "default: FIRST")->check(CLI::PositiveNumber);
   }
+  CLI::App* retry = add("retry", "one record, those from FIRST to LAST, or all go on from where they failed, as the pipelines are configured now (the agent must be stopped)", Action::retry);
+  retry->add_option("FIRST", options.first, "an id of `quarantine list`; default: all")->check(CLI::PositiveNumber);
+  retry->add_option("LAST", options.last, "default: FIRST")->check(CLI::PositiveNumber);
 }
 
 void add_state(CLI::App& app, StateOptions& options, int& code) {

@@ -180,6 +180,54 @@ def query_sees_one_commit_while_the_agent_runs_and_after_it_is_killed(program):
             assert done.returncode == 2 and said in done.stderr and not done.stdout, done
 
 
+RETRIED = """agent: {id: e2e-commands, state: STATE, commit_interval: 20ms, memory: 4MiB}
+kafka: {brokers: ["127.0.0.1:1"], progress_topic: progress}
+sources:
+  in: {stdin: {}, key: k}
+pipelines:
+  scaled: {from: in, steps: [{set: {x: "n * FACTOR"}}]}
+  copies: {from: scaled, to: t-copies}
+  sums:
+    from: scaled
+    steps: [{aggregate: {name: sums, select: {c: "count(*)", s: "sum(x)"}, emit: every-change}}]
+    to: t-sums
+"""
+
+
+def a_retried_record_goes_on_once_whenever_the_command_is_killed(program):
+    """Records that failed go on after the configuration was put right; kill -9 at each point of a commit; results, state and quarantine agree."""
+    total = 3000
+    with Files(program, RETRIED.replace("FACTOR", "9e999")) as files:
+        rows = "".join(json.dumps({"k": f"k{n % 7}", "n": n, "pad": "x" * 400}) + "\n" for n in range(1, total + 1))
+        done = subprocess.run([program, "run", "-c", files.config, "--drain-timeout", "0"], input=rows, capture_output=True, text=True, timeout=60)
+        listed = files.run("quarantine", "list", "-c", files.config, "--limit", "5000")
+        assert done.returncode == 0 and len(listed.stdout.splitlines()) == total and "scaled/set" in listed.stdout, (done, listed.stdout[-500:])
+        shown = files.run("quarantine", "show", "-c", files.config, "1")
+        assert "goes on   steps[0]" in shown.stdout, shown
+        with open(files.config) as file:
+            text = file.read().replace("9e999", "2")
+        with open(files.config, "w") as file:
+            file.write(text)
+        refused = files.run("quarantine", "retry", "-c", files.config, "99999")
+        assert refused.returncode == 1 and "no record with this id" in refused.stdout, refused
+        for turn, point in enumerate(2 * ["store.before_commit", "store.after_commit", "agent.epoch_handed_over", "agent.epoch_durable"], 1):
+            killed = subprocess.run([program, "quarantine", "retry", "-c", files.config, "1", str(300 * turn)], env={**os.environ, "RIVULET_KILL_AT": point},
+                                    capture_output=True, text=True, timeout=SECONDS)
+            assert killed.returncode == -9, f"not killed at {point}: {killed}"
+        for _ in range(2):
+            rest = files.run("quarantine", "retry", "-c", files.config)
+            assert rest.returncode == 0, rest
+        assert "quarantine is empty" in rest.stdout, rest
+
+        def ask(sql):
+            done = files.run("query", "-c", files.config, "--json", sql)
+            assert done.returncode == 0, done
+            return [json.loads(row) for row in done.stdout.splitlines()]
+        assert ask("SELECT count(*) AS n, count(DISTINCT value->>'n') AS d, sum(value->>'x') AS s FROM outbox WHERE topic = 't-copies'") == [{"n": total, "d": total, "s": total * (total + 1)}]
+        assert ask("SELECT count(*) AS n FROM outbox WHERE topic = 't-sums'") == [{"n": total}]
+        assert ask("SELECT sum(c) AS c, sum(s) AS s FROM sums") == [{"c": total, "s": total * (total + 1)}]
+
+
 CSV = """agent: {id: e2e-commands, state: STATE, commit_interval: 50ms}
 sources:
   meters: {file: {path: "FOLDER/*.csv", poll: 20ms}, decode: {csv: {separator: ";"}}, key: meter}

@@ -115,7 +115,7 @@ def a_held_stream_fills_half_of_the_store_and_stops_its_own_source_only(program)
 
 
 def a_record_that_kafka_refuses_is_quarantined(program):
-    """It leaves a gap record; every other record is there once; the operator finds it by `rivulet quarantine`."""
+    """It leaves a gap record; every other record is there once; the operator finds it by `rivulet quarantine`, and when the topic takes it, sends it again."""
     with Stage(program) as stage:
         stage.configure(file_source(stage), TO)
         stage.broker.create_topic("t", 3, {"max.message.bytes": 60_000})
@@ -131,7 +131,14 @@ def a_record_that_kafka_refuses_is_quarantined(program):
         assert len(gaps) == 1, f"{len(gaps)} gap records instead of 1"
         stage.agent.terminate()
         listed = stage.command("quarantine", "list", "-c", stage.agent.config)
-        assert listed.returncode == 0 and len(listed.stdout.strip().splitlines()) >= 1 and "t" in listed.stdout, listed.stdout + listed.stderr
+        assert listed.returncode == 0 and len(listed.stdout.strip().splitlines()) == 1 and "t/forward" in listed.stdout, listed.stdout + listed.stderr
+        stage.broker.alter_topic("t", {"max.message.bytes": 1_000_000})
+        retried = stage.command("quarantine", "retry", "-c", stage.agent.config)
+        assert retried.returncode == 0, retried
+        stage.agent.start()
+        wait_for("the outbox to drain", stage.agent.drained, 60)
+        got = [json.loads(value)["n"] for _, key, value in stage.read("t") if key != "rivulet-gap"]
+        assert sorted(got) == list(range(600)), f"{len(got)} records instead of 600"
 
 
 LOGIN = "  tls: {{ca: {folder}/ca.pem}}\n  sasl: {{mechanism: {mechanism}, username: gateway, password: \"{password}\"}}\n"

@@ -119,11 +119,14 @@ class Broker:
         config = [word for key, value in settings.items() for word in ("--config", f"{key}={value}")]
         self._topic_command(name, "--create", "--partitions", str(partitions), *config)
 
+    def alter_topic(self, name, settings):
+        self._topic_command(name, "--alter", "--add-config", ",".join(f"{key}={value}" for key, value in settings.items()), tool="kafka.admin.ConfigCommand")
+
     def delete_topic(self, name):
         self._topic_command(name, "--delete")
 
-    def _topic_command(self, name, *arguments):
-        done = subprocess.run(["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", fetch() + "/*", "org.apache.kafka.tools.TopicCommand", "--bootstrap-server", f"127.0.0.1:{self.port}",
+    def _topic_command(self, name, *arguments, tool="org.apache.kafka.tools.TopicCommand"):
+        done = subprocess.run(["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", fetch() + "/*", tool, "--bootstrap-server", f"127.0.0.1:{self.port}",
                                "--topic", name, *arguments], capture_output=True, text=True, timeout=60)
         if done.returncode != 0:
             raise RuntimeError(f"kafka: {arguments[0]} of topic {name}: " + done.stdout[-1500:] + done.stderr[-1500:])

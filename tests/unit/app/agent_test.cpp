@@ -217,6 +217,36 @@ TEST_CASE("an undecodable record is in quarantine when its source hears that it 
   CHECK(held->front().source == "a");
 }
 
+TEST_CASE("a record of the quarantine goes on in the epoch that takes it out of there, also when it fails again") {
+  Folder folder;
+  {
+    AgentFixture before(folder.path(), 20, "pipelines:\n  p: {from: a, steps: [{where: \"json_extract(n || '{', '$.a')\"}], to: out}\n");
+    before.a().send(R"({"n":1})");
+    before.a().send(R"({"n":"x"})");
+    const EpochNumber epoch = before.a().send("{broken");
+    REQUIRE(before.until([&] { return before.a().durable_up_to() >= epoch; }));
+    REQUIRE(before.stop());
+    CHECK(before.stored().empty());
+  }
+  AgentFixture after(folder.path(), 60'000);
+  const auto held = after.store->quarantined(0, 10).value();
+  REQUIRE(held.size() == 3);
+  for (const auto& record : held) {
+    const auto done = after.agent->retry(record);
+    REQUIRE(done);
+    CHECK(*done);
+  }
+  CHECK(after.store->quarantined(0, 10).value().size() == 3);  // not before it is durable
+  CHECK(after.stored().empty());
+  REQUIRE(after.stop());
+  CHECK_FALSE(after.agent->retry(held[0]).value());
+  CHECK(after.stored() == std::vector<std::string>{R"({"n":1})", R"({"n":"x"})"});
+  const auto left = after.store->quarantined(0, 10).value();
+  REQUIRE(left.size() == 1);
+  CHECK(left[0].id > held[2].id);
+  CHECK(left[0].value == "{broken");
+}
+
 TEST_CASE("what a source counts is bounded in names and lost in none") {
   Folder folder;
   AgentFixture fixture(folder.path());
