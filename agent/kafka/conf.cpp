@@ -4,8 +4,9 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
+
+#include "agent/base/words.h"
 
 namespace rivulet::kafka {
 namespace {
@@ -89,10 +90,7 @@ std::optional<HostPort> parse_broker(std::string_view text) {
     }
   }
   if (to.host.empty()) return std::nullopt;
-  if (!port.empty()) {
-    const auto [end, ec] = std::from_chars(port.data(), port.data() + port.size(), to.port);
-    if (ec != std::errc{} || end != port.data() + port.size() || to.port == 0) return std::nullopt;
-  }
+  if (!port.empty() && (!whole_number(port, to.port) || to.port == 0)) return std::nullopt;
   return to;
 }
 

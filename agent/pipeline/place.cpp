@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
+
+#include "agent/base/words.h"
 
 namespace rivulet::pipeline {
 namespace {
@@ -21,8 +22,7 @@ std::optional<Place> with_index(std::string_view text) {
     if (text.size() <= form.before.size() + form.behind.size() || !text.starts_with(form.before) || !text.ends_with(form.behind)) continue;
     const std::string_view digits = text.substr(form.before.size(), text.size() - form.before.size() - form.behind.size());
     Place place{form.at};
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), place.index);
-    if (error == std::errc() && end == digits.data() + digits.size()) return place;
+    if (whole_number(digits, place.index)) return place;
   }
   return std::nullopt;
 }

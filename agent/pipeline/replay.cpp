@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "agent/base/check.h"
+#include "agent/base/words.h"
 #include "agent/codec/json.h"
 #include "agent/pipeline/state/memory.h"
 #include "agent/pipeline/state/state.h"
@@ -64,11 +65,6 @@ std::string_view token_of(const codec::JsonDocument& json, std::string_view name
   for (const codec::JsonField& field : json.fields())
     if (field.name == name) return field.token;
   return {};
-}
-
-bool whole_number(std::string_view token, std::int64_t& to) {
-  const auto parsed = std::from_chars(token.data(), token.data() + token.size(), to);
-  return !token.empty() && parsed.ec == std::errc() && parsed.ptr == token.data() + token.size();
 }
 
 // CBOR's bytes have no place in a JSON text.

@@ -6,9 +6,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <filesystem>
+
+#include "agent/base/words.h"
 
 namespace rivulet::sink {
 namespace {
@@ -30,11 +31,8 @@ result<std::vector<std::uint64_t>> rotated_numbers(const std::string& path) {
   for (auto entry = std::filesystem::directory_iterator(file.parent_path(), error); !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
     const std::string name = entry->path().filename().string();
     if (name.size() < begin.size() + kDigits + end.size() || name.rfind(begin, 0) != 0 || name.compare(name.size() - end.size(), end.size(), end) != 0) continue;
-    const char* const from = name.data() + begin.size();
-    const char* const to = name.data() + name.size() - end.size();
     std::uint64_t number = 0;
-    const auto parsed = std::from_chars(from, to, number);
-    if (parsed.ec != std::errc() || parsed.ptr != to || rotated_name(path, number) != entry->path().string()) continue;
+    if (!whole_number(std::string_view(name).substr(begin.size(), name.size() - begin.size() - end.size()), number) || rotated_name(path, number) != entry->path().string()) continue;
     numbers.push_back(number);
   }
   if (error) return Error{ErrorCode::io, fmt::format("cannot read the folder {}: {}", file.parent_path().string(), error.message())};

@@ -5,26 +5,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 
+#include "agent/base/words.h"
+
 namespace rivulet::source {
-namespace {
-
-std::string_view next_word(std::string_view& text) {
-  const auto end = std::min(text.find(' '), text.size());
-  const std::string_view word = text.substr(0, end);
-  text.remove_prefix(std::min(end + 1, text.size()));
-  return word;
-}
-
-bool number(std::string_view word, std::uint64_t& into) {
-  const auto got = std::from_chars(word.data(), word.data() + word.size(), into);
-  return got.ec == std::errc() && got.ptr == word.data() + word.size() && !word.empty();
-}
-
-}  // namespace
-
 std::string Batch::position() const { return fmt::format("1 {} {} {} {} {} {}", static_cast<char>(state), offset, size, inode, head.text(), path); }
 
 std::string batch_key(std::uint64_t serial) { return std::string(batch_prefix) + std::to_string(serial); }
@@ -32,11 +17,11 @@ std::string batch_key(std::uint64_t serial) { return std::string(batch_prefix) +
 std::optional<Batch> parse_batch(std::string_view key, std::string_view value) {
   if (!key.starts_with(batch_prefix)) return {};
   Batch batch;
-  if (!number(key.substr(batch_prefix.size()), batch.serial) || next_word(value) != "1") return {};
+  if (!whole_number(key.substr(batch_prefix.size()), batch.serial) || next_word(value) != "1") return {};
   const std::string_view state = next_word(value);
   if (state != "r" && state != "d" && state != "x") return {};
   batch.state = static_cast<Batch::State>(state.front());
-  if (!number(next_word(value), batch.offset) || !number(next_word(value), batch.size) || !number(next_word(value), batch.inode)) return {};
+  if (!whole_number(next_word(value), batch.offset) || !whole_number(next_word(value), batch.size) || !whole_number(next_word(value), batch.inode)) return {};
   const auto head = Head::parse(next_word(value));
   if (!head || value.empty()) return {};
   batch.head = *head;

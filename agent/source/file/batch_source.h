@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/source/file/batch.h"
 #include "agent/source/file/listing.h"
 #include "agent/source/file/poll_pace.h"

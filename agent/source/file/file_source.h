@@ -12,7 +12,7 @@
 #include <memory>
 #include <string>
 
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/source/file/batch.h"
 #include "agent/source/file/listing.h"
 #include "agent/source/file/matching.h"

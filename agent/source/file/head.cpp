@@ -4,21 +4,14 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <charconv>
+
+#include "agent/base/words.h"
 
 namespace rivulet::source {
 namespace {
 
 std::uint64_t hash_of(std::string_view bytes) { return XXH64(bytes.data(), bytes.size(), 0); }
 std::uint32_t short_hash_of(std::string_view bytes) { return XXH32(bytes.data(), bytes.size(), 0); }
-
-template <class Number>
-bool take_number(std::string_view& text, Number& into, int base) {
-  const auto got = std::from_chars(text.data(), text.data() + text.size(), into, base);
-  if (got.ec != std::errc()) return false;
-  text.remove_prefix(static_cast<std::size_t>(got.ptr - text.data()));
-  return true;
-}
 
 bool take(std::string_view& text, char expected) {
   if (text.empty() || text.front() != expected) return false;

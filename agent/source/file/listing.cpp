@@ -7,10 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <memory>
 #include <set>
+
+#include "agent/base/words.h"
 
 namespace rivulet::source {
 namespace {
@@ -65,8 +66,7 @@ Rotated rotated(std::string_view path) {
   const std::string_view suffix = path.substr(separator + 1);
   if (suffix.find_first_of("0123456789") == std::string_view::npos) return {path, 0};
   std::uint64_t number = 0;
-  const auto got = std::from_chars(suffix.data(), suffix.data() + suffix.size(), number);
-  const bool counts = got.ec == std::errc() && got.ptr == suffix.data() + suffix.size() && suffix.size() <= 4;
+  const bool counts = whole_number(suffix, number) && suffix.size() <= 4;
   return {path.substr(0, separator), counts ? number : 0};
 }
 

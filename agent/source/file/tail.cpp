@@ -6,26 +6,15 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <utility>
+
+#include "agent/base/words.h"
 
 namespace rivulet::source {
 namespace {
 
 constexpr std::string_view key_prefix = "file:";
-
-std::string_view next_word(std::string_view& text) {
-  const auto end = std::min(text.find(' '), text.size());
-  const std::string_view word = text.substr(0, end);
-  text.remove_prefix(std::min(end + 1, text.size()));
-  return word;
-}
-
-bool number(std::string_view word, std::uint64_t& into) {
-  const auto got = std::from_chars(word.data(), word.data() + word.size(), into);
-  return got.ec == std::errc() && got.ptr == word.data() + word.size() && !word.empty();
-}
 
 }  // namespace
 
@@ -53,11 +42,11 @@ std::string position_key(std::uint64_t serial) { return std::string(key_prefix) 
 std::optional<Tail> parse_position(std::string_view key, std::string_view value) {
   if (!key.starts_with(key_prefix)) return {};
   Tail tail;
-  if (!number(key.substr(key_prefix.size()), tail.serial) || next_word(value) != "1") return {};
-  if (!number(next_word(value), tail.offset) || !number(next_word(value), tail.inode)) return {};
+  if (!whole_number(key.substr(key_prefix.size()), tail.serial) || next_word(value) != "1") return {};
+  if (!whole_number(next_word(value), tail.offset) || !whole_number(next_word(value), tail.inode)) return {};
   const auto head = Head::parse(next_word(value));
   std::uint64_t path_length = 0;
-  if (!head || !number(next_word(value), path_length) || path_length == 0 || path_length > value.size()) return {};
+  if (!head || !whole_number(next_word(value), path_length) || path_length == 0 || path_length > value.size()) return {};
   tail.head = *head;
   tail.path = value.substr(0, static_cast<std::size_t>(path_length));
   value.remove_prefix(static_cast<std::size_t>(path_length));

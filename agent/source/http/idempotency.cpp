@@ -5,22 +5,15 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <charconv>
 #include <vector>
+
+#include "agent/base/words.h"
 
 namespace rivulet::source {
 namespace {
 
 constexpr std::string_view kPrefix = "key:", kClock = "clock";
 constexpr std::size_t kHashDigits = 16;
-
-template <class Number>
-bool take(std::string_view& text, Number& to, int base = 10) {
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), to, base);
-  if (read.ec != std::errc()) return false;
-  text.remove_prefix(static_cast<std::size_t>(read.ptr - text.data()));
-  return true;
-}
 
 bool take_blank(std::string_view& text) {
   if (text.empty() || text.front() != ' ') return false;
@@ -32,7 +25,7 @@ bool take_hash(std::string_view& text, BodyHash& to) {
   if (text.size() < 2 * kHashDigits) return false;
   std::string_view high = text.substr(0, kHashDigits), low = text.substr(kHashDigits, kHashDigits);
   text.remove_prefix(2 * kHashDigits);
-  return take(high, to.high, 16) && high.empty() && take(low, to.low, 16) && low.empty();
+  return take_number(high, to.high, 16) && high.empty() && take_number(low, to.low, 16) && low.empty();
 }
 
 }  // namespace
@@ -50,14 +43,14 @@ void IdempotencyKeys::load() {
     std::string_view rest = value;
     if (key == kClock) {
       std::int64_t written_ms = 0;
-      if (take(rest, written_ms) && rest.empty()) clock_.go_on_from(written_ms);
+      if (take_number(rest, written_ms) && rest.empty()) clock_.go_on_from(written_ms);
       else spdlog::error("position {} is unreadable ({}); keys may be remembered for longer", key, value);
       continue;
     }
     if (!key.starts_with(kPrefix)) continue;
     Entry entry;
     entry.key = key.substr(kPrefix.size());
-    if (!take_hash(rest, entry.body) || !take_blank(rest) || !take(rest, entry.at_ms) || !take_blank(rest) || !take(rest, entry.records) || !rest.empty()) {
+    if (!take_hash(rest, entry.body) || !take_blank(rest) || !take_number(rest, entry.at_ms) || !take_blank(rest) || !take_number(rest, entry.records) || !rest.empty()) {
       spdlog::error("position {} is unreadable ({}); a request with that Idempotency-Key that comes again is taken again", key, value);
       continue;
     }

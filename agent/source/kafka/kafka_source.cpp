@@ -4,10 +4,11 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <charconv>
 #include <chrono>
 #include <system_error>
 #include <utility>
+
+#include "agent/base/words.h"
 
 namespace rivulet::source {
 namespace {
@@ -26,8 +27,7 @@ std::string stopped_key(const std::string& topic) { return "stopped/" + topic; }
 template <class Number>
 std::optional<Number> number_of(std::string_view text) {
   Number number = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
-  return !text.empty() && parsed.ec == std::errc() && parsed.ptr == text.data() + text.size() && number >= 0 ? std::optional(number) : std::nullopt;
+  return whole_number(text, number) && number >= 0 ? std::optional(number) : std::nullopt;
 }
 
 }  // namespace

@@ -18,7 +18,7 @@
 #include <thread>
 #include <vector>
 
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/kafka/reader.h"
 #include "agent/source/source.h"
 
