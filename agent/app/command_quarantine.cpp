@@ -6,6 +6,7 @@
 #include <ctime>
 
 #include "agent/app/commands.h"
+#include "agent/app/printable.h"
 #include "agent/app/quarantine_retry.h"
 #include "agent/app/store_access.h"
 #include "store/inspect.h"
@@ -24,17 +25,6 @@ std::string time_text(Timestamp at_ms) {
   return fmt::format("{:%Y-%m-%d %H:%M:%S}", fmt::gmtime(static_cast<std::time_t>(at_ms / 1000)));
 }
 
-// What came from outside must not move a terminal's cursor.
-std::string printable(std::string_view bytes) {
-  std::string text;
-  for (const char c : bytes) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7f) text += c;
-    else text += fmt::format("\\x{:02x}", byte);
-  }
-  return text;
-}
-
 std::string where(const store::QuarantineEntry& entry) {
   std::string text = entry.pipeline.empty() ? entry.source : entry.pipeline;
   if (text.empty()) text = entry.topic;
@@ -51,8 +41,8 @@ int list(store::Inspect& look, std::uint64_t limit) {
       fmt::print("... and more: --limit\n");
       break;
     }
-    const std::string value = entry.value ? printable(std::string_view(*entry.value).substr(0, kShownBytes)) : "(null)";
-    fmt::print("{:>6}  {}  {}  {}  {}\n", entry.id, time_text(entry.at_ms), where(entry), printable(entry.reason), value);
+    const std::string value = entry.value ? escaped(std::string_view(*entry.value).substr(0, kShownBytes)) : "(null)";
+    fmt::print("{:>6}  {}  {}  {}  {}\n", entry.id, time_text(entry.at_ms), where(entry), escaped(entry.reason), value);
   }
   return kDone;
 }
@@ -68,11 +58,11 @@ int show(store::Inspect& look, std::int64_t first, std::int64_t last) {
       after = entry.id;
       if (entry.id > last) break;
       any = true;
-      fmt::print("id        {}\nat        {} UTC\nwhere     {}\nreason    {}\n", entry.id, time_text(entry.at_ms), where(entry), printable(entry.reason));
-      if (!entry.topic.empty()) fmt::print("topic     {}\n", printable(entry.topic));
-      if (!entry.place.empty()) fmt::print("goes on   {}\n", printable(entry.place));
-      fmt::print("timestamp {}\nkey       {}\nvalue     {}\n\n", entry.timestamp_ms, entry.key ? printable(*entry.key) : "(null)",
-                 entry.value ? printable(*entry.value) : "(null)");
+      fmt::print("id        {}\nat        {} UTC\nwhere     {}\nreason    {}\n", entry.id, time_text(entry.at_ms), where(entry), escaped(entry.reason));
+      if (!entry.topic.empty()) fmt::print("topic     {}\n", escaped(entry.topic));
+      if (!entry.place.empty()) fmt::print("goes on   {}\n", escaped(entry.place));
+      fmt::print("timestamp {}\nkey       {}\nvalue     {}\n\n", entry.timestamp_ms, entry.key ? escaped(*entry.key) : "(null)",
+                 entry.value ? escaped(*entry.value) : "(null)");
     }
   }
   if (any) return kDone;

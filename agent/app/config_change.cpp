@@ -92,8 +92,6 @@ bool same(const T& one, const T& other) {
     return one.has_value() == other.has_value() && (!one || same(*one, *other));
   } else if constexpr (IsPair<T>::value) {
     return same(one.first, other.first) && same(one.second, other.second);
-  } else if constexpr (std::is_base_of_v<config::StreamSettings, T> || std::is_base_of_v<config::DatagramSettings, T>) {
-    return one == other;  // PFR knows no base classes
   } else if constexpr (IsVariant<T>::value) {
     return one.index() == other.index() && std::visit([&](const auto& which) { return same(which, std::get<std::decay_t<decltype(which)>>(other)); }, one);
   } else if constexpr (Sequence<T>) {

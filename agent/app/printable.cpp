@@ -28,6 +28,16 @@ std::string without_controls(std::string_view text) {
 
 }  // namespace
 
+std::string escaped(std::string_view bytes) {
+  std::string text;
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte != 0x7f) text += c;
+    else text += fmt::format("\\x{:02x}", byte);
+  }
+  return text;
+}
+
 std::size_t characters(std::string_view text) {
   std::size_t count = 0;
   for (const char c : text) count += continues(c) ? 0 : 1;

@@ -8,6 +8,7 @@ namespace rivulet::app {
 
 // UTF-8 without control characters (C0, DEL, C1), which become '?', and at most `width` characters, the last of them "~" where something was cut.
 std::string shown(std::string_view text, std::size_t width);
+std::string escaped(std::string_view bytes);  // whole: each of the control characters C0 and DEL as \xHH
 std::size_t characters(std::string_view text);
 std::string left(std::string_view text, std::size_t width);   // padded with spaces, or cut
 std::string right(std::string_view text, std::size_t width);

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <set>
 
+#include "agent/app/printable.h"
 #include "agent/base/bytes.h"
 #include "agent/codec/json.h"
 
@@ -23,17 +24,6 @@ std::string number_text(double number) {
   if (std::isinf(number)) return number < 0 ? "-Infinity" : "Infinity";
   std::string text;
   codec::append_json_double(text, number);
-  return text;
-}
-
-// What came from outside must not move a terminal's cursor.
-std::string printable(std::string_view bytes) {
-  std::string text;
-  for (const char c : bytes) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7f) text += c;
-    else text += fmt::format("\\x{:02x}", byte);
-  }
   return text;
 }
 
@@ -94,7 +84,7 @@ result<void> QueryOutput::row(const std::vector<pipeline::QueryValue>& values) {
   } else {
     std::vector<Cell> cells;
     for (const pipeline::QueryValue& value : values) {
-      Cell cell{std::holds_alternative<std::monostate>(value) ? "null" : printable(std::visit(AsText{}, value)), false, 0};
+      Cell cell{std::holds_alternative<std::monostate>(value) ? "null" : escaped(std::visit(AsText{}, value)), false, 0};
       cell.number = std::holds_alternative<std::int64_t>(value) || std::holds_alternative<double>(value) || std::holds_alternative<std::monostate>(value);
       cell.width = width_of(cell.text);
       measured_bytes_ += cell.text.size();
@@ -114,7 +104,7 @@ void QueryOutput::align() {
   std::vector<Cell> head, line;
   for (const std::string& name : names_) {
     widths_.push_back(width_of(name));
-    head.push_back({printable(name), false, widths_.back()});
+    head.push_back({escaped(name), false, widths_.back()});
   }
   for (const auto& cells : measured_)
     for (std::size_t i = 0; i < cells.size(); ++i) {

@@ -10,12 +10,16 @@ void read_kafka(const Value& value, Kafka& kafka);
 void read_status(const Value& value, Status& status);
 void read_log(const Value& value, Log& log);
 void read_sources(const Value& value, std::vector<Source>& sources);
+UnixSource read_unix(const Value& value);      // socket_sources.cpp
+HttpSource read_http(const Value& value);
+void read_stream(const Map& map, StreamSettings& stream);  // of stream sources: all but `framing` and `tls`
+std::optional<Tls> read_server_tls(const Value& value);
 ExecSource read_exec(const Value& value);      // exec.cpp
 SerialSource read_serial(const Value& value);  // serial.cpp
 IioSource read_iio(const Value& value);        // iio.cpp
-ModbusSource read_modbus(const Value& value);                                              // modbus.cpp
-void check_modbus_devices(const Value& value, const std::vector<Source>& sources);        // a serial line has one master
-CanSource read_can(const Value& value);                                                    // can.cpp
+ModbusSource read_modbus(const Value& value);  // modbus.cpp
+void check_modbus_devices(const Value& value, const std::vector<Source>& sources);  // a serial line has one master
+CanSource read_can(const Value& value);        // can.cpp
 void read_decode(const Value& value, Source& source);  // decode.cpp; after the source's type
 void read_pipelines(const Value& value, std::vector<Pipeline>& pipelines);
 void read_tables(const Value& value, std::vector<LookupTable>& tables);  // lookup tables

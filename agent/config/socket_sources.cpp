@@ -5,7 +5,6 @@
 #include <charconv>
 
 #include "agent/config/sections.h"
-#include "agent/config/sources.h"
 
 namespace rivulet::config {
 namespace {

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "agent/config/sections.h"
-#include "agent/config/sources.h"
 
 namespace rivulet::config {
 

@@ -14,7 +14,7 @@
 #include <string>
 
 #include "agent/base/result.h"
-#include "agent/config/config.h"
+#include "agent/config/tls.h"
 
 namespace rivulet::mqtt {
 

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "agent/base/result.h"
-#include "agent/config/config.h"
+#include "agent/config/tls.h"
 
 struct ssl_ctx_st;
 

@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "agent/codec/json.h"
-#include "agent/config/config.h"
+#include "agent/config/output.h"
 #include "store/store.h"
 
 namespace rivulet::sink {

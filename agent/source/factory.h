@@ -3,7 +3,7 @@
 #include <memory>
 #include <string>
 
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/kafka/connection.h"
 #include "agent/source/source.h"
 

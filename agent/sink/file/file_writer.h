@@ -12,7 +12,7 @@
 #include <string>
 
 #include "agent/base/clock.h"
-#include "agent/config/config.h"
+#include "agent/config/output.h"
 #include "agent/sink/file/position.h"
 #include "agent/sink/format.h"
 #include "agent/sink/writer.h"

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "agent/base/clock.h"
-#include "agent/config/config.h"
+#include "agent/config/output.h"
 #include "agent/sink/writer.h"
 
 namespace boost::asio {

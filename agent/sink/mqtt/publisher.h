@@ -11,7 +11,7 @@
 #include <deque>
 #include <string>
 
-#include "agent/config/config.h"
+#include "agent/config/output.h"
 #include "agent/mqtt/packet.h"
 #include "agent/sink/writer.h"
 

@@ -17,7 +17,7 @@
 #include <unordered_map>
 
 #include "agent/base/log_limit.h"
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/source/can/can_socket.h"
 #include "agent/source/source.h"
 

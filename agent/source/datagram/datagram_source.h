@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "agent/base/result.h"
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/source/source.h"
 
 namespace rivulet::source {

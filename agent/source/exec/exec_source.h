@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "agent/base/backoff.h"
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/source/exec/process.h"
 #include "agent/source/exec/stderr_log.h"
 #include "agent/source/first_line.h"

@@ -53,7 +53,7 @@ HttpSource::~HttpSource() {
 void HttpSource::start() {
   keys_.load();
   if (hub_.config.tls) {
-    auto made = server_tls(*hub_.config.tls);
+    auto made = net::server_tls(*hub_.config.tls);
     if (!made) {
       problem_ = made.error().message;
       spdlog::error("{}: {}; the source is off", name_, problem_);

@@ -16,7 +16,7 @@
 #include "agent/source/http/idempotency.h"
 #include "agent/source/stream/listener.h"
 #include "agent/source/stream/offences.h"
-#include "agent/source/tls.h"
+#include "agent/net/tls.h"
 
 namespace rivulet::source {
 
@@ -50,7 +50,7 @@ class HttpSource final : public Source {
   Listener listener_;
   Offences offences_;
   boost::asio::steady_timer tick_, keys_tick_;
-  TlsContext tls_;
+  net::TlsContext tls_;
   Connections connections_;
   std::vector<std::weak_ptr<HttpConnection>> waiting_;  // for room, in order
   std::int64_t no_room_since_ms_ = -1;

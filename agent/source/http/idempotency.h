@@ -11,7 +11,7 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/source/http/running_clock.h"
 #include "agent/source/source.h"
 

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "agent/codec/decompress.h"
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/source/http/answer.h"
 #include "agent/source/http/request.h"
 

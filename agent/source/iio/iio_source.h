@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/source/iio/sampler.h"
 #include "agent/source/source.h"
 

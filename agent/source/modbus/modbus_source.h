@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/source/modbus/handover.h"
 #include "agent/source/modbus/poller.h"
 #include "agent/source/source.h"

@@ -10,7 +10,7 @@
 #include <memory>
 #include <string>
 
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/source/source.h"
 
 namespace boost::asio {

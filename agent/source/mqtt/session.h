@@ -14,7 +14,7 @@
 #include <string>
 #include <utility>
 
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/mqtt/packet.h"
 #include "agent/source/mqtt/subscriptions.h"
 #include "agent/source/mqtt/window.h"

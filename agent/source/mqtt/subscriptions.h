@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/mqtt/packet.h"
 #include "agent/source/source.h"
 

@@ -18,7 +18,7 @@
 
 #include "agent/base/backoff.h"
 #include "agent/base/result.h"
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/source/first_line.h"
 #include "agent/source/serial/frames.h"
 #include "agent/source/serial/line_errors.h"

@@ -9,7 +9,7 @@
 #include <memory>
 #include <string>
 
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/source/simulate/sensors.h"
 #include "agent/source/source.h"
 

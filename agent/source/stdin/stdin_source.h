@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/source/first_line.h"
 #include "agent/source/framing.h"
 #include "agent/source/source.h"

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "agent/source/tls.h"
+#include "agent/net/tls.h"
 
 namespace rivulet::source {
 namespace {
@@ -128,7 +128,7 @@ Channel::Outcome Channel::tls_outcome(int answer) const {
       outcome.error = answer == 0 || system_error == 0 ? "the client went away" : std::strerror(system_error);
       ERR_clear_error();
       break;
-    default: outcome.error = tls_error_text();
+    default: outcome.error = net::tls_error_text();
   }
   return outcome;
 }

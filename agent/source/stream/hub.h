@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/config/config.h"
+#include "agent/config/source.h"
 #include "agent/source/source.h"
 #include "agent/source/stream/sessions.h"
 

@@ -46,7 +46,7 @@ StreamServer::~StreamServer() {
 void StreamServer::start() {
   if (hub_.config.acknowledge) hub_.sessions.load();
   if (hub_.config.tls) {
-    auto made = server_tls(*hub_.config.tls);
+    auto made = net::server_tls(*hub_.config.tls);
     if (!made) {
       problem_ = made.error().message;
       spdlog::error("{}: {}; the source is off", hub_.name, problem_);

@@ -17,7 +17,7 @@
 #include "agent/source/stream/hub.h"
 #include "agent/source/stream/listener.h"
 #include "agent/source/stream/offences.h"
-#include "agent/source/tls.h"
+#include "agent/net/tls.h"
 
 namespace rivulet::source {
 
@@ -46,7 +46,7 @@ class StreamServer : public Source {
   Listener listener_;
   Offences offences_;
   boost::asio::steady_timer tick_, quiet_;
-  TlsContext tls_;
+  net::TlsContext tls_;
   Connections connections_;
   std::string problem_;
   bool ticking_ = false;

@@ -42,7 +42,7 @@ struct TlsClient {
   ~TlsClient() { thread.join(); }
 
   void talk(std::uint16_t port, const config::Tls& tls, const std::string& send, const std::string& until) {
-    auto context = source::client_tls(tls);
+    auto context = net::client_tls(tls);
     if (!context) return;
     TcpClient socket(port);
     const timeval patience{20, 0};
