@@ -35,9 +35,9 @@ struct QuarantineEntry {
   std::string topic;           // of the stream, when it failed in forwarding; else of the message that it came as
   // For `quarantine retry`: where it goes on, as the pipelines say it (Topology::retry); kStreamPlace and the stream's name when it failed in
   // forwarding; kNoPlace and why: nowhere. Empty: put there by a version that did not know.
-  std::string place;
-  std::optional<Window> window;
-  std::optional<std::string> first_line;  // what names the fields of CSV
+  std::string place = {};
+  std::optional<Window> window = std::nullopt;
+  std::optional<std::string> first_line = std::nullopt;  // what names the fields of CSV
 };
 inline constexpr std::string_view kStreamPlace = "stream ", kNoPlace = "none: ";
 

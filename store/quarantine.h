@@ -1,5 +1,5 @@
 // Quarantine: records that could not go on, kept for a person. Bound: records and bytes; at the bound the oldest goes, counted
-// since the process started; the newest always stays.
+// since the process started; the newest always stays. No records as the bound: nothing goes.
 // Works in the caller's transaction. Thread: store.
 #pragma once
 #include <cstdint>

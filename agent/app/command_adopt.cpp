@@ -23,7 +23,7 @@ int command_adopt(const AdoptOptions& options) {
   const auto config = load_for_store(options.config);
   if (!config) return failed(config.error());
   const SystemClock clock;
-  auto store = open_store_alone(*config, clock);
+  auto store = open_store_alone(store_options(config->agent), clock);
   if (!store) return failed(store.error());
   const auto described = forward::describe(**store);
   if (!described) return failed(described.error());

@@ -78,7 +78,7 @@ int command_quarantine(const QuarantineOptions& options) {
   if (!config) return failed(config.error());
   if (options.action == QuarantineOptions::Action::drop) {
     const SystemClock clock;
-    auto store = open_store_alone(*config, clock);
+    auto store = open_store_alone(store_options(config->agent), clock);
     if (!store) return failed(store.error());
     const auto dropped = (*store)->drop_quarantined(options.first, options.last);
     if (!dropped) return failed(dropped.error());

@@ -51,7 +51,7 @@ int command_state(const StateOptions& options) {
     return kNotInOrder;
   }
   const SystemClock clock;
-  auto store = open_store_alone(*config, clock);
+  auto store = open_store_alone(store_options(config->agent), clock);
   if (!store) return failed(store.error());
   if (const auto forgotten = forget_changelogs(**store, false); !forgotten) return failed(forgotten.error());
   const bool whole = options.action != Action::reset_time;

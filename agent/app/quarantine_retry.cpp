@@ -8,6 +8,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <map>
 
@@ -20,11 +21,13 @@ namespace {
 
 constexpr std::size_t kAtOnce = 100;  // records in memory
 constexpr std::chrono::milliseconds kAskAgain{20};
+constexpr std::int64_t kPatienceMs = 10'000;  // without a step forward
 constexpr std::size_t kReasonsShown = 10;
 
 class Retry {
  public:
-  Retry(boost::asio::io_context& io, store::Store& store, std::int64_t first, std::int64_t last) : io_(io), store_(store), timer_(io), next_id_(first), last_id_(last) {}
+  Retry(boost::asio::io_context& io, store::Store& store, const Clock& clock, std::int64_t first, std::int64_t last, std::uint64_t bound)
+      : io_(io), store_(store), clock_(clock), timer_(io), next_id_(first), last_id_(last), bound_(bound), forward_ms_(clock.steady_ms()) {}
 
   // What fails again gets a higher id than any that is there now, and is not for this time.
   result<void> begin(Agent& agent) {
@@ -36,6 +39,7 @@ class Retry {
       newest = found->back().id;
     }
     last_id_ = std::min(last_id_, newest);
+    held_ = store_.stats().quarantine_records;
     agent_ = &agent;
     agent.start();
     go_on();
@@ -49,20 +53,29 @@ class Retry {
   const std::optional<Error>& failure() const { return failure_; }
   std::uint64_t taken() const { return taken_; }
   const std::map<std::string, std::vector<std::int64_t>>& kept() const { return kept_; }  // by reason
-  bool no_room() const { return no_room_; }
+  const std::string& ended_early() const { return ended_early_; }  // why; empty: all had their turn
   bool any() const { return any_; }
 
  private:
   void go_on() {
     for (;;) {
-      if (at_ == batch_.size() && !more()) return agent_->stop([this] { io_.stop(); });
+      if (at_ == batch_.size() && !more()) return end();
+      // One record may come back as several. The bound is the agent's, which would drop the oldest.
+      if (held_ + failed_again() - taken_ > bound_) return end("the quarantine is full: put more of what fails right, or drop what is not wanted, before the agent runs, which drops the oldest beyond its bound");
       const auto& record = batch_[at_];
       const auto done = agent_->retry(record);
       if (done && !*done) return wait();
       if (done) ++taken_;
       else kept_[done.error().message].push_back(record.id);
       ++at_;
+      forward_ms_ = clock_.steady_ms();
     }
+  }
+
+  std::uint64_t failed_again() const {
+    Snapshot now;
+    agent_->describe(now);
+    return now.quarantined;
   }
 
   bool more() {
@@ -79,11 +92,16 @@ class Retry {
     return true;
   }
 
-  // Nobody empties the outbox now.
+  // Nobody empties the outbox now, and a disk that is full or a table that cannot be read may stay so.
   void wait() {
-    if (agent_->settled() && !store_.has_room()) {
-      no_room_ = true;
-      return agent_->stop([this] { io_.stop(); });
+    if (agent_->settled() && !store_.has_room() && !store_.stats().disk_full)
+      return end("the store has no room for more: let the agent run until it has sent some of what waits, then try the rest again");
+    if (clock_.steady_ms() - forward_ms_ > kPatienceMs) {
+      Snapshot now;
+      agent_->describe(now);
+      for (const auto& table : now.tables)
+        if (!table.ready) return end("the table " + table.name + " is not there: " + table.text);
+      if (store_.stats().disk_full) return lost({ErrorCode::full, "the disk is full: what was not committed stays in quarantine; make room and try again"});
     }
     timer_.expires_after(kAskAgain);
     timer_.async_wait([this](boost::system::error_code error) {
@@ -91,16 +109,25 @@ class Retry {
     });
   }
 
+  void end(std::string early = {}) {
+    ended_early_ = std::move(early);
+    agent_->stop([this] { io_.stop(); });
+  }
+
   boost::asio::io_context& io_;
   store::Store& store_;
+  const Clock& clock_;
   boost::asio::steady_timer timer_;
   Agent* agent_ = nullptr;
   std::int64_t next_id_, last_id_;
+  const std::uint64_t bound_;
+  std::int64_t forward_ms_;
   std::vector<store::Store::Quarantined> batch_;
   std::size_t at_ = 0;
-  std::uint64_t taken_ = 0;
+  std::uint64_t held_ = 0, taken_ = 0;
   std::map<std::string, std::vector<std::int64_t>> kept_;
-  bool no_room_ = false, any_ = false;
+  std::string ended_early_;
+  bool any_ = false;
   std::optional<Error> failure_;
 };
 
@@ -126,28 +153,36 @@ int retry_quarantined(const QuarantineOptions& options) {
     print_problems(checked);
     return kNotInOrder;
   }
-  auto store = open_store_alone(checked.config, clock);
+  store::Options store_settings = store_options(checked.config.agent);
+  const std::uint64_t bound = std::exchange(store_settings.quarantine_max, 0);
+  auto store = open_store_alone(store_settings, clock);
   if (!store) return failed(store.error());
   boost::asio::io_context io;
   const bool all = options.first == 0;
-  Retry retry(io, **store, all ? 1 : options.first, all ? std::numeric_limits<std::int64_t>::max() : options.last);
+  Retry retry(io, **store, clock, all ? 1 : options.first, all ? std::numeric_limits<std::int64_t>::max() : options.last, bound);
   auto agent = Agent::create({io, checked.config, **store, clock, std::move(checked.topology), {}, [&retry](const Error& error) { retry.lost(error); }});
   if (!agent) return failed(agent.error());
   if (auto begun = retry.begin(**agent); !begun) return failed(begun.error());
   const auto until_durable = boost::asio::make_work_guard(io);  // the store's thread is no work of io's
   io.run();
-  if (retry.failure()) return failed(*retry.failure());
+  if (retry.failure()) {
+    failed(*retry.failure());
+    std::fflush(stderr);
+    std::_Exit(kCannot);  // a commit that cannot be done is not waited for
+  }
   if (!retry.any()) {
     fmt::print("{}\n", all ? "quarantine is empty" : "no record with this id in quarantine; `rivulet quarantine list` shows what is there");
     return all ? kDone : kNotInOrder;
   }
   Snapshot after;
   (*agent)->describe(after);
-  fmt::print("{} records went on from where they failed; what comes of them is sent when the agent runs\n", retry.taken());
-  if (after.quarantined > 0) fmt::print("of these {} failed again: `rivulet quarantine list` shows them with new ids\n", after.quarantined);
+  fmt::print("{} records were taken up from where they failed; what comes of them is sent when the agent runs\n", retry.taken());
+  if (after.quarantined > 0) fmt::print("{} failed again: `rivulet quarantine list` shows them with new ids\n", after.quarantined);
+  if (after.totals.late > 0) fmt::print("{} times a record was too late for a window that is closed (`late` of the step can name a topic for them)\n", after.totals.late);
+  if (after.totals.dropped > 0) fmt::print("{} were left out by a step on purpose, such as dedupe, or had no key\n", after.totals.dropped);
   print_kept(retry);
-  if (retry.no_room()) fmt::print("the store has no room for more: let the agent run until it has sent some of what waits, then try the rest again\n");
-  return after.quarantined == 0 && retry.kept().empty() && !retry.no_room() ? kDone : kNotInOrder;
+  if (!retry.ended_early().empty()) fmt::print("not all had their turn: {}\n", retry.ended_early());
+  return after.quarantined == 0 && after.totals.late == 0 && retry.kept().empty() && retry.ended_early().empty() ? kDone : kNotInOrder;
 }
 
 }  // namespace rivulet::app

@@ -31,11 +31,11 @@ result<config::Config> load_for_store(const std::string& file) {
   return Error{ErrorCode::invalid, message};
 }
 
-result<std::unique_ptr<store::Store>> open_store_alone(const config::Config& config, const Clock& clock) {
-  const std::string file = config.agent.state + "/rivulet.db";
+result<std::unique_ptr<store::Store>> open_store_alone(const store::Options& options, const Clock& clock) {
+  const std::string file = options.directory + "/rivulet.db";
   if (::access(file.c_str(), R_OK | W_OK) != 0)
     return Error{ErrorCode::not_found, "no store at " + file + " that you may write; has the agent run with this agent.state, and are you its user (sudo -u rivulet)?"};
-  return store::Store::open(store_options(config.agent), clock);
+  return store::Store::open(options, clock);
 }
 
 }  // namespace rivulet::app

@@ -14,7 +14,7 @@ store::Options store_options(const config::Agent& agent);
 // The configuration, to find the store by; problems become one message.
 result<config::Config> load_for_store(const std::string& file);
 
-// For changes by hand: an existing store that no agent uses at the moment.
-result<std::unique_ptr<store::Store>> open_store_alone(const config::Config& config, const Clock& clock);
+// For changes by hand: an existing store that no agent uses at the moment. `options`: store_options(), or changed ones.
+result<std::unique_ptr<store::Store>> open_store_alone(const store::Options& options, const Clock& clock);
 
 }  // namespace rivulet::app

@@ -1,14 +1,14 @@
-// Place: where a record failed, so that `quarantine retry` can let it go on from there. As text in QuarantineEntry::place:
-// `arrival`, `key`, `steps[2]`, `steps[2].other`, `steps[2].list`, `to[0]`; then `text` when its value is plain text; then `after` and the kinds of
-// the steps before it. A person reads it, and it stays right when other steps are changed but not when they are moved.
-// Thread: any.
+// Place: where a quarantined record goes on, as text in QuarantineEntry::place (a person reads it, too):
+//
+//   arrival | key | steps | other | to    then ` text` when its value is plain text    then ` after ` and the steps that it had come through for good
+//
+// A pipeline is cut into chains of stateless steps by the steps that keep state, take lists apart or route. A record that fails in a chain, or in the step
+// that ends it, is kept as it was at the chain's beginning, and goes through the chain again: its steps may be changed, moved, added and removed
+// meanwhile. The steps that end the chains before it must be the same ones. Thread: any.
 #pragma once
-#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include "agent/config/config.h"
 
 namespace rivulet::pipeline {
 
@@ -16,18 +16,15 @@ struct Place {
   enum class At {
     arrival,  // it could not be decoded: a frame of its source
     key,      // decoded, before its source's `key:`
-    step,     // number `index` of the pipeline's
-    other,    // the same, as a record of a join's other side
-    list,     // a flatten step before it took its list apart
-    output,   // number `index` of the pipeline's `to`
+    steps,    // a chain of a pipeline
+    other,    // a join's other side: that join ends the chain
+    to,       // the last chain, for one output alone: QuarantineEntry::topic
   } at = At::arrival;
-  std::size_t index = 0;
   bool text = false;
-  std::string before = {};  // kinds of the steps before it
+  std::string after = {};  // "aggregate hourly, flatten"; empty: the pipeline's beginning
 };
 
 std::string text_of(const Place& place);
 std::optional<Place> place_of(std::string_view text);  // none: it is no place
-std::string kinds_before(const config::Pipeline& pipeline, const Place& place);
 
 }  // namespace rivulet::pipeline

@@ -130,7 +130,7 @@ StepResult Steps::run_group(Stage& stage, Row& row, StepFailure& failure) {
   const Outcome outcome = stage.group->run(row);
   if (outcome.kind == Outcome::Kind::stopped) return StepResult::filtered;
   if (outcome.kind == Outcome::Kind::failed) {
-    failure = {steps_[stage.apply[outcome.item].step].kind, outcome.reason, stage.apply.front().step};
+    failure = {steps_[stage.apply[outcome.item].step].kind, outcome.reason};
     return StepResult::failed;
   }
   const auto& results = stage.group->results();
@@ -173,7 +173,7 @@ StepResult Steps::run_plain(Stage& stage, Row& row, StepFailure& failure) {
   if (stage.flatten == nullptr) return StepResult::passed;
   const auto done = stage.flatten->run(row, arena_);
   if (done) return StepResult::passed;
-  failure = {stage.plain->kind, done.error().message, static_cast<std::size_t>(stage.plain - steps_.data())};
+  failure = {stage.plain->kind, done.error().message};
   return StepResult::failed;
 }
 

@@ -23,7 +23,6 @@ namespace rivulet::pipeline {
 struct StepFailure {
   std::string step;  // kind, as configured
   std::string reason;
-  std::size_t from = 0;  // the step, of those compiled, from which the record can be tried again: those before it are done, none after it
 };
 
 enum class StepResult { passed, filtered, failed };

@@ -9,18 +9,6 @@
 
 namespace rivulet::pipeline {
 
-void keep_for_quarantine(store::QuarantineEntry& entry, const std::optional<std::string_view>& key, const std::optional<std::string_view>& value) {
-  const auto keep = [&](std::optional<std::string>& to, const std::optional<std::string_view>& from, const char* what) {
-    if (!from) return;
-    to = from->substr(0, kQuarantinedBytes);
-    if (from->size() <= kQuarantinedBytes) return;
-    entry.reason += fmt::format(" (the first {} of {} bytes{} are kept)", kQuarantinedBytes, from->size(), what);
-    entry.place = std::string(store::kNoPlace) + "only its first bytes were kept";
-  };
-  keep(entry.key, key, " of the key");
-  keep(entry.value, value, "");
-}
-
 void assign(std::optional<std::string>& to, const std::optional<std::string_view>& from) {
   if (!from) return to.reset();
   if (!to || to->capacity() > kKeptBytes) to.emplace();  // a giant one gives its memory back
@@ -34,66 +22,40 @@ void Topology::Impl::forget() {
   if (buffer.capacity() > kKeptBytes) buffer = std::string();
 }
 
-// A change of a table means something only together with the row before it, which others may have replaced when it is tried again.
-void Topology::Impl::quarantine(const config::Pipeline* pipeline, StepFailure failure, std::optional<Place> place, const Row& row, Outputs& to) {
-  ++counts.failed;
-  store::QuarantineEntry entry;
-  if (source_now != kNoOutput) entry.source = config.sources[source_now].name;
-  if (pipeline != nullptr) entry.pipeline = pipeline->name;
-  entry.step = std::move(failure.step);
-  entry.reason = std::move(failure.reason);
-  entry.timestamp_ms = row.timestamp_ms;
-  entry.window = row.window;
-  if (frame_now != nullptr) entry.topic = frame_now->topic;
-  if (!place || row.change != nullptr) {
-    entry.place = std::string(store::kNoPlace) + (place ? "it was a change of a table" : "it is a result that could not be computed, no record");
-  } else {
-    place->text = !row.changed && !row.fields.empty() && row.fields.front().text;
-    if (pipeline != nullptr) place->before = kinds_before(*pipeline, *place);
-    entry.place = text_of(*place);
-  }
-  keep_for_quarantine(entry, row.key, row.value(buffer));
-  to.quarantine(std::move(entry));
-}
-
 void Topology::Impl::tell(const std::vector<Reader>& readers, const Row& row, Outputs& to) {
   for (const Reader& reader : readers) {
     PipelineNode& node = pipelines[reader.pipeline];
     ++node.counts.in;
     Segment& segment = node.segments[reader.segment];
     if (reader.input != 0) {
-      process(reader.pipeline, reader.segment, reader.input, row, to);
+      process(reader.pipeline, reader.segment, reader.input, row, {&row}, to);
       continue;
     }
     segment.row = row;
-    run(reader.pipeline, reader.segment, to);
+    run(reader.pipeline, reader.segment, {&row}, to);
   }
 }
 
-void Topology::Impl::run(std::size_t number, std::size_t at, Outputs& to) {
+void Topology::Impl::run(std::size_t number, std::size_t at, const Came& came, Outputs& to) {
   PipelineNode& node = pipelines[number];
   Segment& segment = node.segments[at];
   StepFailure failure;
   const StepResult result = segment.steps->run(segment.row, failure);
   const bool passed = result == StepResult::passed;
   if (passed && at + 1 < node.segments.size()) {
-    if (segment.stateful != nullptr) process(number, at, 0, segment.row, to);
-    else if (segment.explode != nullptr) explode(number, at, to);
-    else route(number, at, to);
+    if (segment.stateful != nullptr) process(number, at, 0, segment.row, came, to);
+    else if (segment.explode != nullptr) explode(number, at, came, to);
+    else route(number, at, came, to);
     return segment.row.clear();
   }
-  if (result == StepResult::failed) {
-    const Place place{Place::At::step, segment.numbers[failure.from]};
-    fail(number, std::move(failure), place, segment.row, to);
+  if (result == StepResult::failed) fail(number, at, std::move(failure), Place::At::steps, came, to);
+  if (passed && only_output != kNoOutput) {
+    emit(number, only_output, segment, came, to);
+  } else if (passed) {
+    for (std::size_t which = 0; which < node.outputs.size(); ++which) emit(number, which, segment, came, to);
+    tell(node.readers, segment.row, to);  // an output whose key fails keeps no one else from the record
   }
-  for (std::size_t which = 0; passed && which < node.outputs.size(); ++which) emit(number, which, segment, to);
-  if (passed) tell(node.readers, segment.row, to);  // an output whose key fails keeps no one else from the record
   segment.row.clear();
-}
-
-void Topology::Impl::fail(std::size_t number, StepFailure failure, std::optional<Place> place, const Row& row, Outputs& to) {
-  ++pipelines[number].counts.failed;
-  quarantine(&config.pipelines[number], std::move(failure), std::move(place), row, to);
 }
 
 bool Topology::Impl::from_the_future(const Segment& segment, Timestamp timestamp_ms) {
@@ -104,12 +66,12 @@ bool Topology::Impl::from_the_future(const Segment& segment, Timestamp timestamp
   return beyond();
 }
 
-void Topology::Impl::emit(std::size_t number, std::size_t which, Segment& last, Outputs& to) {
+void Topology::Impl::emit(std::size_t number, std::size_t which, Segment& last, const Came& came, Outputs& to) {
   PipelineNode& node = pipelines[number];
   std::optional<std::string_view> key;
   StepFailure failure;
   if (last.steps->output_key(which, last.row, key, failure) == StepResult::passed) return write(node, node.outputs[which], config.pipelines[number].to[which].windowed_key, last.row, key, to);
-  fail(number, std::move(failure), Place{Place::At::output, which}, last.row, to);
+  fail(number, node.segments.size() - 1, std::move(failure), Place::At::to, came, to, config.pipelines[number].to[which].topic);
 }
 
 void Topology::Impl::write(PipelineNode& node, std::size_t output, bool windowed_key, const Row& row, std::optional<std::string_view> key, Outputs& to) {
@@ -142,13 +104,13 @@ class Topology::Impl::Results final : public Emit {
       const auto parsed = next.json.parse(*result.value);
       if (!parsed) {  // such as nested too deep
         next.row.clear();
-        return failed(result.key.value_or(std::string_view()), "its result cannot go on: " + parsed.error().message);
+        return failed(result, "its result cannot go on: " + parsed.error().message);
       }
       if (*parsed == codec::JsonKind::other) next.row.fields.push_back({impl_.value_field.name, impl_.value_field.quoted, next.json.token(), false});
       for (const codec::JsonField& field : next.json.fields()) next.row.fields.push_back({field.name, field.quoted, field.token, false});
     }
     const Arena::Mark mark = impl_.arena.mark();
-    impl_.run(pipeline_, segment_ + 1, to_);
+    impl_.run(pipeline_, segment_ + 1, {nullptr, &result}, to_);
     impl_.arena.release(mark);
   }
   void pass(const Row& row) override { impl_.pass(pipeline_, segment_, row, to_); }
@@ -163,11 +125,7 @@ class Topology::Impl::Results final : public Emit {
     to_.emit(output, impl_.record);
   }
   void dropped(std::uint64_t number) override { impl_.drop(pipeline_, segment_, number); }
-  void failed(std::string_view key, const std::string& reason) override {
-    Row row;
-    row.key = key;
-    impl_.fail(pipeline_, {impl_.pipelines[pipeline_].segments[segment_].step, reason}, std::nullopt, row, to_);
-  }
+  void failed(const Emitted& result, const std::string& reason) override { impl_.fail_result(pipeline_, segment_, result, reason, to_); }
   bool full() override {
     if (!impl_.pipelines[pipeline_].may_pause || !to_.full()) return false;
     impl_.paused = true;
@@ -184,13 +142,13 @@ class Topology::Impl::Results final : public Emit {
   Outputs& to_;
 };
 
-void Topology::Impl::process(std::size_t number, std::size_t at, std::size_t input, const Row& row, Outputs& to) {
+void Topology::Impl::process(std::size_t number, std::size_t at, std::size_t input, const Row& row, const Came& came, Outputs& to) {
   Segment& segment = pipelines[number].segments[at];
-  const auto place = [&] { return Place{input == 0 ? Place::At::step : Place::At::other, segment.number}; };
+  const Place::At place = input == 0 ? Place::At::steps : Place::At::other;
   if (row.change == nullptr && from_the_future(segment, row.timestamp_ms))  // what a table took in is a fact for all who read it
-    return fail(number, {segment.step, fmt::format("its timestamp lies {} ms ahead of the clock, more than time.future allows ({} ms)", row.timestamp_ms - *trusted_ms, segment.time.future_ms)}, place(), row, to);
+    return fail(number, at, {segment.step, fmt::format("its timestamp lies {} ms ahead of the clock, more than time.future allows ({} ms)", row.timestamp_ms - *trusted_ms, segment.time.future_ms)}, place, came, to);
   Results results(*this, number, at, to);
-  if (auto done = segment.stateful->process(input, row, results); !done) fail(number, {segment.step, done.error().message}, place(), row, to);
+  if (auto done = segment.stateful->process(input, row, results); !done) fail(number, at, {segment.step, done.error().message}, place, came, to);
 }
 
 template <class Body>

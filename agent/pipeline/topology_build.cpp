@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <utility>
 
 #include "agent/pipeline/decoding.h"
 #include "agent/pipeline/topology_impl.h"
@@ -58,38 +57,32 @@ void Topology::Impl::build_segments(std::size_t number, std::vector<config::Prob
   std::vector<Segment>& segments = pipelines[number].segments;
   const config::Time time = time_of(config, pipeline, problems);
   std::vector<config::Step> stateless;
-  std::vector<std::size_t> numbers;
-  const auto number_of = [&](const config::Step& step) { return static_cast<std::size_t>(&step - pipeline.steps.data()); };
   const auto close = [&](const std::vector<config::Output>& to) {
     segments.emplace_back();
     segments.back().steps = std::make_unique<Steps>(evaluator, arena, clamp_clock, pipeline.name);
     segments.back().steps->compile(stateless, to, problems);
-    segments.back().numbers = std::exchange(numbers, {});
     stateless.clear();
   };
   for (const config::Step& step : pipeline.steps) {
     if (std::holds_alternative<config::Route>(step.what)) {
       close({});
-      segments.back().number = number_of(step);
       build_route(number, step, segments.back(), problems);
       continue;
     }
     if (const auto* flatten = std::get_if<config::Flatten>(&step.what); flatten != nullptr && flatten->explode) {
       close({});
-      segments.back().step = step.kind;
-      segments.back().number = number_of(step);
+      segments.back().step = segments.back().ends_with = step.kind;
       segments.back().explode = std::make_unique<Explode>(*flatten->explode);
     }
     if (!config::is_stateful(step)) {
       stateless.push_back(step);
-      numbers.push_back(number_of(step));
       continue;
     }
     if (part_of_the_step_before(step)) continue;
     close({});
     Segment& segment = segments.back();
     segment.step = step.name;
-    segment.number = number_of(step);
+    segment.ends_with = step.kind + " " + step.name;
     segment.time = time;
     segment.other_input = other_input(step);
     segment.stateful = make_operator({evaluator, clock, config, pipeline, step, time, problems, tables});
@@ -106,6 +99,7 @@ void Topology::Impl::build_segments(std::size_t number, std::vector<config::Prob
 // Cases with the same topic are one stream.
 void Topology::Impl::build_route(std::size_t number, const config::Step& step, Segment& segment, std::vector<config::Problem>& problems) {
   segment.step = step.name;
+  segment.ends_with = step.kind + " " + step.name;
   segment.route = std::make_unique<Route>(evaluator, arena, step, problems);
   std::map<std::string, std::size_t> output_of;
   for (Route::Target& target : segment.route->targets()) {

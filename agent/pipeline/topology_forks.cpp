@@ -14,15 +14,15 @@ void Topology::Impl::pass(std::size_t number, std::size_t at, const Row& row, Ou
   next = row;
   next.change = nullptr;
   const Arena::Mark mark = arena.mark();
-  run(number, at + 1, to);
+  run(number, at + 1, {&row}, to);
   arena.release(mark);
 }
 
 // A record with an empty list gives none: it is counted as dropped.
-void Topology::Impl::explode(std::size_t number, std::size_t at, Outputs& to) {
+void Topology::Impl::explode(std::size_t number, std::size_t at, const Came& came, Outputs& to) {
   Segment& segment = pipelines[number].segments[at];
   auto list = segment.explode->elements(segment.row, elements);
-  if (!list) return fail(number, {segment.step, list.error().message}, Place{Place::At::list, segment.number}, segment.row, to);
+  if (!list) return fail(number, at, {segment.step, list.error().message}, Place::At::steps, came, to);
   if (!*list) return pass(number, at, segment.row, to);
   if (elements.empty()) return drop(number, at, 1);
   const std::vector<std::string_view> all = std::move(elements);  // a step behind may explode, too
@@ -32,10 +32,10 @@ void Topology::Impl::explode(std::size_t number, std::size_t at, Outputs& to) {
   }
 }
 
-void Topology::Impl::route(std::size_t number, std::size_t at, Outputs& to) {
+void Topology::Impl::route(std::size_t number, std::size_t at, const Came& came, Outputs& to) {
   PipelineNode& node = pipelines[number];
   Segment& segment = node.segments[at];
-  if (auto done = segment.route->run(segment.row, taken); !done) return fail(number, {segment.step, done.error().message}, Place{Place::At::step, segment.number}, segment.row, to);
+  if (auto done = segment.route->run(segment.row, taken); !done) return fail(number, at, {segment.step, done.error().message}, Place::At::steps, came, to);
   for (const Route::Taken& one : taken) write(node, one.target->output, one.target->to.windowed_key, segment.row, one.key, to);
   if (!taken.empty()) return;
   const bool ends = at + 2 == node.segments.size() && node.segments.back().steps->empty() && node.outputs.empty() && node.readers.empty();

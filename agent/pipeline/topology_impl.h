@@ -43,9 +43,8 @@ struct Topology::Impl {
     std::unique_ptr<Operator> stateful;
     std::unique_ptr<Explode> explode;
     std::unique_ptr<Route> route;
-    std::vector<std::size_t> numbers;  // of the stateless steps in the pipeline's
-    std::size_t number = 0;            // of the step that it ends with
     std::string step;  // its name
+    std::string ends_with;  // its kind and name, for Place::after
     std::uint64_t dropped = 0;  // by that step
     std::string other_input;
     config::Time time;
@@ -62,6 +61,11 @@ struct Topology::Impl {
     Counts counts;
   };
   class Results;
+  // What came to a chain of steps, one of them: it stays as it is while the chain works on the segment's row.
+  struct Came {
+    const Row* row = nullptr;
+    const Emitted* result = nullptr;
+  };
 
   config::Config config;
   const Clock& clock;
@@ -83,6 +87,7 @@ struct Topology::Impl {
   Row arrived;    // reused
   Record record;  // reused for what is emitted
   const Arrival* frame_now = nullptr;  // which the record under way was a part of
+  std::size_t only_output = kNoOutput;  // of the pipeline under way, and no reader of it: a retry
   std::size_t source_now = kNoOutput;  // whose record is under way; none: a timer, an epoch's end
   std::optional<Timestamp> trusted_ms;  // the wall clock when it was last read
   bool clock_trusted = false;
@@ -101,24 +106,22 @@ struct Topology::Impl {
   // Bytes into fields. Nothing: decoded. An error: why not.
   result<bool> decode(std::size_t source, std::string_view payload, Row& row);
   void undecodable(std::size_t source, std::string_view payload, Timestamp arrival_ms, std::string reason, Outputs& to);
-  void quarantine(const config::Pipeline* pipeline, StepFailure failure, std::optional<Place> place, const Row& row, Outputs& to);
   void tell(const std::vector<Reader>& readers, const Row& row, Outputs& to);
   // The segment's row through its steps, and on.
-  void run(std::size_t number, std::size_t at, Outputs& to);
+  void run(std::size_t number, std::size_t at, const Came& came, Outputs& to);
   // What comes after the segment's steps: to the next one.
   void pass(std::size_t number, std::size_t at, const Row& row, Outputs& to);
-  void explode(std::size_t number, std::size_t at, Outputs& to);
-  void route(std::size_t number, std::size_t at, Outputs& to);
+  void explode(std::size_t number, std::size_t at, const Came& came, Outputs& to);
+  void route(std::size_t number, std::size_t at, const Came& came, Outputs& to);
   void drop(std::size_t number, std::size_t at, std::uint64_t records);
   void write(PipelineNode& node, std::size_t output, bool windowed_key, const Row& row, std::optional<std::string_view> key, Outputs& to);
-  void fail(std::size_t number, StepFailure failure, std::optional<Place> place, const Row& row, Outputs& to);
-  void process(std::size_t number, std::size_t at, std::size_t input, const Row& row, Outputs& to);
+  void process(std::size_t number, std::size_t at, std::size_t input, const Row& row, const Came& came, Outputs& to);
   template <class Body>
   void each_stateful(Outputs& to, const Body& body);  // in topological order
 
   // Whether the record lies too far ahead of a clock that can be trusted.
   bool from_the_future(const Segment& segment, Timestamp timestamp_ms);
-  void emit(std::size_t number, std::size_t which, Segment& last, Outputs& to);  // to its output with that index
+  void emit(std::size_t number, std::size_t which, Segment& last, const Came& came, Outputs& to);  // to its output with that index
   // Every call begins and ends with this: no view outlives its frame.
   void forget();
   void arrive(std::size_t source, const Arrival& frame, Outputs& to);
@@ -131,10 +134,15 @@ struct Topology::Impl {
   bool keyed(std::size_t source, std::string_view topic, Outputs& to);
   void inject(std::size_t source, const Record& given, bool decoded_already, Outputs& to);
   // topology_retry.cpp
+  std::string ends_before(std::size_t number, std::size_t at) const;  // Place::after of that chain
+  store::QuarantineEntry entry_of(StepFailure failure);
+  void keep(store::QuarantineEntry& entry, Place place, const Came& came);
+  void fail(std::size_t number, std::size_t at, StepFailure failure, Place::At where, const Came& came, Outputs& to, std::string_view output = {});
+  void fail_result(std::size_t number, std::size_t at, const Emitted& result, const std::string& reason, Outputs& to);
   result<void> take_up(const store::QuarantineEntry& entry, bool text);
   result<void> retry(const store::QuarantineEntry& entry, Outputs& to);
-  result<void> retry_in_source(const store::QuarantineEntry& entry, const Place& place, Outputs& to);
-  result<void> retry_at_step(std::size_t number, const Place& place, Outputs& to);
+  result<void> retry_in_source(const store::QuarantineEntry& entry, const Place& place, const Arrival& frame, Outputs& to);
+  result<void> retry_in_pipeline(const store::QuarantineEntry& entry, const Place& place, Outputs& to);
   // A frame's records by the source's decoder, which is there.
   template <class Body>
   void each_record(std::size_t source, const Arrival& frame, Outputs& to, const Body& body);

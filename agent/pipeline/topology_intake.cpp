@@ -221,7 +221,9 @@ bool Topology::Impl::keyed(std::size_t source, std::string_view topic, Outputs& 
   if (node.key == nullptr) return true;
   const Outcome outcome = node.key->run(arrived);
   if (outcome.kind == Outcome::Kind::failed) {
-    quarantine(nullptr, {"key", outcome.reason}, Place{Place::At::key}, arrived, to);
+    store::QuarantineEntry entry = entry_of({"key", outcome.reason});
+    keep(entry, {Place::At::key}, {&arrived});
+    to.quarantine(std::move(entry));
     return false;
   }
   if (const auto& key = node.key->results()[0]; !key.null) arrived.key = arena.keep(key.text);

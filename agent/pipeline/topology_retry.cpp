@@ -1,4 +1,4 @@
-// A record of the quarantine goes on from where it failed.
+// Into quarantine, and on from there.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,13 +15,72 @@ std::size_t named(const List& list, const std::string& name) {
   return static_cast<std::size_t>(std::find_if(list.begin(), list.end(), [&](const auto& one) { return one.name == name; }) - list.begin());
 }
 
+std::string in_words(const std::string& steps) { return steps.empty() ? "none" : steps; }
+
 }  // namespace
 
-// The record as it was when it failed, in `arrived`.
+void keep_for_quarantine(store::QuarantineEntry& entry, const std::optional<std::string_view>& key, const std::optional<std::string_view>& value) {
+  const auto keep = [&](std::optional<std::string>& to, const std::optional<std::string_view>& from, const char* what) {
+    if (!from) return;
+    to = from->substr(0, kQuarantinedBytes);
+    if (from->size() <= kQuarantinedBytes) return;
+    entry.reason += fmt::format(" (the first {} of {} bytes{} are kept)", kQuarantinedBytes, from->size(), what);
+    entry.place = std::string(store::kNoPlace) + "only its first bytes were kept";
+  };
+  keep(entry.key, key, " of the key");
+  keep(entry.value, value, "");
+}
+
+std::string Topology::Impl::ends_before(std::size_t number, std::size_t at) const {
+  const std::vector<Segment>& segments = pipelines[number].segments;
+  std::string ends;
+  for (std::size_t i = 0; i < at; ++i) ends += (i == 0 ? "" : ", ") + segments[i].ends_with;
+  return ends;
+}
+
+store::QuarantineEntry Topology::Impl::entry_of(StepFailure failure) {
+  ++counts.failed;
+  store::QuarantineEntry entry;
+  if (source_now != kNoOutput) entry.source = config.sources[source_now].name;
+  if (frame_now != nullptr) entry.topic = frame_now->topic;
+  entry.step = std::move(failure.step);
+  entry.reason = std::move(failure.reason);
+  return entry;
+}
+
+// A change of a table means something only together with the row before it, which others may have replaced when it is tried again.
+void Topology::Impl::keep(store::QuarantineEntry& entry, Place place, const Came& came) {
+  const bool change = came.row != nullptr ? came.row->change != nullptr : came.result->change != nullptr;
+  entry.timestamp_ms = came.row != nullptr ? came.row->timestamp_ms : came.result->timestamp_ms;
+  entry.window = came.row != nullptr ? came.row->window : came.result->window;
+  place.text = came.row != nullptr ? !came.row->changed && !came.row->fields.empty() && came.row->fields.front().text : came.result->text;
+  entry.place = change ? std::string(store::kNoPlace) + "it was a change of a table" : text_of(place);
+  keep_for_quarantine(entry, came.row != nullptr ? came.row->key : came.result->key, came.row != nullptr ? came.row->value(buffer) : came.result->value);
+}
+
+void Topology::Impl::fail(std::size_t number, std::size_t at, StepFailure failure, Place::At where, const Came& came, Outputs& to, std::string_view output) {
+  ++pipelines[number].counts.failed;
+  store::QuarantineEntry entry = entry_of(std::move(failure));
+  entry.pipeline = config.pipelines[number].name;
+  if (!output.empty()) entry.topic = output;
+  keep(entry, {where, false, ends_before(number, at)}, came);
+  to.quarantine(std::move(entry));
+}
+
+// What is known of it is for a person.
+void Topology::Impl::fail_result(std::size_t number, std::size_t at, const Emitted& result, const std::string& reason, Outputs& to) {
+  ++pipelines[number].counts.failed;
+  store::QuarantineEntry entry = entry_of({pipelines[number].segments[at].step, reason});
+  entry.pipeline = config.pipelines[number].name;
+  entry.timestamp_ms = result.timestamp_ms;
+  entry.window = result.window;
+  entry.place = std::string(store::kNoPlace) + "it is a result that could not be computed, and no record";
+  keep_for_quarantine(entry, result.key, result.value);
+  to.quarantine(std::move(entry));
+}
+
+// The record as it was, in `arrived`.
 result<void> Topology::Impl::take_up(const store::QuarantineEntry& entry, bool text) {
-  forget();
-  ++counts.in;
-  if (const std::size_t source = named(config.sources, entry.source); source < sources.size()) source_now = source;
   arrived.timestamp_ms = entry.timestamp_ms;
   arrived.window = entry.window;
   if (entry.key) arrived.key = *entry.key;
@@ -38,55 +97,51 @@ result<void> Topology::Impl::take_up(const store::QuarantineEntry& entry, bool t
   return {};
 }
 
-result<void> Topology::Impl::retry_in_source(const store::QuarantineEntry& entry, const Place& place, Outputs& to) {
+result<void> Topology::Impl::retry_in_source(const store::QuarantineEntry& entry, const Place& place, const Arrival& frame, Outputs& to) {
   const std::size_t source = named(config.sources, entry.source);
   if (source == sources.size()) return no("there is no source " + entry.source + " in the configuration");
-  Arrival frame{entry.value ? std::string_view(*entry.value) : std::string_view(), entry.topic, entry.timestamp_ms};
-  if (entry.key) frame.key = *entry.key;
-  if (entry.first_line) frame.first_line = *entry.first_line;
+  if (sources[source].readers.empty()) return no("no pipeline reads from source " + entry.source);
   if (place.at == Place::At::arrival) {
-    if (const Checked now = check(source, frame); !now.reason && now.records == 0) return no("nothing in it is a record, as its source is configured now");
+    if (const Checked now = check(source, frame); !now.reason && now.records == 0) return no("nothing in it is a record, as source " + entry.source + " is configured now");
     arrive(source, frame, to);
     return {};
   }
   if (auto done = take_up(entry, place.text); !done) return done;
-  frame_now = &frame;
+  ++counts.in;
+  source_now = source;
   if (keyed(source, entry.topic, to)) tell(sources[source].readers, arrived, to);
-  frame_now = nullptr;
   return {};
 }
 
-// In the segment that has the step: through what is left of its stateless steps, or at its end.
-result<void> Topology::Impl::retry_at_step(std::size_t number, const Place& place, Outputs& to) {
-  const config::Pipeline& pipeline = config.pipelines[number];
+result<void> Topology::Impl::retry_in_pipeline(const store::QuarantineEntry& entry, const Place& place, Outputs& to) {
+  const std::size_t number = named(config.pipelines, entry.pipeline);
+  if (number == pipelines.size()) return no("there is no pipeline " + entry.pipeline + " in the configuration");
   std::vector<Segment>& segments = pipelines[number].segments;
-  for (std::size_t at = 0; at < segments.size(); ++at) {
-    Segment& segment = segments[at];
-    const bool last = at + 1 == segments.size();
-    if (const auto first = std::find(segment.numbers.begin(), segment.numbers.end(), place.index); place.at == Place::At::step && first != segment.numbers.end()) {
-      std::vector<config::Step> left;
-      for (auto step = first; step != segment.numbers.end(); ++step) left.push_back(pipeline.steps[*step]);
-      auto steps = std::make_unique<Steps>(evaluator, arena, clamp_clock, pipeline.name);
-      std::vector<config::Problem> problems;
-      steps->compile(left, last ? pipeline.to : std::vector<config::Output>(), problems);
-      if (!problems.empty()) return no(problems.front().text());
-      const std::vector<std::size_t> numbers(first, segment.numbers.end());
-      const std::vector<std::size_t> all = std::exchange(segment.numbers, numbers);
-      std::swap(segment.steps, steps);
-      segment.row = arrived;
-      run(number, at, to);
-      std::swap(segment.steps, steps);
-      segment.numbers = all;
-      return {};
-    }
-    if (last || segment.number != place.index) continue;
-    segment.row = arrived;
-    if (place.at == Place::At::list && segment.explode != nullptr) return explode(number, at, to), result<void>();
-    if (place.at == Place::At::step && segment.route != nullptr) return route(number, at, to), result<void>();
-    const bool other = place.at == Place::At::other;
-    if (segment.stateful != nullptr && (other ? !segment.other_input.empty() : place.at == Place::At::step)) return process(number, at, other ? 1 : 0, arrived, to), result<void>();
+  std::size_t at = 0;
+  while (at < segments.size() && ends_before(number, at) != place.after) ++at;
+  if (at == segments.size())
+    return no(fmt::format("it had come through these steps of pipeline {}: {}; now they are: {}", entry.pipeline, in_words(place.after), in_words(ends_before(number, segments.size() - 1))));
+  std::size_t output = kNoOutput;
+  if (place.at == Place::At::to) {
+    const auto& all = config.pipelines[number].to;  // no two go to the same topic
+    const auto found = std::find_if(all.begin(), all.end(), [&](const config::Output& one) { return one.topic == entry.topic; });
+    if (at + 1 != segments.size() || found == all.end()) return no(fmt::format("pipeline {} has no output {} directly behind those steps any more", entry.pipeline, entry.topic));
+    output = static_cast<std::size_t>(found - all.begin());
   }
-  return no(fmt::format("pipeline {} has no such place any more: {}", pipeline.name, text_of(place)));
+  if (place.at == Place::At::other && segments[at].other_input.empty()) return no(fmt::format("pipeline {} has no join there any more", entry.pipeline));
+  if (auto done = take_up(entry, place.text); !done) return done;
+  ++counts.in;
+  ++pipelines[number].counts.in;
+  if (const std::size_t source = named(config.sources, entry.source); source < sources.size()) source_now = source;
+  if (place.at == Place::At::other) {
+    process(number, at, 1, arrived, {&arrived}, to);
+    return {};
+  }
+  only_output = output;
+  segments[at].row = arrived;
+  run(number, at, {&arrived}, to);
+  only_output = kNoOutput;
+  return {};
 }
 
 result<void> Topology::Impl::retry(const store::QuarantineEntry& entry, Outputs& to) {
@@ -101,24 +156,17 @@ result<void> Topology::Impl::retry(const store::QuarantineEntry& entry, Outputs&
   }
   const auto place = place_of(entry.place);
   if (!place) return no(entry.place.empty() ? "an earlier version put it there, which did not keep where it failed" : "its place is not known to this version: " + entry.place);
-  if (place->at == Place::At::arrival || place->at == Place::At::key) return retry_in_source(entry, *place, to);
-  const std::size_t number = named(config.pipelines, entry.pipeline);
-  if (number == pipelines.size()) return no("there is no pipeline " + entry.pipeline + " in the configuration");
-  if (const std::string kinds = kinds_before(config.pipelines[number], *place); kinds != place->before)
-    return no(fmt::format("pipeline {} has other steps before it now ({}) than those it went through ({})", entry.pipeline, kinds.empty() ? "none" : kinds, place->before.empty() ? "none" : place->before));
-  if (auto done = take_up(entry, place->text); !done) return done;
-  if (place->at != Place::At::output) return retry_at_step(number, *place, to);
-  if (place->index >= pipelines[number].outputs.size()) return no(fmt::format("pipeline {} has no output number {} any more", entry.pipeline, place->index + 1));
-  Segment& segment = pipelines[number].segments.back();
-  segment.row = arrived;
-  emit(number, place->index, segment, to);
-  return {};
-}
-
-result<void> Topology::retry(const store::QuarantineEntry& entry, Outputs& outputs) {
-  auto done = impl_->retry(entry, outputs);
-  impl_->forget();
+  Arrival frame{entry.value ? std::string_view(*entry.value) : std::string_view(), place->at == Place::At::to ? std::string_view() : std::string_view(entry.topic), entry.timestamp_ms};
+  if (entry.key) frame.key = *entry.key;
+  if (entry.first_line) frame.first_line = *entry.first_line;
+  forget();
+  frame_now = &frame;
+  auto done = place->at == Place::At::arrival || place->at == Place::At::key ? retry_in_source(entry, *place, frame, to) : retry_in_pipeline(entry, *place, to);
+  frame_now = nullptr;
+  forget();
   return done;
 }
+
+result<void> Topology::retry(const store::QuarantineEntry& entry, Outputs& outputs) { return impl_->retry(entry, outputs); }
 
 }  // namespace rivulet::pipeline

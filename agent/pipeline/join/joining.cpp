@@ -9,15 +9,16 @@ TableView* Joining::table_of(const OperatorParts& parts, const std::string& name
   return found == parts.tables.end() ? nullptr : found->second;
 }
 
-void Joining::emit(std::optional<std::string_view> key, const Side* left, const Side* right, Timestamp timestamp_ms, const std::optional<Window>& window, Emit& out) {
+result<void> Joining::try_emit(std::optional<std::string_view> key, const Side* left, const Side* right, Timestamp timestamp_ms, const std::optional<Window>& window, Emit& out) {
   auto value = select_.value(left, right);
-  if (!value) return out.failed(key.value_or(std::string_view()), value.error().message);
-  Emitted result;
-  result.key = key;
-  result.value = *value;
-  result.timestamp_ms = timestamp_ms;
-  result.window = window;
-  out.emit(result);
+  if (!value) return value.error();
+  out.emit({key, *value, timestamp_ms, window});
+  return {};
+}
+
+void Joining::emit(std::optional<std::string_view> key, const Side* left, const Side* right, Timestamp timestamp_ms, const std::optional<Window>& window, Emit& out) {
+  const auto done = try_emit(key, left, right, timestamp_ms, window, out);
+  if (!done) out.failed({key, left != nullptr ? left->value : right->value, timestamp_ms, window}, done.error().message);
 }
 
 void Joining::emit_tombstone(std::string_view key, Timestamp timestamp_ms, Emit& out) {

@@ -20,6 +20,9 @@ class Joining : public Operator {
 
   static TableView* table_of(const OperatorParts& parts, const std::string& name);  // null: it has problems of its own
 
+  // Error: the value cannot be computed.
+  result<void> try_emit(std::optional<std::string_view> key, const Side* left, const Side* right, Timestamp timestamp_ms, const std::optional<Window>& window, Emit& out);
+  // The same, to quarantine: where no record that is at hand stands for the pair.
   void emit(std::optional<std::string_view> key, const Side* left, const Side* right, Timestamp timestamp_ms, const std::optional<Window>& window, Emit& out);
   void emit_tombstone(std::string_view key, Timestamp timestamp_ms, Emit& out);
 

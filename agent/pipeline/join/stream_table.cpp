@@ -52,17 +52,14 @@ class StreamTable final : public Joining {
     }
     const Side left{*value, is_text(row), &row};
     if (!key) {
-      if (pads_left()) emit(row.key, &left, nullptr, row.timestamp_ms, row.window, out);
-      else out.dropped(1);
+      if (pads_left()) return try_emit(row.key, &left, nullptr, row.timestamp_ms, row.window, out);
+      out.dropped(1);
       return {};
     }
     if (!config_.grace_ms) return join(row.key, *key, left, row.timestamp_ms, row.window, out);
     const std::string_view clock_key = row.key.value_or(std::string_view());
     const Timestamp now = time_.advance(clock_key, row.timestamp_ms).to;
-    if (row.timestamp_ms < minus(now, *config_.grace_ms)) {
-      join(row.key, *key, left, row.timestamp_ms, row.window, out);
-      return {};
-    }
+    if (row.timestamp_ms < minus(now, *config_.grace_ms)) return join(row.key, *key, left, row.timestamp_ms, row.window, out);
     wait(row, *key, left);
     flush_until(clock_key, now, out);
     return {};
@@ -102,8 +99,7 @@ class StreamTable final : public Joining {
       if (auto trouble = table_->trouble()) return *std::move(trouble);
     if (!row && !pads_left()) return {};
     const Side right = row ? side_of(*row) : Side{};
-    emit(key, &left, row ? &right : nullptr, timestamp_ms, window, out);
-    return {};
+    return try_emit(key, &left, row ? &right : nullptr, timestamp_ms, window, out);
   }
 
   // flags, window, the key of the other row where it is another one, value.
@@ -166,7 +162,8 @@ class StreamTable final : public Joining {
     const std::string_view other_key = (flags & kOtherKey) != 0 ? reader.sized() : std::string_view(key);
     if (!place.ok() || !reader.ok()) return damaged();
     const Side left{reader.rest(), (flags & kText) != 0, nullptr};
-    join((flags & kNullKey) != 0 ? std::nullopt : std::optional<std::string_view>(key), other_key, left, timestamp_ms, window, out);
+    const auto own_key = (flags & kNullKey) != 0 ? std::nullopt : std::optional<std::string_view>(key);
+    if (auto done = join(own_key, other_key, left, timestamp_ms, window, out); !done) out.failed({own_key, left.value, timestamp_ms, window, left.text}, done.error().message);
   }
 
   TableView* const table_;

@@ -16,7 +16,7 @@ class NeverFull final : public Emit {
   void pass(const Row& row) override { to_.pass(row); }
   void late(const Row& row, std::uint64_t windows) override { to_.late(row, windows); }
   void dropped(std::uint64_t count) override { to_.dropped(count); }
-  void failed(std::string_view key, const std::string& reason) override { to_.failed(key, reason); }
+  void failed(const Emitted& result, const std::string& reason) override { to_.failed(result, reason); }
 
  private:
   Emit& to_;
@@ -151,7 +151,7 @@ void Aggregating::final(std::string_view key, const Window& window, Entry& entry
 void Aggregating::emit(std::string_view key, const Window& window, Entry& entry, Emit& out) {
   text_.clear();
   auto row = aggregates_->finish(entry.state, key, windowed_ ? &window : nullptr, text_);
-  if (!row) return out.failed(key, row.error().message);
+  if (!row) return out.failed({key, std::nullopt, entry.timestamp_ms, windowed_ ? std::optional(window) : std::nullopt}, row.error().message);
   if (!*row && !entry.emitted) return;
   if (entry.emitted != *row) entry.dirty = true;
   entry.emitted = *row;

@@ -60,8 +60,8 @@ class Emit {
   // The record was too late for so many windows (counted; once a record, it goes to `late: {topic}` where there is one).
   virtual void late(const Row& row, std::uint64_t windows) = 0;
   virtual void dropped(std::uint64_t count) = 0;  // null keys, null values, ... : SEMANTICS' "dropped (+1)"
-  // A result that could not be computed, to quarantine: nobody's record is to blame, so process() does not answer it.
-  virtual void failed(std::string_view key, const std::string& reason) = 0;
+  // A result that could not be computed, to quarantine with what is known of it: nobody's record is to blame, so process() does not answer it.
+  virtual void failed(const Emitted& result, const std::string& reason) = 0;
   // The epoch has enough: an operator that can leave the rest of its results for go_on() does so now (pending()).
   virtual bool full() { return false; }
 };
