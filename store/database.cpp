@@ -10,9 +10,9 @@
 #include <cstring>
 #include <filesystem>
 
-#include <spdlog/spdlog.h>
 
 #include "agent/base/fault_point.h"
+#include "agent/base/log.h"
 #include "store/identity.h"
 #include "store/limits.h"
 #include "store/quarantine.h"
@@ -168,7 +168,7 @@ result<void> check_agent(Connection& connection, const Options& options) {
     return Error{ErrorCode::conflict, "store: it belongs to agent '" + *agent + "', which has a Kafka transaction under way; start once with agent.id: " +
                                           *agent + " and a reachable broker, then change the id to " + options.agent_id};
   if (auto set = set_meta(connection, "agent_id", options.agent_id); !set) return set;
-  spdlog::warn("store: agent.id changed from {} to {}", *agent, options.agent_id);
+  log::warn("store: agent.id changed from {} to {}", *agent, options.agent_id);
   return {};
 }
 
@@ -291,7 +291,7 @@ result<Opened> open_database(const Options& options, const Clock& clock) {
                              " and a new store begun: what it held and Kafka did not yet have is in that file only";
   opened = try_open(options, history);
   if (!opened) return opened;
-  spdlog::error("{}", notice);
+  log::error("{}", notice);
   opened->identity.adopted_after_damage = true;
   opened->identity.notice = notice;
   return opened;

@@ -2,9 +2,9 @@
 
 #include <sys/stat.h>
 
-#include <spdlog/spdlog.h>
 
 #include "agent/base/fault_point.h"
+#include "agent/base/log.h"
 #include "store/rebuild.h"
 
 namespace rivulet::store {
@@ -125,7 +125,7 @@ result<void> Engine::transact(bool emergency, const Body& body, bool fits) {
     if (!lost_) outcome = attempt(emergency, kTrimPacksWhenFull, body);
   }
   if (wants_room() && (emergency || fits || rides() || outbox_.wants_trim()) && room_.release_ballast()) {
-    spdlog::warn("store: the disk of {} is full: the ballast was given back to it, so that the log can be emptied and what is acknowledged be removed", options_.directory);
+    log::warn("store: the disk of {} is full: the ballast was given back to it, so that the log can be emptied and what is acknowledged be removed", options_.directory);
     make_room();
     if (!lost_) outcome = attempt(emergency, kTrimPacksWhenFull, body);
   }
@@ -271,7 +271,7 @@ result<std::vector<Pack>> Engine::read(StreamId stream, Sequence after, std::siz
     const auto damaged = outbox_.damaged();
     if (!damaged) return packs;
     // One bad pack must not hold up its stream for ever: its bytes are kept, and the gap says what is missing.
-    spdlog::error("store: {} in stream {}, records {} to {}; a gap record goes out for them and the stored bytes are in the quarantine table", damaged->reason,
+    log::error("store: {} in stream {}, records {} to {}; a gap record goes out for them and the stored bytes are in the quarantine table", damaged->reason,
                   stream, damaged->first, damaged->last);
     auto done = transact(true, [&](bool&) { return apply_gap(*damaged, clock_.wall_ms()); });
     if (!done) return done.error();
@@ -388,13 +388,13 @@ void Engine::drop_to_limit(const Protected& protect) {
   dropped_records_ += all;
   if (dropped_told_ms_ && clock_.steady_ms() - *dropped_told_ms_ < kTellDropsEveryMs) return;
   dropped_told_ms_ = clock_.steady_ms();
-  spdlog::warn("store: storage limit reached: {} oldest records were dropped since the start, gap records go out in their place (storage.when_full: drop-oldest)",
+  log::warn("store: storage limit reached: {} oldest records were dropped since the start, gap records go out in their place (storage.when_full: drop-oldest)",
                dropped_records_);
 }
 
 std::int64_t Engine::background() {
   if (lost_) return kSleepMs;
-  if (!room_.has_ballast() && room_.restore_ballast()) spdlog::info("store: the disk of {} has room again", options_.directory);
+  if (!room_.has_ballast() && room_.restore_ballast()) log::info("store: the disk of {} has room again", options_.directory);
   if (rides() || outbox_.wants_trim()) {
     if (auto done = transact(true, [](bool&) -> result<void> { return {}; }); !done) return kShrinkEveryMs;
     return outbox_.wants_trim() ? 0 : kShrinkEveryMs;

@@ -5,7 +5,7 @@
 
 #include <cstdlib>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "store/database.h"
 #include "store/limits.h"

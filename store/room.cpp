@@ -6,8 +6,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <spdlog/spdlog.h>
 
+#include "agent/base/log.h"
 #include "agent/base/pulse.h"
 
 namespace rivulet::store {
@@ -44,7 +44,7 @@ result<void> Room::prepare() {
   free_count_ = std::move(*free);
   sqlite3_wal_hook(connection_.raw(), remember_pages, &log_pages_);
   if (!restore_ballast())
-    spdlog::error("store: the disk of {} has less than {} MiB free: until there is more, nothing is taken in that does not fit into the file as it is",
+    log::error("store: the disk of {} has less than {} MiB free: until there is more, nothing is taken in that does not fit into the file as it is",
                   directory_, 2 * limits_.ballast >> 20);
   return measure();
 }
@@ -75,14 +75,14 @@ result<void> Room::checkpoint() {
   if (code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY) return {};
   const Error error = sqlite_error(connection_.raw(), "checkpoint");
   if (error.code != ErrorCode::full && error.code != ErrorCode::unavailable) return error;
-  spdlog::debug("{}", error.message);
+  log::debug("{}", error.message);
   return {};
 }
 
 void Room::set_limits(const Limits& limits) {
   limits_ = limits;
   checkpoint_at_ = static_cast<int>(limits.wal / kPageBytes);
-  if (auto set = connection_.execute("PRAGMA journal_size_limit=" + std::to_string(limits.wal)); !set) spdlog::debug("{}", set.error().message);
+  if (auto set = connection_.execute("PRAGMA journal_size_limit=" + std::to_string(limits.wal)); !set) log::debug("{}", set.error().message);
   (void)restore_ballast();  // of the new size; where the disk has no room for it, it is as if it were given back
 }
 

@@ -7,9 +7,9 @@
 #include <mutex>
 #include <thread>
 
-#include <spdlog/spdlog.h>
 
 #include "agent/base/check.h"
+#include "agent/base/log.h"
 #include "store/engine.h"
 #include "store/state_file.h"
 
@@ -109,7 +109,7 @@ struct Store::Impl {
       if (ending && epochs.empty() && calls.empty()) break;
     }
     guard.unlock();
-    if (auto done = engine.flush(); !done && !engine.lost()) spdlog::warn("{}", done.error().message);
+    if (auto done = engine.flush(); !done && !engine.lost()) log::warn("{}", done.error().message);
   }
 
   bool wait(Guard& guard, std::int64_t sleep_ms) {
@@ -138,8 +138,8 @@ struct Store::Impl {
       if (outcome || engine.lost()) return finish(outcome, begin_us, guard);
       const bool full = outcome.error().code == ErrorCode::full;
       if (full && !disk_full.exchange(true))
-        spdlog::error("{}; nothing is acknowledged until there is room: free space in {} or raise agent.storage.max", outcome.error().message, options.directory);
-      if (!full) spdlog::warn("{}; the epoch is kept and tried again", outcome.error().message);
+        log::error("{}; nothing is acknowledged until there is room: free space in {} or raise agent.storage.max", outcome.error().message, options.directory);
+      if (!full) log::warn("{}; the epoch is kept and tried again", outcome.error().message);
       guard.lock();
       ++stats.commit_failures;
       publish(guard);
@@ -162,7 +162,7 @@ struct Store::Impl {
 
   // Takes the first epoch off and tells whoever handed it over. Called unlocked, returns locked.
   void finish(const result<void>& outcome, std::int64_t begin_us, Guard& guard) {
-    if (outcome && disk_full.exchange(false)) spdlog::info("store: the disk takes writes again");
+    if (outcome && disk_full.exchange(false)) log::info("store: the disk takes writes again");
     if (outcome) engine.drop_to_limit(protect);
     guard.lock();
     Waiting first = std::move(epochs.front());

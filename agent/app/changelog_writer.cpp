@@ -1,10 +1,9 @@
 #include "agent/app/changelog_writer.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 
 #include "agent/base/check.h"
+#include "agent/base/log.h"
 
 namespace rivulet::app {
 namespace {
@@ -72,7 +71,7 @@ result<void> ChangelogWriter::add(const pipeline::ChangelogUnit& unit) {
   const auto known = store::decode_changelog_value((*kept)[store::kGenerationKey]);
   made.complete = known && known->body == store::encode_body(made.catalogue);
   made.generation = made.complete ? known->generation : store::random_generation();
-  if (!made.complete) spdlog::info("changelog {}: everything is written into it {}", unit.topic, known ? "anew: its steps or sources changed" : "at first");
+  if (!made.complete) log::info("changelog {}: everything is written into it {}", unit.topic, known ? "anew: its steps or sources changed" : "at first");
   units_.push_back(std::move(made));
   return {};
 }

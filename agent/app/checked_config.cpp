@@ -1,6 +1,6 @@
 #include "agent/app/checked_config.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cstdio>

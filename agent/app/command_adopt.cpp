@@ -1,6 +1,6 @@
 // The operator's way out when forwarding has stopped because the progress topic does not fit this store (PROTOCOL: clones,
 // replaced disks, a replaced cluster). The agent must not run meanwhile: the store's lock sees to that.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdio>
 

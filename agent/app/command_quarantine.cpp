@@ -1,6 +1,6 @@
 // list and show read beside a running agent; drop and retry (quarantine_retry.cpp) need the store for themselves.
 #include <fmt/chrono.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdio>
 #include <ctime>

@@ -2,7 +2,7 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdio>
 

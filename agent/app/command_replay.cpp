@@ -1,5 +1,5 @@
 // The configuration's pipelines on records from standard input. The clock stands still except for {"advance":ms}.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdio>
 #include <iostream>

@@ -1,5 +1,5 @@
 // A replaced device: its empty state folder is filled from the changelogs in Kafka. The agent must not run meanwhile.
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <cstdio>

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <spdlog/spdlog.h>
 
 #include <cstdlib>
 #include <exception>
@@ -8,6 +7,7 @@
 #include "agent/app/commands.h"
 #include "agent/app/logging.h"
 #include "agent/app/service.h"
+#include "agent/base/log.h"
 
 namespace rivulet::app {
 
@@ -26,11 +26,11 @@ int command_run(const RunOptions& options) {
   CheckedConfig checked = check_config(options.config, clock);
   set_up_logging(prints_records(checked.config) ? LogTo::standard_error : LogTo::standard_output, checked.config.log.level);
   for (const auto& problem : checked.problems) {
-    if (problem.warning) spdlog::warn("{}", problem.text());
-    else spdlog::error("{}", problem.text());
+    if (problem.warning) log::warn("{}", problem.text());
+    else log::error("{}", problem.text());
   }
   if (!checked.ok()) {
-    spdlog::error("{} is not in order: not started (the problems stand above; `rivulet check -c {}` shows them as well)", options.config, options.config);
+    log::error("{} is not in order: not started (the problems stand above; `rivulet check -c {}` shows them as well)", options.config, options.config);
     return kNotInOrder;
   }
   try {
@@ -38,17 +38,17 @@ int command_run(const RunOptions& options) {
     service_options.drain_timeout_ms = options.drain_timeout_ms;
     auto service = Service::open(std::move(checked.config), std::move(checked.topology), clock, std::move(service_options));
     if (!service) {
-      spdlog::error("{}", service.error().message);
+      log::error("{}", service.error().message);
       return kCannot;
     }
     const int code = (*service)->run();
     if ((*service)->abandoned()) {
-      spdlog::default_logger()->flush();
+      log::flush();
       std::_Exit(code);
     }
     return code;
   } catch (const std::exception& error) {  // start-up only: a source or library that cannot be set up
-    spdlog::error("cannot start: {}", error.what());
+    log::error("cannot start: {}", error.what());
     return kCannot;
   }
 }

@@ -1,5 +1,5 @@
 // What stateful steps keep: list reads beside a running agent; the rest needs the store for itself.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cstdio>

@@ -1,5 +1,5 @@
 // Asks the running agent; without one (or without a status listener) it looks into the store itself, read-only.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdio>
 

@@ -1,5 +1,5 @@
 // The running agent, live in a terminal; once, with rates of a second, where there is none.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <chrono>
 #include <cstdio>

@@ -1,6 +1,6 @@
 #include "agent/app/config_change.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sys/stat.h>
 
 #include <algorithm>

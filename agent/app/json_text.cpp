@@ -1,6 +1,6 @@
 #include "agent/app/json_text.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace rivulet::app {
 namespace {

@@ -1,5 +1,5 @@
 // The /metrics page. Names follow the Prometheus conventions: base units, _total for counters.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <iterator>
 

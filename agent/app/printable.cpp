@@ -1,6 +1,6 @@
 #include "agent/app/printable.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "agent/codec/json.h"
 

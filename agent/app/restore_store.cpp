@@ -1,11 +1,10 @@
 #include "agent/app/restore_store.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <future>
 
 #include "agent/app/kafka_connection.h"
+#include "agent/base/log.h"
 #include "agent/forward/kafka_uplink.h"
 #include "agent/forward/prepared.h"
 #include "agent/pipeline/changelog_units.h"
@@ -72,11 +71,11 @@ result<void> restore_at_start(const config::Config& config, store::Store& store,
   if (!*unused) return {};
   auto restored = restore_store(config, store, uplink, clock);
   if (restored) {
-    spdlog::info("restored from the changelogs of incarnation {}: {} rows of state, {} positions, {} streams", restored->predecessor.text(), restored->rows, restored->positions, restored->streams);
+    log::info("restored from the changelogs of incarnation {}: {} rows of state, {} positions, {} streams", restored->predecessor.text(), restored->rows, restored->positions, restored->streams);
     return {};
   }
   if (restored.error().code != ErrorCode::not_found || *unfinished) return restored.error();
-  spdlog::info("{}; this agent begins from nothing", restored.error().message);
+  log::info("{}; this agent begins from nothing", restored.error().message);
   return {};
 }
 

@@ -1,7 +1,5 @@
 #include "agent/app/service.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <chrono>
 #include <csignal>
@@ -11,6 +9,7 @@
 #include "agent/app/process.h"
 #include "agent/app/restore_store.h"
 #include "agent/app/store_access.h"
+#include "agent/base/log.h"
 #include "agent/source/factory.h"
 
 namespace rivulet::app {
@@ -62,7 +61,7 @@ result<void> Service::set_up(std::unique_ptr<pipeline::Topology> topology) {
   auto opened = store::Store::open(store_options(config_->agent), clock_);
   if (!opened) return opened.error();
   store_ = std::move(*opened);
-  if (!store_->identity().notice.empty()) spdlog::error("{}", store_->identity().notice);
+  if (!store_->identity().notice.empty()) log::error("{}", store_->identity().notice);
   if (config_->kafka) {
     const auto uplink = make_uplink(*config_);
     if (auto restored = restore_at_start(*config_, *store_, *uplink, clock_); !restored) return restored.error();
@@ -97,7 +96,7 @@ SourceMaker Service::source_maker(const config::Config& config) {
 
 std::shared_ptr<forward::Forwarder> Service::make_forwarder(const config::Config& config, std::vector<forward::Unit> units) {
   if (!config.kafka) {
-    if (sends_to_topics(config)) spdlog::warn("no kafka section: records for topics are stored and not forwarded");
+    if (sends_to_topics(config)) log::warn("no kafka section: records for topics are stored and not forwarded");
     return nullptr;
   }
   forward::Options options;
@@ -128,9 +127,9 @@ void Service::use_forwarder(std::shared_ptr<forward::Forwarder> forwarder) {
 void Service::start_status() {
   if (config_->status.listen.empty()) return;
   auto status = StatusServer::listen(io_, config_->status.listen, [this] { return look(); }, [this] { return history_.samples(); });
-  if (!status) return spdlog::error("{}; going on without the status page, /metrics, /healthz and /status", status.error().message);
+  if (!status) return log::error("{}; going on without the status page, /metrics, /healthz and /status", status.error().message);
   status_ = std::move(*status);
-  spdlog::info("status: listening on {}", status_->address());
+  log::info("status: listening on {}", status_->address());
 }
 
 void Service::start() {
@@ -139,7 +138,7 @@ void Service::start() {
   if (forwarder_) forwarder_->start();
   if (sinks_) sinks_->start();
   watch_for_end();
-  spdlog::info("rivulet {} runs as agent {}: {} sources, {} pipelines, state in {}", RIVULET_VERSION, config_->agent.id, config_->sources.size(),
+  log::info("rivulet {} runs as agent {}: {} sources, {} pipelines, state in {}", RIVULET_VERSION, config_->agent.id, config_->sources.size(),
                config_->pipelines.size(), config_->agent.state);
   notify_.ready();
   watch_threads();
@@ -168,7 +167,7 @@ int Service::run() {
   if (sinks_) sinks_->stop();
   if (forwarder_) forwarder_->stop();
   const store::StoreStats stats = store_->stats();
-  if (exit_code_ == 0) spdlog::info("stopped; {} records stay in the store for the next start", stats.outbox_records);
+  if (exit_code_ == 0) log::info("stopped; {} records stay in the store for the next start", stats.outbox_records);
   return exit_code_;
 }
 
@@ -187,18 +186,18 @@ void Service::wait_for_signal() {
 void Service::stop(const std::string& why) {
   if (phase_ == Phase::stopping) return;
   if (phase_ == Phase::draining) {
-    spdlog::info("{}: not waiting for Kafka any longer", why);
+    log::info("{}: not waiting for Kafka any longer", why);
     return end_soon();
   }
   const bool committing = phase_ == Phase::finishing;
   phase_ = Phase::stopping;
   if (reload_) refuse_reload({ErrorCode::unavailable, why + ": the agent ends"});
   notify_.stopping();
-  spdlog::info("{}: sources stop, the epoch is committed", why);
+  log::info("{}: sources stop, the epoch is committed", why);
   deadline_.expires_after(milliseconds(kCommitWithinMs));
   deadline_.async_wait([this](boost::system::error_code error) {
     if (error) return;
-    spdlog::error("the last epoch could not be committed within {} ms; it was not acknowledged, sources that can will send it again", kCommitWithinMs);
+    log::error("the last epoch could not be committed within {} ms; it was not acknowledged, sources that can will send it again", kCommitWithinMs);
     abandoned_ = true;
     io_.stop();
   });
@@ -235,7 +234,7 @@ void Service::finish(const std::string& why) {
   if (phase_ != Phase::running) return;
   if (reload_) refuse_reload({ErrorCode::unavailable, why + ": the agent ends"});
   phase_ = Phase::finishing;
-  spdlog::info("{}: the epoch is committed{}", why, forwarder_ || sinks_ ? " and the outbox sent on" : "");
+  log::info("{}: the epoch is committed{}", why, forwarder_ || sinks_ ? " and the outbox sent on" : "");
   agent_->stop([this] { committed(); });
 }
 
@@ -249,7 +248,7 @@ void Service::wait_for_drain(std::int64_t until_ms) {
   const std::uint64_t left = left_to_send();
   const bool over = clock_.steady_ms() >= until_ms;
   if (left == 0 || over) {
-    if (left > 0) spdlog::warn("not everything was taken in {} ms: {} records wait in the store for the next start", options_.drain_timeout_ms, left);
+    if (left > 0) log::warn("not everything was taken in {} ms: {} records wait in the store for the next start", options_.drain_timeout_ms, left);
     return end_soon();
   }
   end_timer_.expires_after(kWatchForEnd);
@@ -262,13 +261,13 @@ void Service::keep_house() {
   pulse_->beat();
   const bool room = store_->has_room() || phase_ != Phase::running;
   if (had_room_ && !room)
-    spdlog::warn("no room in {} for more records: sources wait until some have been taken (or raise agent.storage.max)", config_->agent.state);
-  if (!had_room_ && room) spdlog::info("there is room in {} again", config_->agent.state);
+    log::warn("no room in {} for more records: sources wait until some have been taken (or raise agent.storage.max)", config_->agent.state);
+  if (!had_room_ && room) log::info("there is room in {} again", config_->agent.state);
   had_room_ = room;
   const bool held_full = store_->stats().held_full;
   if (held_full && !held_was_full_)
-    spdlog::warn("records for outputs that take nothing fill half of the store in {}: their sources wait, the others go on (`rivulet status` names the outputs)", config_->agent.state);
-  if (!held_full && held_was_full_) spdlog::info("records for outputs that take nothing fill less than half of the store again");
+    log::warn("records for outputs that take nothing fill half of the store in {}: their sources wait, the others go on (`rivulet status` names the outputs)", config_->agent.state);
+  if (!held_full && held_was_full_) log::info("records for outputs that take nothing fill less than half of the store again");
   held_was_full_ = held_full;
   report_suppressed_lines();
   rest_when_quiet();
@@ -309,7 +308,7 @@ void Service::rest_when_quiet() {
 }
 
 void Service::lost(const Error& error) {
-  spdlog::critical("{}; the process ends now and has to be started again (systemd does)", error.message);
+  log::critical("{}; the process ends now and has to be started again (systemd does)", error.message);
   exit_code_ = kExitLost;
   io_.stop();
 }

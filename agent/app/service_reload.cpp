@@ -7,7 +7,6 @@
 // the change-over; those that do not change keep their connections and what they have read. Nothing is lost or doubled, because at the change-over
 // everything that was taken in is durable and told to its source, and positions, sequence numbers and state are read from the store as at a start.
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
@@ -19,6 +18,7 @@
 #include "agent/app/service.h"
 #include "agent/app/store_access.h"
 #include "agent/base/fault_point.h"
+#include "agent/base/log.h"
 #include "store/inspect.h"
 
 namespace rivulet::app {
@@ -57,13 +57,13 @@ struct Service::Reload {
 };
 
 void Service::reload() {
-  if (phase_ != Phase::running) return spdlog::warn("reload: the agent is ending; its configuration stays");
+  if (phase_ != Phase::running) return log::warn("reload: the agent is ending; its configuration stays");
   if (reload_) {
     reload_again_ = true;
     return;
   }
   notify_.reloading();
-  spdlog::info("reload: reading {}", config_->file);
+  log::info("reload: reading {}", config_->file);
   reload_ = std::make_shared<Reload>(io_);
   reload_status_.under_way = "it is being read";
   if (auto read = read_anew(*reload_); !read) return refuse_reload(read.error());
@@ -75,8 +75,8 @@ void Service::reload() {
 result<void> Service::read_anew(Reload& next) {
   CheckedConfig checked = check_config(config_->file, clock_);
   for (const auto& problem : checked.problems) {
-    if (problem.warning) spdlog::warn("{}", problem.text());
-    else spdlog::error("{}", problem.text());
+    if (problem.warning) log::warn("{}", problem.text());
+    else log::error("{}", problem.text());
   }
   if (!checked.ok()) return Error{ErrorCode::invalid, problems_in_short(checked.problems)};
   if (const auto names = needs_restart(*config_, checked.config); !names.empty())
@@ -189,7 +189,7 @@ void Service::change_over(Reload& next) {
   if (next.other_forwarder) change_forwarder(std::move(next.forwarder));
   if (next.other_status) {
     status_ = std::move(next.status);
-    if (status_) spdlog::info("status: listening on {}", status_->address());
+    if (status_) log::info("status: listening on {}", status_->address());
   }
   set_log_level(config_->log.level);
   agent_->start();
@@ -199,7 +199,7 @@ void Service::change_over(Reload& next) {
   reload_status_.problem.clear();
   ++reload_status_.reloads;
   watch_for_end();
-  spdlog::info("reload: done: {} sources, {} pipelines; sources waited {} ms", config_->sources.size(), config_->pipelines.size(), reload_status_.last_pause_ms);
+  log::info("reload: done: {} sources, {} pipelines; sources waited {} ms", config_->sources.size(), config_->pipelines.size(), reload_status_.last_pause_ms);
 }
 
 void Service::change_forwarder(std::shared_ptr<forward::Forwarder> next) {
@@ -226,7 +226,7 @@ void Service::retire(std::vector<Agent::Attached> gone) {
 }
 
 void Service::refuse_reload(const Error& error) {
-  spdlog::error("reload: refused: {}; the configuration before goes on as a whole", error.message);
+  log::error("reload: refused: {}; the configuration before goes on as a whole", error.message);
   reload_status_.successful = false;
   reload_status_.refused_ms = clock_.wall_ms();
   reload_status_.problem = error.message;

@@ -1,6 +1,5 @@
 #include "agent/app/status_server.h"
 
-#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +9,8 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <chrono>
+
+#include "agent/base/log.h"
 
 namespace rivulet::app {
 namespace {
@@ -158,7 +159,7 @@ result<std::unique_ptr<StatusServer>> listen_tcp(asio::io_context& io, const std
   if (error) return cannot(listen, error.message());
   const tcp::endpoint endpoint = *found.begin();
   if (!endpoint.address().is_loopback())
-    spdlog::warn("status: {} can be reached from other machines, and there is no password; 127.0.0.1 or a unix socket is safer", listen);
+    log::warn("status: {} can be reached from other machines, and there is no password; 127.0.0.1 or a unix socket is safer", listen);
   tcp::acceptor acceptor(io);
   acceptor.open(endpoint.protocol(), error);
   if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);

@@ -1,6 +1,6 @@
 // Snapshot in words and columns, for `rivulet status`.
 #include <fmt/chrono.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <ctime>

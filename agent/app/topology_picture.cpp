@@ -1,6 +1,6 @@
 #include "agent/app/topology_picture.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <iterator>
 

@@ -1,10 +1,11 @@
 #include "agent/app/watchdog.h"
 
 #include <pthread.h>
-#include <spdlog/spdlog.h>
 
 #include <chrono>
 #include <utility>
+
+#include "agent/base/log.h"
 
 namespace rivulet::app {
 namespace {
@@ -57,9 +58,9 @@ bool Watchdog::all_alive() {
     const std::int64_t at_ms = now_ms();
     const bool alive = each.judge.alive(reading, at_ms) || each.pulse->in_disk_sleep();
     if (!alive && !each.stuck)
-      spdlog::critical("watchdog: the {} thread is stuck: {} for {} s; systemd is not told any more that all is well, and starts the agent again", name,
+      log::critical("watchdog: the {} thread is stuck: {} for {} s; systemd is not told any more that all is well, and starts the agent again", name,
                        what_is(reading.doing), (at_ms - each.judge.since_ms()) / 1000);
-    if (alive && each.stuck) spdlog::warn("watchdog: the {} thread goes on", name);
+    if (alive && each.stuck) log::warn("watchdog: the {} thread goes on", name);
     each.stuck = !alive;
     all = all && alive;
   }

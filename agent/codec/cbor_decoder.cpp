@@ -2,7 +2,7 @@
 //
 // libcbor reads item by item, without allocating; what is nested is kept track of here, so that a length that the input only claims costs nothing.
 #include <cbor.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

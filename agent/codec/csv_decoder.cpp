@@ -1,5 +1,5 @@
 // CSV (RFC 4180) records: rows of a frame that is whole in memory, as views into it. (csv.h reads whole files in pieces.)
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstring>
 #include <unordered_set>

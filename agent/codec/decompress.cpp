@@ -1,6 +1,6 @@
 #include "agent/codec/decompress.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <zlib.h>
 #include <zstd.h>
 

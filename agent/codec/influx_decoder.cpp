@@ -1,6 +1,6 @@
 // The line protocol of InfluxDB (docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol):
 //   measurement[,tag=text...] field=value[,field=value...] [nanoseconds]
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <charconv>
 #include <cmath>

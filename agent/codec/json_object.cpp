@@ -1,6 +1,6 @@
 #include "agent/codec/json_object.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace rivulet::codec {
 namespace {

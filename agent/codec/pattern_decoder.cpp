@@ -3,7 +3,7 @@
 // PCRE2's interpreter, bounded in steps and memory: a pattern that would try for ever (nested repetitions on a text that does not match)
 // gives up. Not its compiler: the service may not make memory executable, and a pattern shall mean the same in `replay` as there.
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <pcre2.h>
 
 #include <algorithm>

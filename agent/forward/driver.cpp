@@ -1,11 +1,10 @@
 #include "agent/forward/driver.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 
 #include "agent/base/check.h"
 #include "agent/base/fault_point.h"
+#include "agent/base/log.h"
 
 namespace rivulet::forward {
 
@@ -75,7 +74,7 @@ void Driver::load(Event& start) {
   store::ForwardChange change;
   change.facts.emplace_back(clean_fact, std::nullopt);
   if (const auto done = outbox_.change(std::move(change)); !done) {
-    spdlog::warn("forward: {}", done.error().message);
+    log::warn("forward: {}", done.error().message);
     return;
   }
   start.clean = true;
@@ -95,7 +94,7 @@ Driver::Next Driver::step() {
     if (action_.clean) {
       store::ForwardChange change;
       change.facts.emplace_back(clean_fact, "1");
-      if (const auto done = outbox_.change(std::move(change)); !done) spdlog::debug("forward: {}", done.error().message);
+      if (const auto done = outbox_.change(std::move(change)); !done) log::debug("forward: {}", done.error().message);
     }
     action_ = {};
     return {true, false, 0};
@@ -111,7 +110,7 @@ Driver::Next Driver::step() {
   if (resolved && (protocol_.state() == State::idle || protocol_.state() == State::sending)) uplink_.end_recovery();  // its threads would wake up each second
   if (happened.kind == Event::Kind::failed || happened.kind == Event::Kind::store_failed) {
     const auto& what = happened.failure ? happened.failure.message : happened.text;
-    spdlog::debug("forward: {}: {} -> {}", name_of(before), what, name_of(protocol_.state()));
+    log::debug("forward: {}: {} -> {}", name_of(before), what, name_of(protocol_.state()));
   }
   return {};
 }

@@ -1,9 +1,9 @@
 // Driver's part in "Recover" (PROTOCOL.md): drain, gather the evidence, apply the verdict, set a refused record aside.
-#include <spdlog/spdlog.h>
 
 #include <set>
 
 #include "agent/base/fault_point.h"
+#include "agent/base/log.h"
 #include "agent/forward/driver.h"
 #include "agent/forward/progress.h"
 #include "agent/kafka/rv_header.h"
@@ -86,7 +86,7 @@ void Driver::check_progress_policy() {
   if (std::exchange(policy_checked_, true)) return;
   const auto policy = uplink_.cleanup_policy(progress_.topic, 2'000);
   if (policy == Uplink::Cleanup::deletes || policy == Uplink::Cleanup::both) {
-    spdlog::warn("kafka: progress topic {} deletes old records; set its cleanup.policy to compact, or forwarding will stop one day "
+    log::warn("kafka: progress topic {} deletes old records; set its cleanup.policy to compact, or forwarding will stop one day "
                  "for want of this agent's record", progress_.topic);
   }
 }
@@ -146,7 +146,7 @@ Failure Driver::read_progress(Evidence& evidence) {
 // Is the last record of this transaction in this partition committed?
 Failure Driver::look_at(const PreparedPartition& partition, Evidence::Outcome& outcome, std::int64_t timeout_ms) {
   const auto unknown = [&](const std::string& why) {
-    spdlog::warn("kafka: {}: {}; the progress record alone decides about the transaction under way", named(partition.where), why);
+    log::warn("kafka: {}: {}; the progress record alone decides about the transaction under way", named(partition.where), why);
     outcome = Evidence::Outcome::unknown;
     return Failure{};
   };
@@ -196,7 +196,7 @@ Event Driver::apply() {
   if (const auto done = outbox_.change(std::move(change)); !done) return store_failed(done.error());
   fault_point("forward.resolved");
   if (prepared_) {
-    spdlog::info("forward: transaction {} of the last run was {}", prepared_->transaction,
+    log::info("forward: transaction {} of the last run was {}", prepared_->transaction,
                  verdict.kind == Verdict::Kind::committed ? "committed" : "aborted; its records are sent again");
     if (verdict.kind == Verdict::Kind::committed) {
       for (const auto& rows : prepared_->streams) forwarded_records_ += rows.last - rows.first + 1;
@@ -214,7 +214,7 @@ Event Driver::quarantine() {
   store::ForwardChange change;
   change.gaps.push_back({row.stream, row.first, row.last, protocol_.refused_reason(), true});
   if (const auto done = outbox_.change(std::move(change)); !done) return store_failed(done.error());
-  spdlog::error("forward: the broker refuses record {} of stream {}: {}; it is kept in the quarantine (`rivulet quarantine`) and a gap "
+  log::error("forward: the broker refuses record {} of stream {}: {}; it is kept in the quarantine (`rivulet quarantine`) and a gap "
                 "record takes its place", row.first, row.stream, protocol_.refused_reason());
   return event(Event::Kind::done);
 }

@@ -1,10 +1,10 @@
 // Driver's part in "One transaction" (PROTOCOL.md): send, flush, prepare, commit, settle, trim.
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 
 #include "agent/base/check.h"
 #include "agent/base/fault_point.h"
+#include "agent/base/log.h"
 #include "agent/forward/driver.h"
 #include "agent/forward/progress.h"
 #include "agent/kafka/rv_header.h"
@@ -63,7 +63,7 @@ Event Driver::send(const Action& action) {
     if (stream.topic == options_.progress_topic) failure = {FailureKind::topic, 0, "it is the progress topic, which no stream may use"};
     if (failure.kind == FailureKind::topic) {
       if (holds.hold(stream.topic, failure.message, now_ms)) {
-        spdlog::warn("forward: stream {} waits: topic {}: {}; other streams go on", stream.name, stream.topic, failure.message);
+        log::warn("forward: stream {} waits: topic {}: {}; other streams go on", stream.name, stream.topic, failure.message);
       }
       continue;
     }
@@ -268,7 +268,7 @@ Event Driver::delivery_failed(const kafka::DeliveryReport& report) {
   if (failure.kind == FailureKind::record) out.refused = transaction_.row(report.failed_index);
   out = not_a_gap(std::move(out));
   if (failure.kind == FailureKind::topic) {
-    spdlog::warn("forward: topic {} refuses records: {}; its streams wait, others go on", report.failed_topic, failure.message);
+    log::warn("forward: topic {} refuses records: {}; its streams wait, others go on", report.failed_topic, failure.message);
   }
   return out;
 }
@@ -345,7 +345,7 @@ Event Driver::trim() {
   last_settled_ms_ = clock_.wall_ms();
   for (const auto& rows : streams) {
     const auto found = std::find_if(streams_.begin(), streams_.end(), [&](const auto& s) { return s.id == rows.stream; });
-    if (found != streams_.end() && protocol_.holds().release(found->topic)) spdlog::info("forward: topic {} takes records again", found->topic);
+    if (found != streams_.end() && protocol_.holds().release(found->topic)) log::info("forward: topic {} takes records again", found->topic);
   }
   transaction_.clear();
   return event(Event::Kind::done);

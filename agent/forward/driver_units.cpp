@@ -1,8 +1,8 @@
 // Driver's part in units (units.h): what must travel together is held, sent and ended together.
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 
+#include "agent/base/log.h"
 #include "agent/forward/driver.h"
 #include "agent/forward/progress.h"
 
@@ -117,7 +117,7 @@ Failure Driver::choose_changelog_partition(const std::string& topic, std::int64_
   const auto answer = uplink_.metadata(topic, timeout_ms);
   if (answer.failure) return answer.failure;
   if (const auto policy = uplink_.cleanup_policy(topic, 2'000); policy == Uplink::Cleanup::deletes || policy == Uplink::Cleanup::both)
-    spdlog::warn("kafka: changelog {} deletes old records; set its cleanup.policy to compact, or state that does not change will be missing after a restore", topic);
+    log::warn("kafka: changelog {} deletes old records; set its cleanup.policy to compact, or state that does not change will be missing after a restore", topic);
   changelogs_[topic] = choose_partition(options_.agent_id, answer.metadata.partitions);
   changelogs_chosen_ = true;
   return {};

@@ -1,7 +1,5 @@
 #include "agent/forward/forwarder.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -10,6 +8,7 @@
 #include <thread>
 
 #include "agent/base/fault_point.h"
+#include "agent/base/log.h"
 #include "agent/forward/driver.h"
 
 namespace rivulet::forward {
@@ -100,14 +99,14 @@ void Forwarder::Impl::publish() {
 }
 
 void Forwarder::Impl::report_changes(const Status& before, const Status& now) {
-  if (!now.alarm.empty() && now.alarm != before.alarm) spdlog::error("forward: {}", now.alarm);
+  if (!now.alarm.empty() && now.alarm != before.alarm) log::error("forward: {}", now.alarm);
   if (now.link == before.link) return;
   if (now.link == Link::up) {
-    spdlog::info("forward: the link to Kafka is up");
+    log::info("forward: the link to Kafka is up");
     if (options.on_up) options.on_up();
   }
   if (now.link == Link::offline && now.phase == name_of(State::offline)) {
-    spdlog::warn("forward: no broker can be reached ({}); records are stored, and sent when the link is back",
+    log::warn("forward: no broker can be reached ({}); records are stored, and sent when the link is back",
                  now.last_error.empty() ? "no answer" : now.last_error);
   }
 }

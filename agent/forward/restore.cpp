@@ -1,7 +1,5 @@
 #include "agent/forward/restore.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <map>
 #include <thread>

@@ -1,11 +1,10 @@
 #include "agent/kafka/conf.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
 
+#include "agent/base/log.h"
 #include "agent/base/words.h"
 
 namespace rivulet::kafka {
@@ -110,15 +109,15 @@ void Signals::log(int level, const char* facility, const char* text) {
     held_back = std::exchange(limit.held_back, 0);
   }
   // A broken link is normal for an edge agent and is reported by the forwarder; syslog levels 0-3 are errors.
-  const auto to = level <= 2 ? spdlog::level::err : name == "CONFWARN" || level > 3 ? spdlog::level::debug : spdlog::level::info;
-  if (held_back == 0) spdlog::log(to, "kafka: {}: {}", facility, text);
-  else spdlog::log(to, "kafka: {}: {} ({} more like it held back)", facility, text, held_back);
+  const auto to = level <= 2 ? log::Level::error : name == "CONFWARN" || level > 3 ? log::Level::debug : log::Level::info;
+  if (held_back == 0) log::write(to, "kafka: {}: {}", facility, text);
+  else log::write(to, "kafka: {}: {} ({} more like it held back)", facility, text, held_back);
 }
 
 void Signals::error(int code, const char* text) {
   const auto kind = kind_of(code);
   if (kind == FailureKind::link || kind == FailureKind::pending || kind == FailureKind::timeout) disturbed = true;
-  spdlog::debug("kafka: {}", text);
+  log::debug("kafka: {}", text);
   if (kind != FailureKind::settings) return;
   disturbed = true;
   const std::scoped_lock lock(mutex_);

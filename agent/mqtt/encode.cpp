@@ -1,5 +1,5 @@
 // The packets that a client sends, and the names of the reasons that a server gives.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "agent/base/bytes.h"
 #include "agent/base/check.h"

@@ -1,6 +1,6 @@
 #include "agent/mqtt/packet.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "agent/base/bytes.h"
 #include "agent/base/check.h"

@@ -2,7 +2,7 @@
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/write.hpp>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <openssl/x509v3.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // Steps in words.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "agent/pipeline/steps.h"
 

@@ -1,6 +1,6 @@
 #include "agent/pipeline/flatten.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

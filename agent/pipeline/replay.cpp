@@ -1,7 +1,6 @@
 #include "agent/pipeline/replay.h"
 
-#include <fmt/format.h>
-#include <spdlog/spdlog.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <charconv>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "agent/base/check.h"
+#include "agent/base/log.h"
 #include "agent/base/words.h"
 #include "agent/codec/json.h"
 #include "agent/pipeline/state/memory.h"
@@ -42,7 +42,7 @@ class Printer final : public Outputs {
   }
   void dropped(std::uint64_t count) { out_ << fmt::format("{{\"drop\":{{\"n\":{}}},\"after\":{}}}\n", count, after); }
   void quarantine(store::QuarantineEntry entry) override {
-    spdlog::warn("replay: input {}: quarantined by {}: {}: {}", after, entry.pipeline.empty() ? "source " + entry.source : "pipeline " + entry.pipeline, entry.step, entry.reason);
+    log::warn("replay: input {}: quarantined by {}: {}: {}", after, entry.pipeline.empty() ? "source " + entry.source : "pipeline " + entry.pipeline, entry.step, entry.reason);
   }
 
  private:

@@ -1,6 +1,6 @@
 #include "agent/pipeline/route.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <charconv>
 

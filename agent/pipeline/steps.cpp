@@ -1,8 +1,8 @@
 #include "agent/pipeline/steps.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
+
+#include "agent/base/log.h"
 
 namespace rivulet::pipeline {
 namespace {
@@ -153,11 +153,11 @@ StepResult Steps::run_group(Stage& stage, Row& row, StepFailure& failure) {
 }
 
 void Steps::log(const config::LogStep& step, const Row& row) {
-  const auto level = spdlog::level::from_str(step.level);
-  if (!spdlog::should_log(level)) return;
+  const auto level = log::level_of(step.level);
+  if (!log::is_written(level)) return;
   std::string buffer;
   const auto value = row.value(buffer);
-  spdlog::log(level, "pipeline {}: {}{}key={} value={}", pipeline_, step.message, step.message.empty() ? "" : ": ", row.key ? row.key->substr(0, kLoggedBytes) : "null",
+  log::write(level, "pipeline {}: {}{}key={} value={}", pipeline_, step.message, step.message.empty() ? "" : ": ", row.key ? row.key->substr(0, kLoggedBytes) : "null",
               value ? value->substr(0, kLoggedBytes) : "null");
 }
 

@@ -1,5 +1,5 @@
 // From a source's frame to the record that the pipelines get.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
 // What `rivulet explain` says of local outputs.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "agent/sink/file/rotated.h"
 #include "agent/sink/sinks.h"

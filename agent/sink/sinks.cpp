@@ -1,11 +1,11 @@
 #include "agent/sink/sinks.h"
 
-#include <fmt/format.h>
-#include <spdlog/spdlog.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <map>
 
+#include "agent/base/log.h"
 #include "agent/sink/file/file_writer.h"
 #include "agent/sink/file/position.h"
 #include "agent/sink/mqtt/mqtt_writer.h"
@@ -84,7 +84,7 @@ result<std::unique_ptr<Sinks>> Sinks::open(const config::Config& config, store::
     if (!store::is_local(stream.topic) || stream.acknowledged >= stream.last || planning.knows(stream)) continue;
     const std::uint64_t records = stream.last - stream.acknowledged;
     if (planning.adopt(stream)) {
-      spdlog::info("sink: {} records of {} go to {} first, although it is not its output any more", records, stream.name, stream.topic);
+      log::info("sink: {} records of {} go to {} first, although it is not its output any more", records, stream.name, stream.topic);
     } else if (stream.topic.rfind(kStdout, 0) == 0) {
       sinks->wait_for_a_way(stream, "no output of the configuration is the standard output, which has the log then; give one back until they are out");
     } else if (stream.topic.rfind(kFile, 0) == 0) {
@@ -98,7 +98,7 @@ result<std::unique_ptr<Sinks>> Sinks::open(const config::Config& config, store::
         continue;
       }
       file->path = path;
-      spdlog::info("sink: {} records of {} still go to {}, although no output is configured for it any more", records, stream.name, path);
+      log::info("sink: {} records of {} still go to {}, although no output is configured for it any more", records, stream.name, path);
       planning.add({stream.name, stream.topic, *file, {stream.id}, {}});
     } else {
       sinks->wait_for_a_way(stream, "no output of the configuration is at this server; give one back (to any topic) until they are out");
@@ -117,7 +117,7 @@ void Sinks::wait_for_a_way(const store::StreamInfo& stream, const std::string& w
   status.destination = stream.topic;
   status.trouble = why;
   status.backlog = stream.last - stream.acknowledged;
-  spdlog::warn("sink: {} records of {} for {} wait: {}", status.backlog, stream.name, stream.topic, why);
+  log::warn("sink: {} records of {} for {} wait: {}", status.backlog, stream.name, stream.topic, why);
   waiting_.push_back(std::move(status));
   waiting_ids_.insert(stream.id);
 }

@@ -3,11 +3,11 @@
 #include <boost/asio/post.hpp>
 #include <pthread.h>
 #include <signal.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 
 #include "agent/base/fault_point.h"
+#include "agent/base/log.h"
 
 namespace rivulet::sink {
 namespace {
@@ -136,7 +136,7 @@ bool Worker::deliver(const store::StreamInfo& stream) {
   for (const store::Pack& pack : *packs) {
     if (!pack.gap || delivery.up_to < pack.last) continue;
     now_.missing += pack.last - pack.first + 1;
-    spdlog::warn("sink: {} of {}: records {} to {} are missing there: {}", destination_, stream.name, pack.first, pack.last, pack.gap_reason);
+    log::warn("sink: {} of {}: records {} to {} are missing there: {}", destination_, stream.name, pack.first, pack.last, pack.gap_reason);
   }
   const auto why = delivery.trouble;
   if (delivery.up_to > 0 && !acknowledge(stream.id, delivery)) return false;
@@ -153,7 +153,7 @@ bool Worker::acknowledge(StreamId stream, Delivery& delivery) {
     store::ForwardChange gaps;
     gaps.durable = false;
     for (auto& [sequence, reason] : delivery.refused) {
-      spdlog::warn("sink: {}: record {} is refused and goes to quarantine: {}", destination_, sequence, reason);
+      log::warn("sink: {}: record {} is refused and goes to quarantine: {}", destination_, sequence, reason);
       gaps.gaps.push_back({stream, sequence, sequence, std::move(reason), true});
     }
     now_.refused += delivery.refused.size();
@@ -179,14 +179,14 @@ void Worker::trouble(const Error& error) {
   if (error.code == ErrorCode::unknown_fate) lost_ = true;  // the process ends for the epoch's sake
   if (now_.trouble.empty()) troubled_since_ms_ = clock_.steady_ms();
   now_.trouble = error.message;
-  if (said_ != error.message) spdlog::warn("sink: {}: {}; its records wait in the store, and it is tried again", destination_, error.message);
+  if (said_ != error.message) log::warn("sink: {}: {}; its records wait in the store, and it is tried again", destination_, error.message);
   said_ = error.message;
   retry_ms_ = retry_ms_ == 0 ? kRetryFirstMs : std::min(retry_ms_ * 2, kRetryMaxMs);
   retry_at_ms_ = clock_.steady_ms() + retry_ms_ / 2 + static_cast<std::int64_t>(random_() % static_cast<unsigned>(retry_ms_));
 }
 
 void Worker::well() {
-  if (!now_.trouble.empty()) spdlog::info("sink: {} takes records again", destination_);
+  if (!now_.trouble.empty()) log::info("sink: {} takes records again", destination_);
   now_.trouble.clear();
   said_.clear();
   retry_ms_ = retry_at_ms_ = troubled_since_ms_ = 0;

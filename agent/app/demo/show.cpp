@@ -1,6 +1,6 @@
 #include "agent/app/demo/show.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <cstdio>

@@ -1,7 +1,7 @@
 #include "agent/app/top/screen.h"
 
 #include <fmt/chrono.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <ctime>

@@ -1,6 +1,6 @@
 #include "agent/pipeline/absence/absence.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "agent/base/bytes.h"
 #include "agent/pipeline/stateful/due.h"

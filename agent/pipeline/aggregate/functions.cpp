@@ -1,6 +1,6 @@
 #include "agent/pipeline/aggregate/functions.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

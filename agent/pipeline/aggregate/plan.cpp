@@ -1,6 +1,6 @@
 #include "agent/pipeline/aggregate/plan.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <charconv>

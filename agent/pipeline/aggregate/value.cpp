@@ -1,6 +1,6 @@
 #include "agent/pipeline/aggregate/value.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <bit>
 #include <charconv>

@@ -1,11 +1,11 @@
 // A table out of a query on a SQLite database that belongs to somebody else: looked up as it is at that time, read-only.
 //
 // All lookups of an epoch see one commit of the database. A row is an object of its columns; of a BLOB the bytes in hexadecimal.
-#include <spdlog/spdlog.h>
 #include <sqlite3.h>
 
 #include <cmath>
 
+#include "agent/base/log.h"
 #include "agent/codec/json.h"
 #include "agent/pipeline/lookup/lookup.h"
 
@@ -89,7 +89,7 @@ class DatabaseLookup final : public Lookup {
     opened_ = seen;
     said_.clear();
     state_ = "looked up in " + table_.path;
-    spdlog::info("table {}: {}", table_.name, state_);
+    log::info("table {}: {}", table_.name, state_);
   }
   void give_up() {
     const std::string why = error();
@@ -115,7 +115,7 @@ class DatabaseLookup final : public Lookup {
   void failed(const std::string& why) {
     if (said_ == why) return;
     said_ = state_ = why;
-    spdlog::error("table {}: {}; sources wait for it", table_.name, why);
+    log::error("table {}: {}; sources wait for it", table_.name, why);
   }
 
   void append_row() {

@@ -1,12 +1,12 @@
 // A table out of a file, in a SQLite file of our own that nobody else can open.
 #include <fcntl.h>
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstring>
 
+#include "agent/base/log.h"
 #include "agent/pipeline/lookup/file_rows.h"
 #include "agent/pipeline/lookup/lookup.h"
 #include "store/sqlite.h"
@@ -126,7 +126,7 @@ class FileLookup final : public Lookup {
     const auto fed = bytes > 0 ? loading_->reader->feed({part.data(), static_cast<std::size_t>(bytes)}) : loading_->reader->finish();
     const auto now = bytes > 0 && fed ? result<FileSeen>(loading_->seen) : look_at_file(table_.path);
     if (now && *now != loading_->seen) {
-      spdlog::info("table {}: {} changed while it was read, and is read again", table_.name, table_.path);
+      log::info("table {}: {} changed while it was read, and is read again", table_.name, table_.path);
       loading_.reset();
       candidate_ = *now;
       return false;  // after a second
@@ -150,7 +150,7 @@ class FileLookup final : public Lookup {
     loading.rows->count = static_cast<std::uint64_t>(*count);
     const std::uint64_t again = loading.read_rows - loading.rows->count;
     state_ = std::to_string(loading.rows->count) + " rows of " + table_.path;
-    spdlog::info("table {}: {}{}", table_.name, state_, again > 0 ? "; " + std::to_string(again) + " rows had a key that came again below, which counts" : "");
+    log::info("table {}: {}{}", table_.name, state_, again > 0 ? "; " + std::to_string(again) + " rows had a key that came again below, which counts" : "");
     loaded_ = loading.seen;
     refused_.reset();
     said_.clear();
@@ -170,7 +170,7 @@ class FileLookup final : public Lookup {
     if (said_ == why) return;
     said_ = why;
     state_ = rows_ ? why + "; the " + std::to_string(rows_->count) + " rows loaded before stay" : why;
-    spdlog::error("table {}: {}{}", table_.name, state_, rows_ ? "" : "; sources wait for it");
+    log::error("table {}: {}{}", table_.name, state_, rows_ ? "" : "; sources wait for it");
   }
 
   const config::LookupTable table_;

@@ -2,7 +2,7 @@
 
 #include <sqlite3.h>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <deque>

@@ -1,6 +1,6 @@
 #include "agent/pipeline/stateful/aggregating.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

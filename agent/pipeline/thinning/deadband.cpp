@@ -3,7 +3,7 @@
 //
 // Table: a row a group: the last value, the stream time at which it passed, and with max_silence the latest record that was held back since:
 // it goes out when the stream time is max_silence past the last report, unless a record of the group comes at that time, which passes itself.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <charconv>
 #include <cmath>

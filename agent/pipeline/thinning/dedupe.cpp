@@ -4,7 +4,7 @@
 // The last condition is what bounds the state. It asks when the other came, not how old it was: what comes late together is compared,
 // too, and no record is ever too late. Tables: what passed, by (`by`, timestamp), with the stream time of then; and when each is forgotten.
 // With `scope: key` each key has its own stream time, and duplicates are looked for within a key.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "agent/base/bytes.h"
 #include "agent/pipeline/stateful/due.h"

@@ -3,7 +3,7 @@
 // A record counts in the interval of the stream time at its arrival, so that none is ever too late. `drop`: the first ones pass. `thin`: the
 // last place is for the latest record of the interval, which comes out when that is over: it is held back until then.
 // Tables: a row a group with its interval, how many passed and what is held; and when its interval ends, after which it is forgotten.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "agent/pipeline/stateful/due.h"
 #include "agent/pipeline/stateful/stream_time.h"

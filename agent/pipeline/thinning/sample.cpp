@@ -1,7 +1,7 @@
 // sample: {every: N} or {interval: D}: the first of every N records of a group, or records that are at least D apart in event time.
 //
 // Table: a row a group: how many of its N have come, or the time of the last record that passed.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "agent/base/bytes.h"
 #include "agent/pipeline/table/ordered.h"

@@ -1,8 +1,7 @@
 #include "agent/sink/file/file_writer.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
-#include <spdlog/spdlog.h>
+#include <fmt/core.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include <cstring>
 
 #include "agent/base/fault_point.h"
+#include "agent/base/log.h"
 #include "agent/sink/file/rotated.h"
 
 namespace rivulet::sink {
@@ -95,13 +95,13 @@ result<void> FileWriter::go_on() {
   if (::fstat(fd_, &info) != 0) return failed("look at");
   const auto size = static_cast<std::uint64_t>(info.st_size);
   if (!*ours) {
-    if (size == 0) spdlog::info("sink: {} was moved away or emptied; a new file begins", settings_.path);
-    else spdlog::warn("sink: {} is not the file that was written before (it was replaced or changed by others)", settings_.path);
+    if (size == 0) log::info("sink: {} was moved away or emptied; a new file begins", settings_.path);
+    else log::warn("sink: {} is not the file that was written before (it was replaced or changed by others)", settings_.path);
     return claim();
   }
   if (size > position_.offset && !broken_on_purpose("sink.no_truncate")) {
     if (::ftruncate(fd_, static_cast<off_t>(position_.offset)) != 0) return failed("cut");
-    spdlog::info("sink: {}: {} bytes of records that were not yet acknowledged are cut away and written again", settings_.path, size - position_.offset);
+    log::info("sink: {}: {} bytes of records that were not yet acknowledged are cut away and written again", settings_.path, size - position_.offset);
   }
   if (broken_on_purpose("sink.no_truncate")) position_.offset = size;  // the negative control
   position_.inode = inode_;
@@ -134,7 +134,7 @@ result<void> FileWriter::claim() {
     if (got < 0) return failed("read");
     if (first != header) position_.format.clear();  // open() has it renamed
   }
-  if (position_.offset > 0) spdlog::warn("sink: {} is there already with {} bytes that this store knows nothing of; records go on {}", settings_.path, position_.offset,
+  if (position_.offset > 0) log::warn("sink: {} is there already with {} bytes that this store knows nothing of; records go on {}", settings_.path, position_.offset,
                                          position_.format.empty() ? "in a new file, because its columns are others" : "behind them");
   if (auto done = sync_folder(settings_.path); !done) return done;
   return keep_position();

@@ -1,7 +1,7 @@
 #include "agent/sink/file/rotated.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>

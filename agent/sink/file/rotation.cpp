@@ -1,13 +1,13 @@
 // FileWriter's part in rotation: intention stored, renamed, a new file begun.
 #include <fcntl.h>
-#include <fmt/format.h>
-#include <spdlog/spdlog.h>
+#include <fmt/core.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "agent/base/fault_point.h"
+#include "agent/base/log.h"
 #include "agent/sink/file/file_writer.h"
 #include "agent/sink/file/rotated.h"
 
@@ -37,7 +37,7 @@ result<void> FileWriter::rotate() {
     if (auto kept = keep_position(); !kept) return kept;  // also what rides: all that is in the file is acknowledged
     fault_point("sink.renaming");
     if (auto renamed = finish_renaming(); !renamed) return renamed;
-    spdlog::info("sink: {} was renamed to {}", settings_.path, rotated_name(settings_.path, position_.number));
+    log::info("sink: {} was renamed to {}", settings_.path, rotated_name(settings_.path, position_.number));
     close();
     if (auto opened = open_file(); !opened) return opened;
   }
@@ -49,7 +49,7 @@ result<void> FileWriter::prune() {
   if (settings_.keep == 0) return {};
   const auto gone = remove_rotated(settings_.path, settings_.keep);
   if (!gone) return gone.error();
-  if (*gone > 0) spdlog::info("sink: {}: {} rotated files beyond the {} that are kept were deleted", settings_.path, *gone, settings_.keep);
+  if (*gone > 0) log::info("sink: {}: {} rotated files beyond the {} that are kept were deleted", settings_.path, *gone, settings_.keep);
   return {};
 }
 

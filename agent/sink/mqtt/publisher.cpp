@@ -1,6 +1,6 @@
 #include "agent/sink/mqtt/publisher.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 #include "agent/sink/stdout/stdout_writer.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <poll.h>
 #include <unistd.h>
 

@@ -4,13 +4,14 @@
 #include <linux/can/error.h>
 #include <linux/can/raw.h>
 #include <net/if.h>
-#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <vector>
+
+#include "agent/base/log.h"
 
 namespace rivulet::source::can {
 namespace {
@@ -54,7 +55,7 @@ void set_receiving(int socket, const CanSource& config, const std::string& name)
   int granted = 0;
   socklen_t size = sizeof granted;
   if (::getsockopt(socket, SOL_SOCKET, SO_RCVBUF, &granted, &size) == 0 && granted / 2 < wanted)  // Linux answers twice what it grants
-    spdlog::warn("{}: the kernel grants a receive buffer of {} bytes instead of {}; raise the sysctl net.core.rmem_max, or lower receive_buffer", name, granted / 2, wanted);
+    log::warn("{}: the kernel grants a receive buffer of {} bytes instead of {}; raise the sysctl net.core.rmem_max, or lower receive_buffer", name, granted / 2, wanted);
 }
 
 result<int> open_socket(const CanSource& config, const std::string& name) {

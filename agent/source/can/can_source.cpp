@@ -1,8 +1,7 @@
 #include "agent/source/can/can_source.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <linux/can/error.h>
-#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -14,6 +13,7 @@
 #include <iterator>
 
 #include "agent/base/bytes.h"
+#include "agent/base/log.h"
 #include "agent/source/can/signals.h"
 
 namespace rivulet::source {
@@ -30,7 +30,7 @@ CanSource::CanSource(boost::asio::io_context& io, config::CanSource config, std:
       open_(std::move(open)),
       socket_(io),
       timer_(io),
-      log_({.burst = 3, .interval_ms = 60'000, .keys = 16}, [this](const std::string& what, std::uint64_t count) { spdlog::warn("{}: {}: {} more times", name_, what, count); }) {
+      log_({.burst = 3, .interval_ms = 60'000, .keys = 16}, [this](const std::string& what, std::uint64_t count) { log::warn("{}: {}: {} more times", name_, what, count); }) {
   for (std::size_t i = 0; i < config_.messages.size(); ++i) messages_.emplace(key_of(config_.messages[i].id, config_.messages[i].extended), i);
 }
 
@@ -50,7 +50,7 @@ void CanSource::open() {
 }
 
 void CanSource::retry(const std::string& why) {
-  if (problem_ != why) spdlog::warn("{}: {}; it is tried again", name_, why);
+  if (problem_ != why) log::warn("{}: {}; it is tried again", name_, why);
   problem_ = why;
   boost::system::error_code ignored;
   socket_.close(ignored);
@@ -105,7 +105,7 @@ void CanSource::read_failed(int error) {
   if (error != ENETDOWN) return retry("can: " + config_.interface + ": " + std::strerror(error));  // NOLINT(concurrency-mt-unsafe)
   intake_.count("interface_down");
   problem_ = "can: " + config_.interface + " is down; bring it up (ip link set " + config_.interface + " up)";
-  if (log_.allow(config_.interface + " is down", intake_.clock().steady_ms())) spdlog::warn("{}: {}", name_, problem_);
+  if (log_.allow(config_.interface + " is down", intake_.clock().steady_ms())) log::warn("{}: {}", name_, problem_);
 }
 
 void CanSource::look_at(const msghdr& message) {
@@ -131,7 +131,7 @@ void CanSource::take(std::size_t bytes) {
   const std::size_t most = bytes == CAN_MTU ? CAN_MAX_DLEN : CANFD_MAX_DLEN;
   if ((bytes != CAN_MTU && bytes != CANFD_MTU) || frame_.len > most) return intake_.count("frame_malformed");
   if (!problem_.empty()) {
-    spdlog::info("{}: frames come from {} again", name_, config_.interface);
+    log::info("{}: frames come from {} again", name_, config_.interface);
     problem_.clear();
   }
   retry_in_ = kFirstRetry;
@@ -165,7 +165,7 @@ void CanSource::take_error() {
   intake_.count("error_frames");
   const auto say = [&](const char* what, const char* text) {
     intake_.count(what);
-    if (log_.allow(text, intake_.clock().steady_ms())) spdlog::warn("{}: {}: {}", name_, config_.interface, text);
+    if (log_.allow(text, intake_.clock().steady_ms())) log::warn("{}: {}: {}", name_, config_.interface, text);
   };
   const canid_t classes = frame_.can_id;
   const std::uint8_t controller = frame_.data[1];

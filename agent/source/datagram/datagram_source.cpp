@@ -1,12 +1,13 @@
 #include "agent/source/datagram/datagram_source.h"
 
-#include <spdlog/spdlog.h>
 #include <sys/uio.h>
 
 #include <array>
 #include <boost/asio/io_context.hpp>
 #include <cerrno>
 #include <chrono>
+
+#include "agent/base/log.h"
 
 namespace rivulet::source {
 namespace {
@@ -23,7 +24,7 @@ DatagramSource::DatagramSource(boost::asio::io_context& io, config::DatagramSett
 void DatagramSource::start() {
   if (stopped_) return;
   if (auto bound = address_->bind(socket_, name_); !bound) {
-    if (problem_ != bound.error().message) spdlog::error("{}: {}; trying again each second", name_, bound.error().message);
+    if (problem_ != bound.error().message) log::error("{}: {}; trying again each second", name_, bound.error().message);
     problem_ = bound.error().message;
     boost::system::error_code ignored;
     socket_.close(ignored);

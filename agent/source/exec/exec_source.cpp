@@ -1,6 +1,5 @@
 #include "agent/source/exec/exec_source.h"
 
-#include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -8,6 +7,8 @@
 #include <boost/asio/io_context.hpp>
 #include <cerrno>
 #include <cstring>
+
+#include "agent/base/log.h"
 
 namespace rivulet::source {
 namespace {
@@ -65,7 +66,7 @@ void ExecSource::tick() {
   if (missed > 0) intake_.count("run_skipped", static_cast<std::uint64_t>(missed));
   if (!process_) return run();
   intake_.count("run_skipped");
-  if (!no_room_) spdlog::warn("{}: the run before goes on for {} already, this one is left out; lengthen its interval, or shorten its timeout", name_, seconds(since_ms(begun_)));
+  if (!no_room_) log::warn("{}: the run before goes on for {} already, this one is left out; lengthen its interval, or shorten its timeout", name_, seconds(since_ms(begun_)));
 }
 
 void ExecSource::run() {
@@ -144,7 +145,7 @@ void ExecSource::read() {
   if (got < 0 && errno == EINTR) return wait();
   if (got < 0 && errno == EAGAIN) return left_ ? output_ended() : wait();
   if (got < 0) {
-    spdlog::error("{}: its output cannot be read: {}", name_, std::strerror(errno));
+    log::error("{}: its output cannot be read: {}", name_, std::strerror(errno));
     intake_.count("read_failed");
   }
   if (got <= 0) return output_ended();
@@ -156,7 +157,7 @@ void ExecSource::handle(Framer::Status status) {
   if (const auto skipped = framer_->take_skipped(); skipped > 0) {
     intake_.count("line_too_long", skipped);
     first_line_->missed();
-    spdlog::warn("{}: {} lines longer than max_line ({} bytes) were left out", name_, skipped, config_.max_line_bytes);
+    log::warn("{}: {} lines longer than max_line ({} bytes) were left out", name_, skipped, config_.max_line_bytes);
   }
   if (status == Framer::Status::stopped) return;
   framer_->shrink();
@@ -203,15 +204,15 @@ void ExecSource::finish() {
 void ExecSource::next(const std::string& how) {
   last_ = how.empty() ? "ended well" : how;
   if (config_.interval_ms != 0) {  // tick() runs it again
-    if (!how.empty()) spdlog::warn("{}: {}", name_, how);
-    else if (failing_) spdlog::info("{}: runs well again", name_);
+    if (!how.empty()) log::warn("{}: {}", name_, how);
+    else if (failing_) log::info("{}: runs well again", name_);
     failing_ = !how.empty();
     return;
   }
   const std::int64_t ran_ms = since_ms(begun_);
   if (ran_ms >= config_.restart_max_ms) backoff_.reset();
   const std::int64_t wait_ms = backoff_.next_ms();
-  spdlog::warn("{}: {} after {}; it is started again in {}", name_, how, seconds(ran_ms), seconds(wait_ms));
+  log::warn("{}: {} after {}; it is started again in {}", name_, how, seconds(ran_ms), seconds(wait_ms));
   at(steady_clock::now() + milliseconds(wait_ms), &ExecSource::tick);
 }
 

@@ -1,11 +1,12 @@
 #include "agent/source/exec/stderr_log.h"
 
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <array>
 #include <boost/asio/io_context.hpp>
 #include <cerrno>
+
+#include "agent/base/log.h"
 
 namespace rivulet::source {
 namespace {
@@ -17,7 +18,7 @@ constexpr int kChunksAtEnd = 16;  // a pipe holds 64 KiB
 
 StderrLog::StderrLog(boost::asio::io_context& io, std::string name, Intake& intake)
     : name_(std::move(name)), intake_(intake), pipe_(io), limit_({kLines, kIntervalMs, 1}, [this](const std::string&, std::uint64_t count) {
-        spdlog::warn("{}: {} more lines of its stderr were not logged", name_, count);
+        log::warn("{}: {} more lines of its stderr were not logged", name_, count);
       }) {}
 
 void StderrLog::open(int descriptor) {
@@ -73,7 +74,7 @@ void StderrLog::take(std::string_view bytes) {
 void StderrLog::end_line() {
   begun_ = false;
   intake_.count("stderr_lines");
-  if (!line_.empty() && limit_.allow(name_, intake_.clock().steady_ms())) spdlog::warn("{}: stderr: {}", name_, line_);
+  if (!line_.empty() && limit_.allow(name_, intake_.clock().steady_ms())) log::warn("{}: stderr: {}", name_, line_);
   line_.clear();
 }
 

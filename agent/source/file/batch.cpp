@@ -1,6 +1,6 @@
 #include "agent/source/file/batch.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>

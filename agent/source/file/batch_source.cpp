@@ -1,7 +1,6 @@
 #include "agent/source/file/batch_source.h"
 
 #include <fcntl.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
@@ -11,6 +10,7 @@
 #include <cstring>
 
 #include "agent/base/fault_point.h"
+#include "agent/base/log.h"
 
 namespace rivulet::source {
 
@@ -41,7 +41,7 @@ void BatchSource::load() {
     if (!key.starts_with(batch_prefix)) continue;  // of the time when the source followed files
     auto batch = parse_batch(key, value);
     if (!batch) {
-      spdlog::error("{}: position {} is unreadable ({}); its file is read from the beginning, what it gave before comes again", name_, key, value);
+      log::error("{}: position {} is unreadable ({}); its file is read from the beginning, what it gave before comes again", name_, key, value);
       continue;
     }
     batch->missing = true;  // until it is seen
@@ -133,7 +133,7 @@ void BatchSource::seen_again(Batch& batch, const Seen& seen) {
   const bool changed = seen.size != batch.size || seen.inode != batch.inode || (batch.modified_ns != -1 && seen.modified_ns != batch.modified_ns);
   if (changed) batch.cut_off = false;
   if ((batch.state == Batch::State::damaged && changed) || (batch.state == Batch::State::done && seen.size > batch.size)) {
-    spdlog::info("{}: {} has changed, and is read on", name_, seen.path);
+    log::info("{}: {} has changed, and is read on", name_, seen.path);
     batch.state = Batch::State::reading;
   }
   batch.missing = false;
@@ -215,7 +215,7 @@ void BatchSource::read() {
   no_room_ = outcome.no_room;
   if (outcome.too_long > 0) {
     intake_.count("line_too_long", outcome.too_long);
-    spdlog::warn("{}: {}: {} lines longer than max_line ({} bytes) were left out", name_, batch.path, outcome.too_long, config_.max_line_bytes);
+    log::warn("{}: {}: {} lines longer than max_line ({} bytes) were left out", name_, batch.path, outcome.too_long, config_.max_line_bytes);
   }
   if (reader_->offset() != batch.offset) {
     batch.offset = reader_->offset();
@@ -236,13 +236,13 @@ void BatchSource::ended(const BatchReader::Outcome& outcome) {
       return save(batch);
     case End::cut_off:
       intake_.count("file_cut_off");
-      spdlog::warn("{}: {} ends in the middle, after {} decompressed bytes in whole lines; it is read on when it grows (files should be renamed into place when they are complete)", name_, batch.path, batch.offset);
+      log::warn("{}: {} ends in the middle, after {} decompressed bytes in whole lines; it is read on when it grows (files should be renamed into place when they are complete)", name_, batch.path, batch.offset);
       batch.cut_off = true;
       return;
     case End::damaged:
     case End::shorter:
       intake_.count("file_damaged");
-      spdlog::error("{}: {}: {}; its lines up to decompressed byte {} are taken, the rest is left out until the file is replaced by another", name_, batch.path,
+      log::error("{}: {}: {}; its lines up to decompressed byte {} are taken, the rest is left out until the file is replaced by another", name_, batch.path,
                     outcome.end == End::damaged ? outcome.why : "it is shorter than what was read of it before", batch.offset);
       batch.state = Batch::State::damaged;
       return save(batch);
@@ -256,7 +256,7 @@ void BatchSource::ended(const BatchReader::Outcome& outcome) {
 void BatchSource::problem(const std::string& text) {
   if (text == problem_) return;
   problem_ = text;
-  if (!text.empty()) spdlog::warn("{}: {}; trying again at each poll", name_, text);
+  if (!text.empty()) log::warn("{}: {}; trying again at each poll", name_, text);
 }
 
 std::string BatchSource::state() const {

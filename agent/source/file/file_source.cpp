@@ -1,7 +1,6 @@
 #include "agent/source/file/file_source.h"
 
 #include <fcntl.h>
-#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "agent/base/fault_point.h"
+#include "agent/base/log.h"
 #include "agent/source/file/batch_source.h"
 
 namespace rivulet::source {
@@ -55,7 +55,7 @@ void FileSource::load() {
     if (key == started_key() || key.starts_with("batch:")) continue;
     auto tail = parse_position(key, value);
     if (!tail) {
-      spdlog::error("{}: position {} is unreadable ({}); its file is read from the beginning, what it gave before comes again",
+      log::error("{}: position {} is unreadable ({}); its file is read from the beginning, what it gave before comes again",
                     name_, key, value);
       continue;
     }
@@ -213,12 +213,12 @@ void FileSource::read(Tail& tail) {
   no_room_ = outcome.no_room;
   if (outcome.too_long > 0) {
     intake_.count("line_too_long", outcome.too_long);
-    spdlog::warn("{}: {}: {} lines longer than max_line_bytes ({}) were left out, before byte {}", name_, tail.path,
+    log::warn("{}: {}: {} lines longer than max_line_bytes ({}) were left out, before byte {}", name_, tail.path,
                  outcome.too_long, config_.max_line_bytes, tail.offset);
   }
   if (outcome.hole_bytes > 0) {
     intake_.count("hole_bytes", outcome.hole_bytes);
-    spdlog::warn("{}: {}: {} NUL bytes before byte {} were left out", name_, tail.path, outcome.hole_bytes, tail.offset);
+    log::warn("{}: {}: {} NUL bytes before byte {} were left out", name_, tail.path, outcome.hole_bytes, tail.offset);
   }
   if (tail.offset == before) return;
   if (tail.head.length() < Head::max_bytes) {
@@ -238,13 +238,13 @@ void FileSource::failed(Tail& tail, std::string why) {
   tail.failed_poll = polls_;
   if (why == tail.problem) return;
   tail.problem = std::move(why);
-  spdlog::warn("{}: {}; trying again at each poll", name_, tail.problem);
+  log::warn("{}: {}; trying again at each poll", name_, tail.problem);
 }
 
 void FileSource::folder_problem(const std::string& text) {
   if (text == problem_) return;
   problem_ = text;
-  if (!text.empty()) spdlog::warn("{}: {}; trying again at each poll", name_, text);
+  if (!text.empty()) log::warn("{}: {}; trying again at each poll", name_, text);
 }
 
 std::string FileSource::state() const {

@@ -1,6 +1,6 @@
 #include "agent/source/file/head.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <xxhash.h>
 
 #include <algorithm>

@@ -1,10 +1,10 @@
 // FileSource and log rotation that compresses: a file that was compressed while nobody held it open is read on in there.
 #include <fcntl.h>
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
 
+#include "agent/base/log.h"
 #include "agent/source/file/file_source.h"
 
 namespace rivulet::source {
@@ -84,7 +84,7 @@ bool FileSource::go_on_packed(Tail& tail, const Listing& listing) {
   if (says_it_holds(*found, tail.offset)) {
     tail.missing = true;
   } else {
-    spdlog::info("{}: {} was compressed to {}; what follows byte {} is read there", name_, tail.path, found->seen->path, tail.offset);
+    log::info("{}: {} was compressed to {}; what follows byte {} is read there", name_, tail.path, found->seen->path, tail.offset);
     tail.path = found->seen->path;
     tail.inode = found->seen->inode;
     tail.packed = std::make_shared<PackedFile>(PackedFile{std::move(found->file), found->compression, nullptr});
@@ -103,7 +103,7 @@ void FileSource::begin_unseen(const Newest& newest, const Listing& listing) {
     if (!plain) {
       const bool known = std::any_of(tails_.begin(), tails_.end(), [&](const auto& entry) { return entry.second->inode == seen.inode && entry.second->path == seen.path && !entry.second->missing; });
       if (known) continue;
-      spdlog::info("{}: {} was written and renamed unseen; it is read from its beginning", name_, seen.path);
+      log::info("{}: {} was written and renamed unseen; it is read from its beginning", name_, seen.path);
       begin(seen, newest.origin);
       continue;
     }
@@ -114,7 +114,7 @@ void FileSource::begin_unseen(const Newest& newest, const Listing& listing) {
       return (other.packed && other.inode == seen.inode) || (other.head.length() >= telling_bytes && other.head.compare(packed->head) == Head::Match::same);
     });
     if (known || packed->head.empty()) continue;
-    spdlog::info("{}: {} was written, renamed and compressed unseen; it is read from its beginning", name_, seen.path);
+    log::info("{}: {} was written, renamed and compressed unseen; it is read from its beginning", name_, seen.path);
     begin(seen, newest.origin);
     Tail& fresh = *tails_.rbegin()->second;
     fresh.wanted = false;
@@ -146,7 +146,7 @@ void FileSource::read_packed(Tail& tail) {
   if (outcome.end == BatchReader::End::not_yet) return;
   if (outcome.end != BatchReader::End::complete) {
     intake_.count("compressed_lost");
-    spdlog::warn("{}: the compressed form of {} cannot be read after decompressed byte {}{}{}; what follows is lost", name_, tail.path, tail.offset, outcome.why.empty() ? "" : ": ", outcome.why);
+    log::warn("{}: the compressed form of {} cannot be read after decompressed byte {}{}{}; what follows is lost", name_, tail.path, tail.offset, outcome.why.empty() ? "" : ": ", outcome.why);
   }
   tail.packed.reset();
   tail.packed_head.clear();

@@ -1,6 +1,5 @@
 // FileSource's look at the folder: which file is which, what is new, what is gone.
 #include <fcntl.h>
-#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 #include <utility>
 
 #include "agent/base/fault_point.h"
+#include "agent/base/log.h"
 #include "agent/source/file/file_source.h"
 
 namespace rivulet::source {
@@ -69,7 +69,7 @@ void FileSource::apply(const Matching::Pair& pair) {
   const Seen& seen = *pair.seen;
   const bool other_file = tail.inode != seen.inode;
   const bool renamed = tail.path != seen.path;
-  if (renamed) spdlog::info("{}: {} is now {}", name_, tail.path, seen.path);
+  if (renamed) log::info("{}: {} is now {}", name_, tail.path, seen.path);
   if (other_file) tail.file.close();
   tail.path = seen.path;
   tail.inode = seen.inode;
@@ -93,7 +93,7 @@ void FileSource::apply(const Matching::Pair& pair) {
 }
 
 void FileSource::tail_lost(Tail& tail, std::uint64_t size) {
-  spdlog::warn("{}: {} is {} bytes long, shorter than the {} that were read, and begins the same: it lost its end and is "
+  log::warn("{}: {} is {} bytes long, shorter than the {} that were read, and begins the same: it lost its end and is "
                "read on from there; nothing is read twice",
                name_, tail.path, size, tail.offset);
   intake_.count("tail_lost");
@@ -114,16 +114,16 @@ void FileSource::lose(Tail& tail, const Listing& listing) {
   if (written_anew) {
     intake_.count("truncated");
     if (tail.size > tail.offset) {
-      spdlog::warn("{}: {} was truncated before its last {} bytes were read, and no copy of it was found", name_, tail.path,
+      log::warn("{}: {} was truncated before its last {} bytes were read, and no copy of it was found", name_, tail.path,
                    tail.size - tail.offset);
       intake_.count("bytes_lost", tail.size - tail.offset);
     } else {
-      spdlog::info("{}: {} was truncated; it is read from its beginning", name_, tail.path);
+      log::info("{}: {} was truncated; it is read from its beginning", name_, tail.path);
     }
     return forget(tail.serial);
   }
   if (!tail.file.is_open()) {
-    if (!tail.missing) spdlog::info("{}: {} is gone", name_, tail.path);
+    if (!tail.missing) log::info("{}: {} is gone", name_, tail.path);
     tail.missing = true;
     if (tail.offset == 0) forget(tail.serial);
     return;

@@ -1,13 +1,12 @@
 #include "agent/source/http/http_source.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <utility>
 
 #include "agent/base/fault_point.h"
+#include "agent/base/log.h"
 #include "agent/source/http/frames.h"
 
 namespace rivulet::source {
@@ -56,7 +55,7 @@ void HttpSource::start() {
     auto made = net::server_tls(*hub_.config.tls);
     if (!made) {
       problem_ = made.error().message;
-      spdlog::error("{}: {}; the source is off", name_, problem_);
+      log::error("{}: {}; the source is off", name_, problem_);
       return;
     }
     tls_ = std::move(*made);

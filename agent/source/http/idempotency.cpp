@@ -1,12 +1,12 @@
 #include "agent/source/http/idempotency.h"
 
-#include <fmt/format.h>
-#include <spdlog/spdlog.h>
+#include <fmt/core.h>
 #include <xxhash.h>
 
 #include <algorithm>
 #include <vector>
 
+#include "agent/base/log.h"
 #include "agent/base/words.h"
 
 namespace rivulet::source {
@@ -44,14 +44,14 @@ void IdempotencyKeys::load() {
     if (key == kClock) {
       std::int64_t written_ms = 0;
       if (take_number(rest, written_ms) && rest.empty()) clock_.go_on_from(written_ms);
-      else spdlog::error("position {} is unreadable ({}); keys may be remembered for longer", key, value);
+      else log::error("position {} is unreadable ({}); keys may be remembered for longer", key, value);
       continue;
     }
     if (!key.starts_with(kPrefix)) continue;
     Entry entry;
     entry.key = key.substr(kPrefix.size());
     if (!take_hash(rest, entry.body) || !take_blank(rest) || !take_number(rest, entry.at_ms) || !take_blank(rest) || !take_number(rest, entry.records) || !rest.empty()) {
-      spdlog::error("position {} is unreadable ({}); a request with that Idempotency-Key that comes again is taken again", key, value);
+      log::error("position {} is unreadable ({}); a request with that Idempotency-Key that comes again is taken again", key, value);
       continue;
     }
     clock_.go_on_from(entry.at_ms);

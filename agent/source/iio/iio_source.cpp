@@ -1,7 +1,6 @@
 #include "agent/source/iio/iio_source.h"
 
 #include <fcntl.h>
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "agent/base/log.h"
 #include "agent/codec/json.h"
 
 namespace rivulet::source {
@@ -41,7 +41,7 @@ void IioSource::start_sampler() {
   }
   const std::string problem = !started ? started.error().message : error ? error.message() : std::string();
   if (!problem.empty()) {
-    if (problem != problem_) spdlog::error("{}: {}; it is tried again at each interval", name_, problem);
+    if (problem != problem_) log::error("{}: {}; it is tried again at each interval", name_, problem);
     problem_ = problem;
     return;
   }
@@ -64,7 +64,7 @@ void IioSource::tick() {
     intake_.count("sample_skipped");
     if (sampler_ && sampler_->busy() && !late_) {
       late_ = true;
-      spdlog::warn("{}: its sensors have not answered for a whole interval; it goes on when they do (does a driver or its bus hang?)", name_);
+      log::warn("{}: its sensors have not answered for a whole interval; it goes on when they do (does a driver or its bus hang?)", name_);
     }
     return;
   }
@@ -82,7 +82,7 @@ void IioSource::wait() {
 }
 
 void IioSource::sampled(Readings readings) {
-  if (std::exchange(late_, false)) spdlog::info("{}: its sensors answer again, after {} ms", name_, std::chrono::duration_cast<milliseconds>(steady_clock::now() - asked_).count());
+  if (std::exchange(late_, false)) log::info("{}: its sensors answer again, after {} ms", name_, std::chrono::duration_cast<milliseconds>(steady_clock::now() - asked_).count());
   ++samples_;
   failing_ = 0;
   std::string record = "{";
@@ -103,8 +103,8 @@ void IioSource::note(std::size_t field, const std::string& problem) {
     intake_.count("sensor_failed");
   }
   if (problem.empty() != problems_[field].empty()) {
-    if (problem.empty()) spdlog::info("{}: {} can be read again", name_, config_.fields[field].name);
-    else spdlog::warn("{}: {} is null: {}", name_, config_.fields[field].name, problem);
+    if (problem.empty()) log::info("{}: {} can be read again", name_, config_.fields[field].name);
+    else log::warn("{}: {} is null: {}", name_, config_.fields[field].name, problem);
   }
   problems_[field] = problem;
 }

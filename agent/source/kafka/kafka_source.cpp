@@ -1,13 +1,12 @@
 #include "agent/source/kafka/kafka_source.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <chrono>
 #include <system_error>
 #include <utility>
 
+#include "agent/base/log.h"
 #include "agent/base/words.h"
 
 namespace rivulet::source {
@@ -44,7 +43,7 @@ KafkaSource::KafkaSource(boost::asio::io_context& io, const config::KafkaSource&
     const auto partition = number_of<std::int32_t>(std::string_view(key).substr(prefix.size()));
     const auto offset = number_of<std::int64_t>(value);
     if (partition && offset) positions_[*partition] = *offset;
-    else spdlog::error("source {}: the position {} = '{}' makes no sense; that partition is read from its beginning", name_, key, value);
+    else log::error("source {}: the position {} = '{}' makes no sense; that partition is read from its beginning", name_, key, value);
   }
 }
 
@@ -81,8 +80,8 @@ std::string KafkaSource::state() const {
 void KafkaSource::say(const std::string& text, bool trouble) {
   const std::lock_guard lock(mutex_);
   if (std::exchange(state_, text) == text) return;
-  if (trouble) spdlog::warn("source {}: {}", name_, text);
-  else spdlog::info("source {}: {}", name_, text);
+  if (trouble) log::warn("source {}: {}", name_, text);
+  else log::info("source {}: {}", name_, text);
 }
 
 // --- io ---
@@ -203,7 +202,7 @@ std::optional<std::vector<kafka::ReadRange>> KafkaSource::ranges(std::int32_t pa
   for (std::size_t i = 0; i < all.size(); ++i) {
     std::int64_t& position = positions_[all[i].where.partition];
     if (position < starts[i]) {
-      spdlog::error("source {}: topic {}, partition {}: the records from offset {} to {} are no longer there (retention or compaction); it goes on at {}", name_, config_.topic,
+      log::error("source {}: topic {}, partition {}: the records from offset {} to {} are no longer there (retention or compaction); it goes on at {}", name_, config_.topic,
                     all[i].where.partition, position, starts[i] - 1, starts[i]);
       ++filling_.gone;
       position = starts[i];
@@ -226,7 +225,7 @@ bool KafkaSource::made_anew(const std::string& what, const std::vector<std::int6
     hand_over();
     return false;
   }
-  spdlog::error("source {}: {} It is a table, and is read again from its beginning", name_, what);
+  log::error("source {}: {} It is a table, and is read again from its beginning", name_, what);
   for (std::size_t i = 0; i < starts.size(); ++i) filling_.rewound[static_cast<std::int32_t>(i)] = positions_[static_cast<std::int32_t>(i)] = starts[i];
   return hand_over();
 }

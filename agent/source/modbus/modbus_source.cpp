@@ -1,9 +1,9 @@
 #include "agent/source/modbus/modbus_source.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <boost/asio/post.hpp>
+
+#include "agent/base/log.h"
 
 namespace rivulet::source {
 
@@ -27,7 +27,7 @@ void ModbusSource::start() {
   for (const auto& poller : pollers_)
     if (auto started = poller->start(); !started) {
       problem_ = started.error().message;
-      spdlog::error("{}: {}", name_, problem_);
+      log::error("{}: {}", name_, problem_);
     }
 }
 

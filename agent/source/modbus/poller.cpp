@@ -1,13 +1,12 @@
 #include "agent/source/modbus/poller.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <chrono>
 #include <set>
 #include <system_error>
 #include <utility>
 
+#include "agent/base/log.h"
 #include "agent/codec/json.h"
 #include "agent/source/modbus/registers.h"
 
@@ -25,7 +24,7 @@ Poller::Poller(const config::ModbusSource& config, std::size_t bus, std::string 
       clock_(clock),
       link_(config.buses[bus], config.timeout_ms),
       well_(config.slaves.size(), true),
-      log_({.burst = 2, .interval_ms = kLogIntervalMs, .keys = 256}, [this](const std::string& slave, std::uint64_t count) { spdlog::warn("{}: {}: {} more messages like that", name_, slave, count); }) {
+      log_({.burst = 2, .interval_ms = kLogIntervalMs, .keys = 256}, [this](const std::string& slave, std::uint64_t count) { log::warn("{}: {}: {} more messages like that", name_, slave, count); }) {
   for (const auto& group : config_.groups)
     for (const std::size_t slave : group.slaves)
       if (config_.slaves[slave].bus == bus) add_job(group, slave);
@@ -212,7 +211,7 @@ void Poller::refused(const Job& job, const Request& request, const Answer& answe
   if (answer.code == kIllegalAddress && request.fields.size() > 1) to_halve_.push_back(request);
   const bool one = request.fields.size() == 1;
   if (log_.allow(slave_name(job.slave) + "/" + job.group->name + "/" + std::to_string(request.address), clock_.steady_ms()))
-    spdlog::warn("{}: {}: {} for register{} {}{} of group {} (unit {}); {}", name_, slave_name(job.slave), answer.what, one ? "" : "s", request.address,
+    log::warn("{}: {}: {} for register{} {}{} of group {} (unit {}); {}", name_, slave_name(job.slave), answer.what, one ? "" : "s", request.address,
                  one ? "" : "-" + std::to_string(request.address + request.count - 1), job.group->name, request.unit, one ? "its field is null" : "their fields are null");
 }
 
@@ -261,14 +260,14 @@ void Poller::well(std::size_t slave) {
   to_.say(slave, {true, ""});
   if (well_[slave]) return;
   well_[slave] = true;
-  if (log_.allow(slave_name(slave) + " is well", clock_.steady_ms())) spdlog::info("{}: {} answers again", name_, slave_name(slave));
+  if (log_.allow(slave_name(slave) + " is well", clock_.steady_ms())) log::info("{}: {} answers again", name_, slave_name(slave));
 }
 
 void Poller::unwell(std::size_t slave, const std::string& what, std::int64_t pause_ms) {
   to_.say(slave, {false, what});
   well_[slave] = false;
   if (log_.allow(slave_name(slave), clock_.steady_ms()))
-    spdlog::warn("{}: {}: {}{}", name_, slave_name(slave), what, pause_ms > 0 ? "; it is asked again in " + std::to_string(pause_ms / 1000) + " s" : "");
+    log::warn("{}: {}: {}{}", name_, slave_name(slave), what, pause_ms > 0 ? "; it is asked again in " + std::to_string(pause_ms / 1000) + " s" : "");
 }
 
 }  // namespace rivulet::source::modbus

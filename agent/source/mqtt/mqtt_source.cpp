@@ -2,8 +2,7 @@
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <fmt/format.h>
-#include <spdlog/spdlog.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <chrono>
@@ -12,6 +11,7 @@
 #include <set>
 
 #include "agent/base/fault_point.h"
+#include "agent/base/log.h"
 #include "agent/mqtt/packet_stream.h"
 #include "agent/source/mqtt/session.h"
 #include "agent/mqtt/transport.h"
@@ -142,7 +142,7 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
     why_.clear();
     said_.clear();
     const std::string refused = session_.refused();
-    spdlog::info("source {}: subscribed at {}{}", name_, address_, refused.empty() ? "" : "; refused: " + refused);
+    log::info("source {}: subscribed at {}{}", name_, address_, refused.empty() ? "" : "; refused: " + refused);
     intake_.count("connections");
     retry_refused();
   }
@@ -213,7 +213,7 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
     why_ = why;
     if (stopping_) return;
     if (said_.size() >= kReasonsSaid) said_.clear();
-    if (said_.insert(why).second) spdlog::warn("source {}: {}: {}; trying again", name_, address_, why);
+    if (said_.insert(why).second) log::warn("source {}: {}: {}; trying again", name_, address_, why);
     if (was_steady) retry_ms_ = kRetryFirstMs;
     const std::int64_t wait_ms = retry_ms_ / 2 + static_cast<std::int64_t>(random_() % static_cast<unsigned>(retry_ms_));
     retry_ms_ = std::min(retry_ms_ * 2, kRetryMaxMs);

@@ -1,7 +1,6 @@
 #include "agent/source/mqtt/session.h"
 
-#include <fmt/format.h>
-#include <spdlog/spdlog.h>
+#include <fmt/core.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 
 #include "agent/base/bytes.h"
 #include "agent/base/fault_point.h"
+#include "agent/base/log.h"
 
 namespace rivulet::source::mqtt {
 namespace {
@@ -86,7 +86,7 @@ result<void> Session::on_connack(const Connack& connack, std::string& out) {
   connected_ = true;
   if (connack.keep_alive_s && *connack.keep_alive_s > 0) keep_alive_s_ = *connack.keep_alive_s;
   if (connack.session_expiry_s && *connack.session_expiry_s < session_expiry_s(settings_) && !std::exchange(told_expiry_, true))
-    spdlog::warn("source {}: the server keeps the session for {} s only, {} s were asked for; what it queues is lost when the agent is away longer", name_,
+    log::warn("source {}: the server keeps the session for {} s only, {} s were asked for; what it queues is lost when the agent is away longer", name_,
                  *connack.session_expiry_s, session_expiry_s(settings_));
   if (!connack.session_present) {
     // The server knows nothing of what we hold: its ids begin anew.
@@ -126,7 +126,7 @@ void Session::on_pubrel(const Pubrel& pubrel) {
 
 void Session::on_oversized(const Publish& publish, std::uint64_t size_bytes, std::string& out) {
   intake_.count("packet_too_large");
-  spdlog::warn("source {}: a message of {} bytes on {} was dropped (max_packet is {})", name_, size_bytes, publish.topic.substr(0, 100), settings_.max_packet_bytes);
+  log::warn("source {}: a message of {} bytes on {} was dropped (max_packet is {})", name_, size_bytes, publish.topic.substr(0, 100), settings_.max_packet_bytes);
   if (publish.qos > 0) window_.delivered(intake_.clock().steady_ms());
   Publish empty = publish;
   empty.payload = {};

@@ -1,12 +1,12 @@
 #include "agent/source/mqtt/subscriptions.h"
 
-#include <fmt/format.h>
-#include <spdlog/spdlog.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "agent/base/bytes.h"
+#include "agent/base/log.h"
 
 namespace rivulet::source::mqtt {
 namespace {
@@ -71,11 +71,11 @@ result<void> Subscriptions::on_suback(const Suback& suback) {
       const std::string reason = settings_.version == 5 ? reason_name(granted, 5, suback.reason_text) : "no reason given";
       intake_.count("subscribe_refused");
       if (std::exchange(refused_[filter], reason) != reason)
-        spdlog::error("source {}: the server refused to subscribe to {}: {}; allow it there (ACL) or change topics. It is tried again every minute", name_, filter, reason);
+        log::error("source {}: the server refused to subscribe to {}: {}; allow it there (ACL) or change topics. It is tried again every minute", name_, filter, reason);
       continue;
     }
-    if (refused_.erase(filter) > 0) spdlog::info("source {}: the server now gives {}", name_, filter);
-    if (granted < settings_.qos) spdlog::warn("source {}: the server gives {} with QoS {} only, {} was asked for", name_, filter, granted, settings_.qos);
+    if (refused_.erase(filter) > 0) log::info("source {}: the server now gives {}", name_, filter);
+    if (granted < settings_.qos) log::warn("source {}: the server gives {} with QoS {} only, {} was asked for", name_, filter, granted, settings_.qos);
   }
   return {};
 }

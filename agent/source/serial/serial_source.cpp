@@ -1,7 +1,6 @@
 #include "agent/source/serial/serial_source.h"
 
 #include <fcntl.h>
-#include <spdlog/spdlog.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -11,6 +10,8 @@
 #include <boost/asio/write.hpp>
 #include <chrono>
 #include <cstring>
+
+#include "agent/base/log.h"
 
 namespace rivulet::source {
 namespace {
@@ -41,12 +42,12 @@ SerialSource::SerialSource(boost::asio::io_context& io, config::SerialSource con
 void SerialSource::open() {
   if (stopped_) return;
   if (auto opened = open_port(); !opened) {
-    if (problem_ != opened.error().message) spdlog::error("{}: {}; it is tried again until it can be opened", name_, opened.error().message);
+    if (problem_ != opened.error().message) log::error("{}: {}; it is tried again until it can be opened", name_, opened.error().message);
     problem_ = opened.error().message;
     close();
     return reopen_later();
   }
-  if (!problem_.empty()) spdlog::info("{}: {} is open", name_, config_.device);
+  if (!problem_.empty()) log::info("{}: {} is open", name_, config_.device);
   problem_.clear();
   ++opened_;
   reading_ = writing_ = asked_ = false;
@@ -69,7 +70,7 @@ result<void> SerialSource::open_port() {
   ::fcntl(descriptor, F_SETFD, FD_CLOEXEC);
   if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
     return Error{ErrorCode::conflict, "serial: " + config_.device + " is locked by another program, or by another source of this agent"};
-  if (::ioctl(descriptor, TIOCEXCL) != 0) spdlog::warn("{}: {} cannot be had alone (TIOCEXCL): {}", name_, config_.device, std::strerror(errno));
+  if (::ioctl(descriptor, TIOCEXCL) != 0) log::warn("{}: {} cannot be had alone (TIOCEXCL): {}", name_, config_.device, std::strerror(errno));
   return set_port();
 }
 
@@ -91,7 +92,7 @@ result<void> SerialSource::set_port() {
   if (auto done = set("flow control", serial_port_base::flow_control(flow)); !done) return done.error();
   serial_port_base::baud_rate granted;
   port_.get_option(granted, error);
-  if (!error && granted.value() != config_.baud) spdlog::warn("{}: {} runs at {} baud instead of {}", name_, config_.device, granted.value(), config_.baud);
+  if (!error && granted.value() != config_.baud) log::warn("{}: {} runs at {} baud instead of {}", name_, config_.device, granted.value(), config_.baud);
   ::tcflush(port_.native_handle(), TCIOFLUSH);
   return {};
 }
@@ -105,7 +106,7 @@ void SerialSource::close() {
 
 void SerialSource::lost(const std::string& why) {
   problem_ = "serial: " + config_.device + " is gone: " + why;
-  spdlog::warn("{}: {}; it is opened again when it is back", name_, problem_);
+  log::warn("{}: {}; it is opened again when it is back", name_, problem_);
   intake_.count("device_lost");
   frames_.lost();
   count_left();
@@ -137,7 +138,7 @@ void SerialSource::read() {
     const std::int64_t now_ms = intake_.clock().steady_ms();
     frames_.add({buffer_.data(), got}, now_ms);
     if (errors_.look(port_.native_handle(), now_ms, intake_))
-      spdlog::warn("{}: {} has line errors: are its cable, its baud rate and its parity right ({})?", name_, config_.device, settings_text(config_));
+      log::warn("{}: {} has line errors: are its cable, its baud rate and its parity right ({})?", name_, config_.device, settings_text(config_));
     hand_over();
   });
 }
@@ -166,7 +167,7 @@ void SerialSource::count_left() {
   const Frames::Left left = frames_.take_left();
   if (left.too_long > 0) {
     intake_.count("line_too_long", left.too_long);
-    spdlog::warn("{}: {} lines longer than max_line ({} bytes) were left out; are the baud rate and the delimiter right?", name_, left.too_long, config_.max_line_bytes);
+    log::warn("{}: {} lines longer than max_line ({} bytes) were left out; are the baud rate and the delimiter right?", name_, left.too_long, config_.max_line_bytes);
   }
   if (left.incomplete > 0) intake_.count("incomplete_frame", left.incomplete);
   if (left.bytes > 0) intake_.count("bytes_left_out", left.bytes);

@@ -1,6 +1,6 @@
 #include "agent/source/simulate/sensors.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

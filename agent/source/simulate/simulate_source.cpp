@@ -1,12 +1,13 @@
 #include "agent/source/simulate/simulate_source.h"
 
-#include <fmt/format.h>
-#include <spdlog/spdlog.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <sstream>
+
+#include "agent/base/log.h"
 
 namespace rivulet::source {
 namespace {
@@ -30,7 +31,7 @@ void SimulateSource::load() {
   std::uint64_t n = 0, base_n = 0;
   std::int64_t base_ms = 0;
   if (!(in >> n >> base_n >> base_ms >> rate) || base_n > n || !(rate > 0)) {
-    spdlog::error("{}: position {} is unreadable ({}); the sensors start from 1 again", name_, position, found->second);
+    log::error("{}: position {} is unreadable ({}); the sensors start from 1 again", name_, position, found->second);
     return;
   }
   n_ = n;

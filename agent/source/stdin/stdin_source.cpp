@@ -1,7 +1,6 @@
 #include "agent/source/stdin/stdin_source.h"
 
 #include <fcntl.h>
-#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +8,8 @@
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstring>
+
+#include "agent/base/log.h"
 
 namespace rivulet::source {
 namespace {
@@ -84,7 +85,7 @@ void StdinSource::read() {
   const auto got = ::read(pollable_ ? readable_.native_handle() : descriptor_, buffer_.data(), buffer_.size());
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return wait();
   if (got < 0) {
-    spdlog::error("{}: standard input cannot be read: {}; nothing more is taken from it", name_, std::strerror(errno));
+    log::error("{}: standard input cannot be read: {}; nothing more is taken from it", name_, std::strerror(errno));
     intake_.count("read_failed");
   }
   if (got <= 0) {
@@ -98,7 +99,7 @@ void StdinSource::handle(Framer::Status status) {
   if (const auto skipped = framer_.take_skipped(); skipped > 0) {
     intake_.count("line_too_long", skipped);
     first_line_.missed();
-    spdlog::warn("{}: {} lines longer than max_line_bytes were left out", name_, skipped);
+    log::warn("{}: {} lines longer than max_line_bytes were left out", name_, skipped);
   }
   if (status == Framer::Status::stopped) return;
   framer_.shrink();

@@ -1,7 +1,6 @@
 #include "agent/source/stream/connection.h"
 
 #include <boost/asio/post.hpp>
-#include <spdlog/spdlog.h>
 
 #include <utility>
 

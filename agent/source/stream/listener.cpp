@@ -1,10 +1,11 @@
 #include "agent/source/stream/listener.h"
 
 #include <netinet/in.h>
-#include <spdlog/spdlog.h>
 
 #include <boost/asio/io_context.hpp>
 #include <chrono>
+
+#include "agent/base/log.h"
 
 namespace rivulet::source {
 namespace {
@@ -29,7 +30,7 @@ void Listener::start(OnClient on_client, OnOffence on_offence) {
 void Listener::listen() {
   if (stopped_) return;
   if (auto bound = address_->listen(acceptor_); !bound) {
-    if (problem_ != bound.error().message) spdlog::error("{}: {}; trying again each second", name_, bound.error().message);
+    if (problem_ != bound.error().message) log::error("{}: {}; trying again each second", name_, bound.error().message);
     problem_ = bound.error().message;
     boost::system::error_code ignored;
     acceptor_.close(ignored);

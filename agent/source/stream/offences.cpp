@@ -1,6 +1,7 @@
 #include "agent/source/stream/offences.h"
 
-#include <spdlog/spdlog.h>
+#include "agent/base/log.h"
+
 
 namespace rivulet::source {
 
@@ -14,7 +15,7 @@ void Offences::operator()(const std::string& peer, const std::string& reason) {
   }
   last_log_ms_ = now_ms;
   const std::string more = unlogged_ > 0 ? " (and " + std::to_string(unlogged_) + " more)" : "";
-  spdlog::warn("{}: closed {}: {}{}", name_, peer, reason, more);
+  log::warn("{}: closed {}: {}{}", name_, peer, reason, more);
   unlogged_ = 0;
 }
 

@@ -1,11 +1,10 @@
 #include "agent/source/stream/sessions.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <charconv>
 
 #include "agent/base/check.h"
+#include "agent/base/log.h"
 
 namespace rivulet::source {
 namespace {
@@ -39,7 +38,7 @@ void Sessions::load() {
     auto session = std::make_shared<Session>();
     session->name = key.substr(prefix.size());
     if (!parse(value, *session)) {
-      spdlog::error("position {} is unreadable ({}); that session starts from 0 and its client may send twice", key, value);
+      log::error("position {} is unreadable ({}); that session starts from 0 and its client may send twice", key, value);
       continue;
     }
     session->durable = session->accepted;

@@ -1,12 +1,11 @@
 #include "agent/source/stream/stream_server.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <chrono>
 
+#include "agent/base/log.h"
 #include "agent/source/stream/connection.h"
 
 namespace rivulet::source {
@@ -49,7 +48,7 @@ void StreamServer::start() {
     auto made = net::server_tls(*hub_.config.tls);
     if (!made) {
       problem_ = made.error().message;
-      spdlog::error("{}: {}; the source is off", hub_.name, problem_);
+      log::error("{}: {}; the source is off", hub_.name, problem_);
       return;
     }
     tls_ = std::move(*made);

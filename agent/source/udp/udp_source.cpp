@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <spdlog/spdlog.h>
 
 #include <array>
 #include <boost/asio/io_context.hpp>
@@ -10,6 +9,8 @@
 #include <boost/asio/ip/udp.hpp>
 #include <cstring>
 #include <utility>
+
+#include "agent/base/log.h"
 
 namespace rivulet::source {
 namespace {
@@ -69,7 +70,7 @@ class UdpAddress final : public DatagramAddress {
     int granted = 0;
     socklen_t size = sizeof granted;
     if (::getsockopt(socket, SOL_SOCKET, SO_RCVBUF, &granted, &size) == 0 && granted / 2 < wanted)  // Linux answers twice what it grants
-      spdlog::warn("{}: the kernel grants a receive buffer of {} bytes instead of {}; raise the sysctl net.core.rmem_max, or lower receive_buffer", source_name, granted / 2, wanted);
+      log::warn("{}: the kernel grants a receive buffer of {} bytes instead of {}; raise the sysctl net.core.rmem_max, or lower receive_buffer", source_name, granted / 2, wanted);
   }
 
   void remember_sender(const sockaddr_storage& from, std::string& sender) {
