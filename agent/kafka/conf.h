@@ -1,6 +1,6 @@
 // Inside kafka/ only: librdkafka's configuration object and handle with their owners, and the callbacks every handle has.
 //
-// Logs: librdkafka's own lines go to spdlog, at most one line of a facility in 30 s (a dead link repeats itself).
+// Logs: librdkafka's own lines go to the log, at most one line of a facility in 30 s (a dead link repeats itself).
 #pragma once
 #include <librdkafka/rdkafka.h>
 
