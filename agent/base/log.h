@@ -1,6 +1,6 @@
 // The log, as the rooms see it: a line of a level, formatted as by fmt. Where the lines go is app's matter (app/logging.h), by spdlog,
-// which only log.cpp and app know: its headers in each file that logs a line took a second a file to compile, and its and fmt's templates
-// a copy a file, 400 KB of the binary.
+// which only log.cpp and app know: its headers in each file that logs a line took a second or two a file to compile, and fmt's templates
+// came once more in each.
 //
 // Thread: any.
 #pragma once
