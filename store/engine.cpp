@@ -107,6 +107,7 @@ result<void> Engine::attempt(bool emergency, std::uint64_t trim_packs, const Bod
   if (auto done = checked(all()); !done) return done;
   riding_.clear();
   quarantine_.committed();
+  tell_quarantine_dropped();
   if (trims) fault_point("store.after_trim");
   // The transaction is there: what fails from here on must not have it written once more.
   if (checked(room_.measure())) (void)checked(room_.checkpoint_if_due());
@@ -392,8 +393,18 @@ void Engine::drop_to_limit(const Protected& protect) {
                dropped_records_);
 }
 
+// Once a minute at most: a record that fails may come thousands of times a second.
+void Engine::tell_quarantine_dropped() {
+  if (quarantine_.dropped() == quarantine_told_ || (quarantine_told_ms_ && clock_.steady_ms() - *quarantine_told_ms_ < kTellDropsEveryMs)) return;
+  quarantine_told_ms_ = clock_.steady_ms();
+  quarantine_told_ = quarantine_.dropped();
+  log::warn("store: quarantine is full ({} records): {} oldest records were dropped from it since the start; look at what it holds (`rivulet quarantine list`), mend "
+               "the cause, then have them go on or drop them (`rivulet quarantine retry`, `drop`)", quarantine_.records(), quarantine_told_);
+}
+
 std::int64_t Engine::background() {
   if (lost_) return kSleepMs;
+  tell_quarantine_dropped();
   if (!room_.has_ballast() && room_.restore_ballast()) log::info("store: the disk of {} has room again", options_.directory);
   if (rides() || outbox_.wants_trim()) {
     if (auto done = transact(true, [](bool&) -> result<void> { return {}; }); !done) return kShrinkEveryMs;

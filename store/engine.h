@@ -77,6 +77,7 @@ class Engine {
   result<void> apply(const ForwardChange& change);
   result<void> apply_gap(const ForwardChange::Gap& gap, Timestamp now_ms);
   void make_room();
+  void tell_quarantine_dropped();
 
   Options options_;
   const Clock& clock_;
@@ -89,7 +90,8 @@ class Engine {
   std::vector<ForwardChange> riding_;
   std::optional<Error> lost_;
   std::uint64_t dropped_records_ = 0;
-  std::optional<std::int64_t> dropped_told_ms_;
+  std::optional<std::int64_t> dropped_told_ms_, quarantine_told_ms_;
+  std::uint64_t quarantine_told_ = 0;
 };
 
 }  // namespace rivulet::store

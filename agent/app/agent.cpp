@@ -312,6 +312,7 @@ result<bool> Agent::retry(const store::Store::Quarantined& record) {
 
 void Agent::quarantine(store::QuarantineEntry entry) {
   ++quarantined_;
+  if (parts_.make_source) quarantine_log_.add(entry, parts_.clock.steady_ms());  // `quarantine retry` says itself what failed again
   cycle_.filling().quarantine(std::move(entry));
 }
 

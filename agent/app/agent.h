@@ -25,6 +25,7 @@
 #include "agent/app/clock_trust.h"
 #include "agent/app/epoch_cycle.h"
 #include "agent/app/intake.h"
+#include "agent/app/quarantine_log.h"
 #include "agent/app/snapshot.h"
 #include "agent/config/config.h"
 #include "agent/pipeline/state/state.h"
@@ -84,6 +85,7 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   result<bool> retry(const store::Store::Quarantined& record);
   bool finished() const;  // every source says that nothing more will ever come
   void describe(Snapshot& snapshot) const;
+  void tell_quarantined() { quarantine_log_.tell(parts_.clock.steady_ms()); }  // from time to time: how many were not told one by one
   std::vector<forward::Unit> units() const { return changelog_ ? changelog_->units() : std::vector<forward::Unit>(); }
 
  private:
@@ -135,6 +137,7 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   std::shared_ptr<char> alive_ = std::make_shared<char>();
   std::size_t first_served_ = 0;  // who is asked first to go on; turns, so that nobody starves
   std::uint64_t quarantined_ = 0;
+  QuarantineLog quarantine_log_;
   Before before_;
 };
 

@@ -19,23 +19,24 @@ int from_store(const config::Config& config, bool json) {
     return kCannot;
   }
   const auto streams = look->streams();
-  const auto bytes = look->outbox_bytes();
-  if (!streams || !bytes) {
-    fmt::print(stderr, "{}\n", (streams ? bytes.error() : streams.error()).message);
+  const auto stats = look->stats();
+  if (!streams || !stats) {
+    fmt::print(stderr, "{}\n", (streams ? stats.error() : streams.error()).message);
     return kCannot;
   }
   if (json) {
     JsonText text;
-    text.begin_object().field("agent", config.agent.id).field("running", false).field("outbox_bytes", *bytes).key("streams").begin_array();
+    text.begin_object().field("agent", config.agent.id).field("running", false).field("outbox_bytes", stats->outbox_bytes).field("quarantine_records", stats->quarantine_records).key("streams").begin_array();
     for (const auto& stream : *streams)
       text.begin_object().field("name", stream.name).field("topic", stream.topic).field("last", stream.last)
           .field("acknowledged", stream.acknowledged).end_object();
     fmt::print("{}\n", text.end_array().end_object().text());
     return kDone;
   }
-  fmt::print("from the store in {} ({} bytes wait for Kafka):\n", config.agent.state, *bytes);
+  fmt::print("from the store in {} ({} bytes wait for Kafka):\n", config.agent.state, stats->outbox_bytes);
   for (const auto& stream : *streams)
     fmt::print("  {} -> {}: {} records, {} of them wait for Kafka\n", stream.name, stream.topic, stream.last, stream.last - stream.acknowledged);
+  if (stats->quarantine_records > 0) fmt::print("{} records are in quarantine: `rivulet quarantine list` shows them\n", stats->quarantine_records);
   return kDone;
 }
 

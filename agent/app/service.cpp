@@ -269,6 +269,7 @@ void Service::keep_house() {
     log::warn("records for outputs that take nothing fill half of the store in {}: their sources wait, the others go on (`rivulet status` names the outputs)", config_->agent.state);
   if (!held_full && held_was_full_) log::info("records for outputs that take nothing fill less than half of the store again");
   held_was_full_ = held_full;
+  agent_->tell_quarantined();
   report_suppressed_lines();
   rest_when_quiet();
   keep_history();

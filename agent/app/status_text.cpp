@@ -111,7 +111,8 @@ std::string status_text(const Snapshot& now) {
   const std::uint64_t limit = now.store.outbox_max_bytes;
   text += fmt::format("store   {} records for topics and {} for local outputs ({}) wait; {} of {} used ({} %)\n", count_text(now.store.outbox_records - now.store.local_records), count_text(now.store.local_records), size_text(now.store.outbox_bytes), size_text(now.store.used_bytes), size_text(limit),
                       limit > 0 ? now.store.used_bytes * 100 / limit : 0);
-  text += fmt::format("failed  {} in quarantine; since the start {} undecodable, {} failed in a step, {} late, {} dropped\n", count_text(now.store.quarantine_records), count_text(now.totals.undecodable),
+  const std::string gone = now.store.quarantine_dropped == 0 ? "" : fmt::format(" ({} more were dropped there at its bound)", count_text(now.store.quarantine_dropped));
+  text += fmt::format("failed  {} in quarantine{}; since the start {} undecodable, {} failed in a step, {} late, {} dropped\n", count_text(now.store.quarantine_records), gone, count_text(now.totals.undecodable),
                       count_text(now.totals.failed), count_text(now.totals.late), count_text(now.totals.dropped + now.store.dropped_records));
   text += tables_of(now);
   if (!now.last_errors.empty()) text += "\n  last errors\n";

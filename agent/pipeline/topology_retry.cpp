@@ -1,5 +1,5 @@
 // Into quarantine, and on from there.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

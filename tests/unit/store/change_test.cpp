@@ -1,4 +1,5 @@
 // What the forwarder does to the store.
+#include "tests/support/log_lines.h"
 #include "tests/unit/store/store_fixture.h"
 
 using namespace rivulet;
@@ -166,6 +167,7 @@ TEST_CASE("quarantine keeps the newest up to its bound and counts what it droppe
   Folder folder;
   Options options;
   options.quarantine_max = 10;
+  const test::LogLines lines;
   auto store = open(folder, options);
   for (int i = 0; i < 5; ++i) {
     Epoch epoch;
@@ -174,6 +176,8 @@ TEST_CASE("quarantine keeps the newest up to its bound and counts what it droppe
   }
   CHECK(store->stats().quarantine_records == 10);
   CHECK(store->stats().quarantine_dropped == 15);
+  REQUIRE(lines.with("quarantine is full").size() == 1);  // the rest a minute later, in one line
+  CHECK_THAT(lines.with("quarantine is full")[0], ContainsSubstring("(10 records): 5 oldest records were dropped from it since the start; look at what it holds (`rivulet quarantine list`)"));
   const auto kept = store->quarantined(0, 100).value();
   REQUIRE(kept.size() == 10);
   CHECK(kept.front().reason == "15");
