@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -23,6 +24,8 @@ namespace {
 std::string damage_mark(const std::string& directory) { return directory + "/damaged"; }
 
 constexpr std::int64_t kApplicationId = 0x52565531;  // "RVU1"
+
+constexpr std::uint64_t kOpenBytes = 128 << 10;  // free on the disk: the log, its index of 32 KiB, the first pages of a new file
 
 constexpr std::int64_t kTables = 6;
 const char* const kSchema = R"sql(
@@ -210,6 +213,7 @@ std::string set_aside(const std::string& directory, const Clock& clock) {
 }  // namespace
 
 std::string database_path(const std::string& directory) { return directory + "/rivulet.db"; }
+std::string ballast_path(const std::string& directory) { return directory + "/ballast"; }
 
 result<DirectoryLock> DirectoryLock::take(const std::string& directory) {
   const std::string path = directory + "/lock";
@@ -274,27 +278,56 @@ result<Opened> try_open(const Options& options, IdentityFile& history) {
   return Opened{std::move(*connection), std::move(identity)};
 }
 
-}  // namespace
-
-result<Opened> open_database(const Options& options, const Clock& clock) {
-  if (options.agent_id.empty()) return Error{ErrorCode::invalid, "store: agent.id is empty"};
-  if (options.max_bytes < kLeastStorageBytes) return Error{ErrorCode::invalid, "store: agent.storage.max must be at least 8MiB"};
+// `notice`: said when a damaged file was set aside, also if no new one can be made for want of room.
+result<Opened> open_or_set_aside(const Options& options, const Clock& clock, std::string& notice) {
   IdentityFile history(options.directory);
   if (auto read = history.read(); !read) return read.error();
   const std::string path = database_path(options.directory);
   // A log without its database belongs to a file that is gone: SQLite would delete it.
   if (::access(path.c_str(), F_OK) != 0 && ::access((path + "-wal").c_str(), F_OK) == 0) set_aside(options.directory, clock);
   auto opened = try_open(options, history);
-  if (opened || opened.error().code != ErrorCode::corrupt) return opened;
-  const std::string why = opened.error().message;
-  const std::string notice = why + "; the damaged file was set aside as " + set_aside(options.directory, clock) +
-                             " and a new store begun: what it held and Kafka did not yet have is in that file only";
-  opened = try_open(options, history);
-  if (!opened) return opened;
-  log::error("{}", notice);
-  opened->identity.adopted_after_damage = true;
-  opened->identity.notice = notice;
+  if (opened.has_error() && opened.error().code == ErrorCode::corrupt) {
+    notice = opened.error().message + "; the damaged file was set aside as " + set_aside(options.directory, clock) +
+             " and a new store begun: what it held and Kafka did not yet have is in that file only";
+    log::error("{}", notice);
+    opened = try_open(options, history);
+  }
+  if (opened && !notice.empty()) {
+    opened->identity.adopted_after_damage = true;
+    opened->identity.notice = notice;
+  }
   return opened;
+}
+
+std::uint64_t free_bytes(const std::string& directory) {
+  struct statvfs disk {};
+  return ::statvfs(directory.c_str(), &disk) == 0 ? static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize : UINT64_MAX;
+}
+
+// SQLite says so, or it was another call on a disk that has nothing left.
+bool for_want_of_room(const Error& error, const std::string& directory) {
+  if (error.code == ErrorCode::full) return true;
+  return (error.code == ErrorCode::io || error.code == ErrorCode::unknown_fate) && free_bytes(directory) < kOpenBytes;
+}
+
+}  // namespace
+
+// Without this a machine that was started again with a full disk would not forward what is stored, which makes room.
+result<Opened> open_database(const Options& options, const Clock& clock) {
+  if (options.agent_id.empty()) return Error{ErrorCode::invalid, "store: agent.id is empty"};
+  if (options.max_bytes < kLeastStorageBytes) return Error{ErrorCode::invalid, "store: agent.storage.max must be at least 8MiB"};
+  std::string notice;
+  auto opened = open_or_set_aside(options, clock, notice);
+  if (opened || !for_want_of_room(opened.error(), options.directory)) return opened;
+  const bool had_ballast = ::unlink(ballast_path(options.directory).c_str()) == 0;
+  if (had_ballast) {
+    log::warn("store: the disk of {} is full: the ballast was given back to it, so that the store can be opened", options.directory);
+    opened = open_or_set_aside(options, clock, notice);
+    if (opened || !for_want_of_room(opened.error(), options.directory)) return opened;
+  }
+  return Error{ErrorCode::full, "store: the disk of " + options.directory + " is full, and " + (had_ballast ? "what the agent keeps free for this was not enough" : "the agent has nothing left there to give back") +
+                                    "; free at least " + std::to_string(2 * Limits::of(options).ballast >> 20) + " MiB on it (`df " + options.directory +
+                                    "`), or move the folder to a larger disk and set agent.state to it, then start again (" + opened.error().message + ")"};
 }
 
 }  // namespace rivulet::store

@@ -2,6 +2,7 @@
 //
 // Files in the state folder: rivulet.db (+ -wal, -shm), `identity` (history of incarnations), `lock`, `ballast`, and `damaged`,
 // a mark left by a process that met damage while running: only then does the next open read the whole file to check it.
+// A disk that is full when the file is opened gets the ballast back (room.h), once: opening needs pages, too.
 // A damaged file is renamed to rivulet.db.damaged-<time> whole and a new incarnation begins. Thread: opened on the caller's,
 // then owned by the store thread.
 #pragma once
@@ -48,5 +49,6 @@ result<Opened> open_database(const Options& options, const Clock& clock);
 void mark_damaged(const std::string& directory, const std::string& what);
 
 std::string database_path(const std::string& directory);
+std::string ballast_path(const std::string& directory);
 
 }  // namespace rivulet::store

@@ -9,6 +9,7 @@
 
 #include "agent/base/log.h"
 #include "agent/base/pulse.h"
+#include "store/database.h"
 
 namespace rivulet::store {
 namespace {
@@ -32,7 +33,7 @@ result<std::uint64_t> pages(Statement& statement) {
 }  // namespace
 
 Room::Room(Connection& connection, std::string directory, const Limits& limits)
-    : connection_(connection), ballast_(directory + "/ballast"), directory_(std::move(directory)), limits_(limits),
+    : connection_(connection), ballast_(ballast_path(directory)), directory_(std::move(directory)), limits_(limits),
       checkpoint_at_(static_cast<int>(limits.wal / kPageBytes)) {}
 
 result<void> Room::prepare() {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <condition_variable>
 #include <cstring>
 #include <fstream>
@@ -55,11 +56,17 @@ struct FaultDisk::State {
   mutable std::mutex mutex;
   std::map<std::string, Track> files;
   bool full = false, cut = false, held = false;
+  std::string full_while;  // empty: not
   int holding = 0;
   std::condition_variable let_go;
   int syncs_to_fail = 0;
   std::uint64_t operations_left = UINT64_MAX, syncs = 0, written = 0;
 
+  // Call locked.
+  bool full_for_a_file() {
+    if (!full_while.empty() && ::access(full_while.c_str(), F_OK) != 0) full_while.clear();
+    return !full_while.empty();
+  }
   // One more write, sync or truncation. Call locked.
   bool has_power() {
     if (operations_left > 0 && operations_left != UINT64_MAX) --operations_left;
@@ -90,7 +97,7 @@ int write(sqlite3_file* file, const void* from, int size, sqlite3_int64 at) {
     if (!self->disk->has_power()) return SQLITE_IOERR_WRITE;
     sqlite3_int64 now = 0;
     self->real()->pMethods->xFileSize(self->real(), &now);
-    if (self->disk->full && at + size > now) return SQLITE_FULL;
+    if ((self->disk->full || self->disk->full_for_a_file()) && at + size > now) return SQLITE_FULL;
     self->disk->written += static_cast<std::uint64_t>(size);
     self->disk->files[self->path].after.push_back({static_cast<std::size_t>(at), std::string(static_cast<const char*>(from), static_cast<std::size_t>(size)), false});
   }
@@ -136,7 +143,17 @@ int control(sqlite3_file* file, int operation, void* argument) {
 }
 int sector_size(sqlite3_file* file) { return of(file)->real()->pMethods->xSectorSize(of(file)->real()); }
 int characteristics(sqlite3_file* file) { return of(file)->real()->pMethods->xDeviceCharacteristics(of(file)->real()); }
-int shm_map(sqlite3_file* file, int page, int size, int extend, void volatile** to) { return of(file)->real()->pMethods->xShmMap(of(file)->real(), page, size, extend, to); }
+int shm_map(sqlite3_file* file, int page, int size, int extend, void volatile** to) {
+  File* self = of(file);
+  {
+    const std::lock_guard guard(self->disk->mutex);
+    if (extend != 0 && self->disk->full_for_a_file()) {
+      errno = ENOSPC;
+      return SQLITE_IOERR_SHMSIZE;
+    }
+  }
+  return self->real()->pMethods->xShmMap(self->real(), page, size, extend, to);
+}
 int shm_lock(sqlite3_file* file, int offset, int count, int flags) { return of(file)->real()->pMethods->xShmLock(of(file)->real(), offset, count, flags); }
 void shm_barrier(sqlite3_file* file) { of(file)->real()->pMethods->xShmBarrier(of(file)->real()); }
 int shm_unmap(sqlite3_file* file, int remove) { return of(file)->real()->pMethods->xShmUnmap(of(file)->real(), remove); }
@@ -195,6 +212,10 @@ const std::string& FaultDisk::name() const { return state_->name; }
 void FaultDisk::set_full(bool full) {
   const std::lock_guard guard(state_->mutex);
   state_->full = full;
+}
+void FaultDisk::set_full_while(std::string path) {
+  const std::lock_guard guard(state_->mutex);
+  state_->full_while = std::move(path);
 }
 void FaultDisk::fail_syncs(int count) {
   const std::lock_guard guard(state_->mutex);

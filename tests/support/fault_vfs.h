@@ -22,6 +22,7 @@ class FaultDisk {
   const std::string& name() const;
 
   void set_full(bool full);            // files cannot grow; what lies within them can be written
+  void set_full_while(std::string path);  // as long as this file is there: no file can grow, no log's index be made
   void fail_syncs(int count);          // the next `count` syncs answer SQLITE_IOERR_FSYNC
   void hold_syncs(bool hold);          // a sync that begins waits until the disk is let go
   void cut_power_after(std::uint64_t operations);  // writes, syncs and truncations from now on; then all of them fail

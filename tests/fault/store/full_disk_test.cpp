@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "tests/support/fault_vfs.h"
+#include "tests/support/log_lines.h"
 #include "tests/unit/store/store_fixture.h"
 
 using namespace rivulet;
@@ -181,4 +182,64 @@ TEST_CASE("on a file system that others filled, commits wait, acknowledgements m
   CHECK(store->streams().value().at(0).acknowledged == 40);
   CHECK_FALSE(disk.folder.files("ballast").empty());
   check_records(*store, id, 40, next - 1);
+}
+
+TEST_CASE("a store on a disk that is full is opened with the ballast's room, and what is acknowledged makes more") {
+  test::FaultDisk disk("full-at-start");
+  Folder folder;
+  Options options;
+  options.vfs = disk.name();
+  auto store = open(folder, options);
+  const StreamId id = store->stream("s", "t").value().id;
+  REQUIRE(commit(*store, large(id, 1)));
+  const std::string incarnation = store->identity().incarnation.text();
+  store.reset();
+  const test::LogLines lines;
+  disk.set_full_while(folder.path + "/ballast");
+  store = open(folder, options);
+  CHECK(lines.with("is full: the ballast was given back to it, so that the store can be opened").size() == 1);
+  CHECK(store->identity().incarnation.text() == incarnation);
+  CHECK(folder.files("rivulet.db.damaged").empty());
+  check_records(*store, id, 0, 1);
+  REQUIRE(store->change(acknowledged(id, 1)));
+}
+
+TEST_CASE("a store that cannot be opened on a full disk says which disk and what to do, and leaves everything as it is") {
+  test::FaultDisk disk("full-for-good");
+  Folder folder;
+  Options options;
+  options.vfs = disk.name();
+  disk.set_full(true);
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = try_open(folder.path, options);
+    REQUIRE(refused.has_error());
+    CHECK(refused.error().code == ErrorCode::full);
+    CHECK_THAT(refused.error().message, ContainsSubstring("store: the disk of " + folder.path + " is full, and the agent has nothing left there to give back; free at least 16 MiB on it"));
+  }
+  CHECK(folder.files("rivulet.db.damaged").empty());
+  disk.set_full(false);
+  CHECK(try_open(folder.path, options).has_value());
+}
+
+TEST_CASE("a store whose disk others filled while it was away is opened, sends, and has its ballast again when there is room") {
+  SmallDisk disk("32m");
+  if (!disk.mounted) return;
+  Options options;
+  options.max_bytes = 64ULL << 20;
+  auto store = open(disk.folder, options);
+  const StreamId id = store->stream("s", "t").value().id;
+  for (Sequence next = 1; next <= 40; ++next) REQUIRE(commit(*store, large(id, next)));
+  store.reset();
+  disk.fill();
+  store = open(disk.folder, options);
+  CHECK(disk.folder.files("ballast").empty());
+  check_records(*store, id, 0, 40);
+  REQUIRE(store->change(acknowledged(id, 20)));
+  REQUIRE(commit(*store, large(id, 41)));  // into the pages that are free now
+  check_records(*store, id, 20, 41);
+  disk.give_back();
+  store.reset();
+  store = open(disk.folder, options);
+  CHECK_FALSE(disk.folder.files("ballast").empty());
+  check_records(*store, id, 20, 41);
 }
