@@ -8,6 +8,7 @@
 
 #include "agent/kafka/connection.h"
 #include "agent/pipeline/changelog_units.h"
+#include "agent/pipeline/expressions_check.h"
 
 namespace rivulet::app {
 
@@ -16,19 +17,22 @@ CheckedConfig check_config(const std::string& file, const Clock& clock) {
   CheckedConfig checked;
   checked.problems = std::move(loaded.problems);
   const auto is_error = [](const config::Problem& problem) { return !problem.warning; };
-  if (std::none_of(checked.problems.begin(), checked.problems.end(), is_error)) {
+  auto& problems = checked.problems;
+  if (std::any_of(problems.begin(), problems.end(), is_error)) {
+    pipeline::check_expressions(loaded.config, clock, problems);
+  } else {
     std::vector<config::Problem> more;
     checked.topology = pipeline::Topology::build(loaded.config, clock, more);
     pipeline::check_changelogs(loaded.config, more);
     if (std::any_of(more.begin(), more.end(), is_error)) checked.topology.reset();
-    checked.problems.insert(checked.problems.end(), more.begin(), more.end());
+    problems.insert(problems.end(), more.begin(), more.end());
     if (const auto& kafka = loaded.config.kafka; kafka && kafka->sasl)
       if (auto why = kafka::login_problem(kafka->sasl->mechanism); !why.empty())
-        checked.problems.push_back({kafka->sasl->mechanism_at, "kafka.sasl.mechanism", std::move(why), true});
-    std::stable_sort(checked.problems.begin(), checked.problems.end(), [](const config::Problem& a, const config::Problem& b) {
-      return std::tie(a.at.file, a.at.line, a.at.column) < std::tie(b.at.file, b.at.line, b.at.column);
-    });
+        problems.push_back({kafka->sasl->mechanism_at, "kafka.sasl.mechanism", std::move(why), true});
   }
+  std::stable_sort(problems.begin(), problems.end(), [](const config::Problem& a, const config::Problem& b) {
+    return std::tie(a.at.file, a.at.line, a.at.column) < std::tie(b.at.file, b.at.line, b.at.column);
+  });
   checked.config = std::move(loaded.config);
   return checked;
 }

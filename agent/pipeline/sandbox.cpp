@@ -127,6 +127,8 @@ result<Sandbox::Prepared> Sandbox::prepare(const std::string& sql) {
   const std::string message = sqlite3_errmsg(impl_->db);
   prepared.missing = missing_column(message);
   if (!prepared.missing.empty()) return prepared;
+  if (message == "near \")\": syntax error" && sqlite3_error_offset(impl_->db) == static_cast<int>(sql.size()) - 1)
+    return Error{ErrorCode::invalid, "ends too early, something is missing after its last word"};
   // A field whose name is a word of SQL: the commonest way to get here.
   static constexpr std::string_view before = "near \"", after = "\": syntax error";
   if (message.size() > before.size() + after.size() && message.substr(0, before.size()) == before && message.substr(message.size() - after.size()) == after &&

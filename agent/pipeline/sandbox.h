@@ -28,6 +28,7 @@ class Sandbox {
     sqlite3_stmt* statement = nullptr;  // the caller's; null where a name is missing
     std::string missing;                // the column that SQLite did not find
   };
+  // A bracket that ends `sql` is the caller's, around an expression: no message names it.
   result<Prepared> prepare(const std::string& sql);
   // A SQLite extension (a shared library) with more functions. Once, before prepare(). Native code: it can do what the process can.
   result<void> load_extension(const std::string& path);
