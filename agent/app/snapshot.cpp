@@ -71,6 +71,8 @@ std::vector<std::string> health_problems(const Snapshot& now) {
   const bool waits = std::any_of(now.sources.begin(), now.sources.end(), [](const SourceSnapshot& source) { return source.waiting; });
   if (waits && now.store.outbox_max_bytes > 0 && now.store.used_bytes >= now.store.outbox_max_bytes)
     problems.push_back("the store is at its limit: sources wait, and nothing more is acknowledged until Kafka (or the local output) takes records or agent.storage.max is raised");
+  if (waits && now.store.outbox_max_bytes == 0 && now.store.used_bytes > 0 && !now.store.disk_full)
+    problems.push_back("the disk of agent.state has too little room for anything new: sources wait, what is stored goes on to Kafka (or the local output); free some of it");
   if (now.store.held_full) {
     std::string held;
     if (now.forward)

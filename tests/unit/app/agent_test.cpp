@@ -282,6 +282,9 @@ TEST_CASE("an agent whose sources wait for a full store is unhealthy, and says w
   CHECK_THAT(app::health_problems(now)[0], ContainsSubstring("agent.storage.max"));
   now.store.used_bytes = 99;
   CHECK(app::health_problems(now).empty());  // it waits for its epoch only
+  now.store.outbox_max_bytes = 0;  // the ballast was given back
+  REQUIRE(app::health_problems(now).size() == 1);
+  CHECK_THAT(app::health_problems(now)[0], ContainsSubstring("the disk of agent.state"));
 }
 
 TEST_CASE("sources wait until a lookup table is there, and results have its rows") {
