@@ -2,15 +2,20 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <limits>
+#include <string_view>
 
 #include "agent/app/commands.h"
 #include "agent/app/logging.h"
+#include "agent/app/printable.h"
 #include "agent/app/process.h"
 #include "store/sqlite.h"
 
 namespace {
 
 using namespace rivulet::app;
+
+const CLI::Range kFromOne(std::int64_t{1}, std::numeric_limits<std::int64_t>::max(), "NUMBER");
 
 void add_config(CLI::App& command, std::string& config) {
   command.add_option("-c,--config", config, "the configuration file")->capture_default_str()->type_name("FILE");
@@ -33,12 +38,12 @@ void add_quarantine(CLI::App& app, QuarantineOptions& options, int& code) {
   add("list", "the oldest records, one a line", Action::list)->add_option("--limit", options.limit, "how many")->capture_default_str();
   for (CLI::App* command : {add("show", "one record, or those from FIRST to LAST, whole", Action::show),
                             add("drop", "removes one record, or those from FIRST to LAST (the agent must be stopped)", Action::drop)}) {
-    command->add_option("FIRST", options.first, "an id of `quarantine list`")->required()->check(CLI::PositiveNumber);
-    command->add_option("LAST", options.last, "default: FIRST")->check(CLI::PositiveNumber);
+    command->add_option("FIRST", options.first, "an id of `quarantine list`")->required()->check(kFromOne);
+    command->add_option("LAST", options.last, "default: FIRST")->check(kFromOne);
   }
   CLI::App* retry = add("retry", "one record, those from FIRST to LAST, or all go on from where they failed, as the pipelines are configured now (the agent must be stopped)", Action::retry);
-  retry->add_option("FIRST", options.first, "an id of `quarantine list`; default: all")->check(CLI::PositiveNumber);
-  retry->add_option("LAST", options.last, "default: FIRST")->check(CLI::PositiveNumber);
+  retry->add_option("FIRST", options.first, "an id of `quarantine list`; default: all")->check(kFromOne);
+  retry->add_option("LAST", options.last, "default: FIRST")->check(kFromOne);
 }
 
 void add_state(CLI::App& app, StateOptions& options, int& code) {
@@ -81,6 +86,29 @@ void add_query(CLI::App& app, QueryOptions& options, bool& json, bool& csv, int&
   });
 }
 
+// Says so where a word stands in the place of a command and is none.
+bool names_no_command(const CLI::App& app, int argc, char** argv) {
+  const CLI::App* at = &app;
+  std::string before = "rivulet";
+  for (int i = 1; i < argc && argv[i][0] != '-'; ++i) {
+    const std::string_view word = argv[i];
+    const CLI::App* next = nullptr;
+    std::string all;
+    for (const CLI::App* command : at->get_subcommands([](const CLI::App*) { return true; })) {
+      if (command->get_name() == word) next = command;
+      all += (all.empty() ? "" : ", ") + command->get_name();
+    }
+    if (all.empty()) return false;
+    if (next == nullptr) {
+      std::fprintf(stderr, "'%s' is no command of %s, expected one of: %s (`%s --help` says what they do)\n", escaped(word).c_str(), before.c_str(), all.c_str(), before.c_str());
+      return true;
+    }
+    before += " " + next->get_name();
+    at = next;
+  }
+  return false;
+}
+
 int run(int argc, char** argv) {
   CLI::App app("rivulet: records from local sources through SQLite to Kafka, exactly once", "rivulet");
   app.set_version_flag("--version", "rivulet " RIVULET_VERSION);
@@ -115,9 +143,9 @@ int run(int argc, char** argv) {
   ReplayOptions replay_options;
   CLI::App* replay = app.add_subcommand("replay", "records from standard input through the pipelines to standard output");
   replay->add_option("CONFIG", replay_options.config, "the configuration file")->required();
-  replay->add_option("--epoch", replay_options.epoch_lines, "input lines of an epoch; its results are written when it ends")->capture_default_str()->check(CLI::PositiveNumber);
+  replay->add_option("--epoch", replay_options.epoch_lines, "input lines of an epoch; its results are written when it ends")->capture_default_str()->check(kFromOne);
   replay->add_flag("--drops", replay_options.drops, "also say after which line records were late or dropped");
-  replay->add_option("--restart-every", replay_options.restart_every, "write the state out and read it back after so many lines, as a restart does")->check(CLI::PositiveNumber);
+  replay->add_option("--restart-every", replay_options.restart_every, "write the state out and read it back after so many lines, as a restart does")->check(kFromOne);
   replay->callback([&] { code = command_replay(replay_options); });
 
   TopicsOptions topics_options;
@@ -179,6 +207,7 @@ int run(int argc, char** argv) {
   demo->add_option("--seconds", demo_options.seconds, "how long")->capture_default_str()->check(CLI::Range(1, 3600));
   demo->callback([&] { code = command_demo(demo_options); });
 
+  if (names_no_command(app, argc, argv)) return kCannot;
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -101,6 +101,38 @@ def replay_refuses_an_epoch_that_is_no_number_of_lines(program):
             assert done.returncode == 2 and "--epoch" in done.stderr and not done.stdout, (epoch, done)
 
 
+def check_tells_of_expressions_although_the_structure_has_problems(program):
+    bad = CONFIG.replace("agent: {", "agent: {cuckoo: 1, ").replace("key: device}", "key: device +}").replace("temperature > 30", "(temperature + ) > 30").replace("\"'F'\"", "no_such(1)")
+    with Files(program, bad) as files:
+        done = files.run("check", "-c", files.config)
+        assert done.returncode == 1, done
+        for problem in (":1:9: agent.cuckoo: is not a known key", ":3:30: sources.machines.key: ends too early, something is missing after its last word",
+                        ":8:16: pipelines.hot.steps[0].where: near \")\": syntax error", ":9:59: pipelines.hot.steps[1].set.unit: no such function: no_such"):
+            assert done.stderr.count(problem) == 1, f"not once '{problem}' in\n{done.stderr}"
+        places = [tuple(map(int, text.split(":")[1:3])) for text in done.stderr.splitlines() if text.startswith(files.config + ":") and text.count(":") > 3]
+        assert places == sorted(places), done.stderr
+
+
+def a_word_that_is_no_command_is_told_with_those_that_there_are(program):
+    for words, told in ((["foo"], "'foo' is no command of rivulet, expected one of: run, check, "), (["quarantine", "lst", "-c", "x"], "'lst' is no command of rivulet quarantine, expected one of: list, show, ")):
+        done = subprocess.run([program, *words], capture_output=True, text=True, timeout=SECONDS)
+        assert done.returncode == 2 and done.stderr.startswith(told) and not done.stdout, done
+    for number in ("-5", "0", "x"):
+        done = subprocess.run([program, "quarantine", "drop", "--", number], capture_output=True, text=True, timeout=SECONDS)
+        assert done.returncode == 2 and "FIRST" in done.stderr and len(done.stderr) < 200, done
+
+
+def status_says_how_many_records_are_in_quarantine(program):
+    with Files(program) as files:
+        ran = subprocess.run([program, "run", "-c", files.config, "--drain-timeout", "0"], input="{broken\n" * 3, capture_output=True, text=True, timeout=SECONDS)
+        log = ran.stdout + ran.stderr
+        assert ran.returncode == 0 and log.count("quarantine: source machines, decode: a record was put there: ") == 1, log
+        assert log.count("quarantine: source machines, decode: 2 more records were put there since; `rivulet quarantine list`") == 1, log
+        text, as_json = files.run("status", "-c", files.config), files.run("status", "--json", "-c", files.config)
+        assert "3 records are in quarantine: `rivulet quarantine list`" in text.stdout, text
+        assert json.loads(as_json.stdout)["quarantine_records"] == 3, as_json
+
+
 def explain_prints_each_step_as_configured(program):
     with Files(program) as files:
         done = files.run("explain", "-c", files.config)
