@@ -11,6 +11,7 @@
 #include "agent/forward/outbox.h"
 #include "agent/forward/prepared.h"
 #include "agent/forward/protocol.h"
+#include "agent/forward/times.h"
 #include "agent/forward/transaction.h"
 #include "agent/forward/units.h"
 #include "agent/forward/uplink.h"
@@ -68,7 +69,6 @@ class Driver {
   Failure look_at(const PreparedPartition& partition, Evidence::Outcome& outcome, std::int64_t timeout_ms);
   void check_progress_policy();
   Event apply();
-  Event quarantine();
 
   Event send(const Action& action);
   Failure ready_topic(const std::string& topic, std::int64_t timeout_ms);
@@ -78,13 +78,15 @@ class Driver {
       StreamId stream = 0;
       Sequence after = 0;
       std::optional<UnitTurn> unit;
+      bool stopped = false;  // before a record that its topic would refuse
     };
     std::vector<Lane> lanes;
     std::optional<std::size_t> open;  // the lane whose epoch is partly sent: nothing else goes before its end
     std::uint32_t max_records = 0, least_records = 1, flushed_records = 0;
     std::uint64_t bytes = 0;
     std::int64_t until_ms = 0;  // then a queue that is full ends it, or this call of it
-    bool full = false, blocked = false, reported = false;
+    bool full = false, blocked = false, reported = false, stopped = false;
+    bool may_stop = false;  // the lane under way is a stream by itself
     std::optional<Rows> failed_row;
     std::string trouble;
     std::string rv, rv_gap;  // reused for every record
@@ -103,6 +105,16 @@ class Driver {
   Failure flush_part(Sending& sending);
   Failure choose_changelog_partition(const std::string& topic, std::int64_t timeout_ms);
   Event not_a_gap(Event refused) const;  // a record of a changelog is never given up
+  // driver_times.cpp
+  const TimeLimits* limits_of(const std::string& topic) const;  // none: the topic has refused no record for its time
+  TimeLimits& learn_limits(const std::string& topic);
+  void forget_limits();
+  void find_refused(const std::string& topic, Event& out);
+  bool set_aside(std::vector<const store::StreamInfo*>& ready, Event& nothing);
+  void note_time(const std::string& topic, std::int64_t furthest_ms);
+  void note_settled();
+  Event quarantine();
+  void say_refused();
   Event flush(std::int64_t timeout_ms);
   Event delivery_failed(const kafka::DeliveryReport& report);
   Event prepare();
@@ -136,6 +148,23 @@ class Driver {
   std::map<StreamId, std::string> prefixes_;
   std::size_t turn_ = 0;                      // which stream goes first
   std::vector<store::StreamInfo> streams_;
+  struct KnownLimits {
+    TimeLimits limits;
+    std::int64_t until_ms = 0;  // steady clock
+  };
+  std::map<std::string, KnownLimits> limits_;          // of topics that refused records for their times; outlives the producer
+  std::map<std::string, std::int64_t> ahead_;          // how far the transaction under way is ahead of the clock, by topic
+  std::map<std::string, std::int64_t> taken_ahead_;    // and the last one that each topic took
+  bool set_aside_last_ = false;                        // nothing was sent the last time: this time what is ready goes first
+  bool left_aside_ = false;                            // and something was found that waits for the time after
+  std::map<StreamId, std::string> set_aside_why_;
+  struct Untold {
+    std::uint64_t records = 0;
+    Sequence first = 0, last = 0;
+    std::int64_t next_ms = 0;
+    std::string stream, reason;
+  };
+  std::map<StreamId, Untold> untold_;                  // refused records that no line of the log tells of yet
   std::uint64_t forwarded_records_ = 0;
   std::int64_t last_settled_ms_ = 0;
 };

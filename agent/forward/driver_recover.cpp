@@ -1,4 +1,4 @@
-// Driver's part in "Recover" (PROTOCOL.md): drain, gather the evidence, apply the verdict, set a refused record aside.
+// Driver's part in "Recover" (PROTOCOL.md): drain, gather the evidence, apply the verdict.
 
 #include <set>
 
@@ -206,16 +206,6 @@ Event Driver::apply() {
   if (verdict.witness) witness_ = verdict.witness;
   if (verdict.adopted) adopt_ = false;
   prepared_.reset();
-  return event(Event::Kind::done);
-}
-
-Event Driver::quarantine() {
-  const auto& row = *protocol_.refused();
-  store::ForwardChange change;
-  change.gaps.push_back({row.stream, row.first, row.last, protocol_.refused_reason(), true});
-  if (const auto done = outbox_.change(std::move(change)); !done) return store_failed(done.error());
-  log::error("forward: the broker refuses record {} of stream {}: {}; it is kept in the quarantine (`rivulet quarantine`) and a gap "
-                "record takes its place", row.first, row.stream, protocol_.refused_reason());
   return event(Event::Kind::done);
 }
 

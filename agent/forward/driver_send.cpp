@@ -1,6 +1,8 @@
 // Driver's part in "One transaction" (PROTOCOL.md): send, flush, prepare, commit, settle, trim.
 
 #include <algorithm>
+#include <limits>
+#include <utility>
 
 #include "agent/base/check.h"
 #include "agent/base/fault_point.h"
@@ -46,6 +48,7 @@ Event Driver::send(const Action& action) {
   if (!streams) return store_failed(streams.error());
   streams_ = std::move(*streams);
   if (uplink_.take_disturbed()) ready_topics_.clear();
+  forget_limits();
   const auto now_ms = clock_.steady_ms();
   auto& holds = protocol_.holds();
 
@@ -72,14 +75,14 @@ Event Driver::send(const Action& action) {
     ready.push_back(&stream);
   }
   keep_units_together(ready);
-  if (ready.empty()) {
-    auto nothing = event(Event::Kind::nothing);
-    nothing.until_ms = holds.next_ms(now_ms).value_or(0);
-    return nothing;
-  }
+  auto nothing = event(Event::Kind::nothing);
+  nothing.until_ms = holds.next_ms(now_ms).value_or(0);
+  if (!limits_.empty() && set_aside(ready, nothing)) return nothing;
+  if (ready.empty()) return nothing;
 
   fault_point("forward.begin");
   transaction_.clear();
+  ahead_.clear();
   commit_tried_ = settle_tried_ = false;
   if (options_.protocol.exactly_once) {
     if (const auto failure = uplink_.begin()) return failed(failure.kind == FailureKind::pending ? Failure{FailureKind::uncertain, failure.code, failure.message} : failure);
@@ -104,7 +107,7 @@ Event Driver::go_on(const Action& action) {
       out = delivery_failed(uplink_.report());
     } else {
       out.topic = info(sending.failed_row ? sending.failed_row->stream : sending.lanes[lane].stream).topic;
-      out.refused = sending.failed_row;
+      if (sending.failed_row && failure.kind == FailureKind::record) out.refused = {*sending.failed_row};
       out.failed_records = 1;
     }
     sending_.reset();
@@ -131,7 +134,7 @@ Event Driver::finish_sending() {
   sent.least_records = sending_->least_records;
   sent.until_ms = protocol_.holds().next_ms(sent.now_ms).value_or(0);
   for (const auto& lane : sending_->lanes) sent.more = sent.more || (lane.unit ? lane.unit->more() : lane.after < info(lane.stream).last);
-  sent.more = sent.more || options_.changelog_apart;
+  sent.more = sent.more || options_.changelog_apart || std::exchange(left_aside_, false);
   sending_.reset();
   if (options_.protocol.exactly_once) {
     const auto value = encode_progress(options_.incarnation, (witness_ ? witness_->transaction : 0) + 1, transaction_.streams(), changelogs_);
@@ -167,6 +170,9 @@ Failure Driver::send_stream(Sending& sending, const store::StreamInfo& stream, S
   kafka::Message message;
   message.topic = uplink_.topic(stream.topic);
   const bool changelog = store::is_changelog(stream.name);
+  const auto now_ms = clock_.wall_ms();
+  auto furthest = std::numeric_limits<std::int64_t>::min();
+  const auto* limits = sending.may_stop ? limits_of(stream.topic) : nullptr;
   if (changelog) message.partition = changelogs_.at(stream.topic);
   const auto& header = prefix(stream.id);
   for (auto& pack : *packs) {
@@ -198,6 +204,11 @@ Failure Driver::send_stream(Sending& sending, const store::StreamInfo& stream, S
     message.rv_gap = {};
     for (auto sequence = after + 1; sequence <= last; ++sequence) {
       const auto& record = pack.records[static_cast<std::size_t>(sequence - pack.first)];
+      const auto ahead = ahead_ms(record.timestamp_ms, now_ms);
+      if (limits != nullptr && limits->refuse(ahead)) {
+        sending.stopped = true;
+        return {};
+      }
       message.key = record.key;
       message.value = record.value;
       message.timestamp_ms = record.timestamp_ms;
@@ -212,6 +223,7 @@ Failure Driver::send_stream(Sending& sending, const store::StreamInfo& stream, S
       if (sending.full || sending.blocked) return {};
       transaction_.add(stream.id, sequence);
       after = sequence;
+      if (ahead > furthest) note_time(stream.topic, furthest = ahead);
     }
   }
   return {};
@@ -265,7 +277,14 @@ Event Driver::delivery_failed(const kafka::DeliveryReport& report) {
   auto out = failed(failure);
   out.topic = report.failed_topic;
   out.failed_records = report.failed_records;
-  if (failure.kind == FailureKind::record) out.refused = transaction_.row(report.failed_index);
+  if (failure.kind == FailureKind::record) {
+    if (options_.protocol.exactly_once && report.failed_records > transaction_.records()) {
+      out.failure = {FailureKind::settings, failure.code, "kafka: progress topic " + progress_.topic + " and the others refuse even this agent's own record: " + failure.message + "; is this device's clock right?"};
+      return out;
+    }
+    if (failure.code == kafka::invalid_timestamp) find_refused(report.failed_topic, out);
+    if (out.refused.empty() && report.failed_records <= 1) out.refused = {transaction_.row(report.failed_index)};
+  }
   out = not_a_gap(std::move(out));
   if (failure.kind == FailureKind::topic) {
     log::warn("forward: topic {} refuses records: {}; its streams wait, others go on", report.failed_topic, failure.message);
@@ -342,6 +361,7 @@ Event Driver::trim() {
   if (witness) witness_ = witness;
   prepared_.reset();
   forwarded_records_ += transaction_.records();
+  note_settled();
   last_settled_ms_ = clock_.wall_ms();
   for (const auto& rows : streams) {
     const auto found = std::find_if(streams_.begin(), streams_.end(), [&](const auto& s) { return s.id == rows.stream; });

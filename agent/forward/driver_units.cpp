@@ -1,6 +1,7 @@
 // Driver's part in units (units.h): what must travel together is held, sent and ended together.
 
 #include <algorithm>
+#include <utility>
 
 #include "agent/base/log.h"
 #include "agent/forward/driver.h"
@@ -46,7 +47,12 @@ Failure Driver::send_lane(Sending& sending, std::size_t which) {
   auto& lane = sending.lanes[which];
   if (lane.unit) return send_unit(sending, which);
   const auto& stream = info(lane.stream);
-  return lane.after < stream.last ? send_stream(sending, stream, lane.after, stream.last) : Failure{};
+  if (lane.stopped || lane.after >= stream.last) return {};
+  sending.may_stop = true;
+  const auto failure = send_stream(sending, stream, lane.after, stream.last);
+  sending.may_stop = false;
+  lane.stopped = std::exchange(sending.stopped, false);
+  return failure;
 }
 
 // A slice of what goes by itself, or one epoch. An epoch that was begun goes to its end: the queue may only hold it up.
@@ -124,14 +130,16 @@ Failure Driver::choose_changelog_partition(const std::string& topic, std::int64_
 }
 
 Event Driver::not_a_gap(Event refused) const {
-  if (!refused.refused || refused.failed_records > 1) return refused;
-  const auto& stream = info(refused.refused->stream);
-  if (!store::is_changelog(stream.name)) return refused;
+  const auto of_changelog = [&](const Rows& rows) { return store::is_changelog(info(rows.stream).name); };
+  const auto found = std::find_if(refused.refused.begin(), refused.refused.end(), of_changelog);
+  if (found == refused.refused.end()) return refused;
+  const bool its_time = refused.failure.code == kafka::invalid_timestamp;
   refused.failure.kind = FailureKind::topic;
-  refused.failure.message = "it refuses record " + std::to_string(refused.refused->first) + " of the changelog, which cannot be left out: " + refused.failure.message +
-                            "; raise the topic's max.message.bytes (and message.max.bytes under kafka.librdkafka)";
-  refused.topic = stream.topic;
-  refused.refused.reset();
+  refused.failure.message = "it refuses record " + std::to_string(found->first) + " of the changelog, which cannot be left out: " + refused.failure.message +
+                            (its_time ? "; raise the topic's message.timestamp.after.max.ms (and message.timestamp.before.max.ms)"
+                                      : "; raise the topic's max.message.bytes (and message.max.bytes under kafka.librdkafka)");
+  refused.topic = info(found->stream).topic;
+  refused.refused.clear();
   return refused;
 }
 

@@ -104,6 +104,13 @@ class KafkaUplink final : public Uplink {
     return compacts ? (deletes ? Cleanup::both : Cleanup::compacts) : deletes ? Cleanup::deletes : Cleanup::unknown;
   }
 
+  TimeLimits time_limits(const std::string& topic, std::int64_t timeout_ms) override {
+    auto admin = kafka::Admin::create(options_.connection);
+    if (!admin) return {};
+    const auto settings = (*admin)->settings(topic, timeout_ms);
+    return settings ? forward::time_limits(*settings) : TimeLimits{};
+  }
+
   void end_recovery() override {
     committed_.reset();
     uncommitted_.reset();

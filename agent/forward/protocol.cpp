@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace rivulet::forward {
 namespace {
@@ -15,6 +16,7 @@ constexpr std::int64_t recovery_call_ms = 1'000;  // metadata, offsets
 constexpr std::int64_t stuck_at_ours_ms = 2'000;  // a marker follows a commit within milliseconds (PROTOCOL.md, "Settle")
 constexpr std::int64_t settle_limit_ms = 15 * 60'000;  // the brokers' longest transaction timeout, by default
 constexpr std::int64_t settings_pause_ms = 15'000;
+constexpr std::uint32_t isolated_limit = 1'000;  // each stream has had its turn many times
 
 }  // namespace
 
@@ -36,7 +38,7 @@ Action Protocol::on(const Event& event) {
     case State::committing: case State::settling: case State::trimming: return ending(event);
     case State::quarantining:
       if (event.kind == Kind::done) {
-        refused_.reset();
+        refused_.clear();
         return ready();
       }
       if (event.kind == Kind::store_failed) return again(500);
@@ -99,9 +101,15 @@ Action Protocol::sending(const Event& event) {
       return enter(State::flushing);
     case Kind::nothing:
       if (state_ != State::sending) break;
+      certain_ = true;  // it never began
+      if (!event.refused.empty()) {
+        refused_ = event.refused;
+        refused_reason_ = event.text;
+        has_data_ = more_ = true;
+        return enter(State::quarantining);
+      }
       has_data_ = more_ = false;
       next_held_ms_ = event.until_ms;
-      certain_ = true;  // it never began
       state_ = State::idle;
       return from_idle();
     case Kind::done:
@@ -151,7 +159,9 @@ Action Protocol::ending(const Event& event) {
       prepared_ = false;
       certain_ = true;
       last_error_.clear();
-      if (max_records_ != unlimited_records) {  // grow again, slowly
+      if (isolating_) {
+        isolating_ = more_ && ++isolated_ < isolated_limit;  // everything that waited went: it is not there any more
+      } else if (max_records_ != unlimited_records) {        // grow again, slowly
         max_records_ += std::max(1U, max_records_ / 4);
         if (max_records_ > 1'000'000) max_records_ = unlimited_records;
       }
@@ -176,15 +186,24 @@ Action Protocol::ending(const Event& event) {
   return ignored("a transaction is being ended");
 }
 
+bool Protocol::take_apart(const Event& event) {
+  if (!event.refused.empty()) {
+    refused_ = event.refused;
+    refused_reason_ = event.text.empty() ? event.failure.message : event.text;
+    isolating_ = false;
+    return true;
+  }
+  // A whole batch was refused for some records' sake: find one by halves.
+  const auto half = std::max(1U, std::min(max_records_, event.failed_records) / 2);
+  isolated_ = 0;
+  isolating_ = true;
+  return std::exchange(max_records_, half) > half;
+}
+
 void Protocol::learn(const Event& event) {
   switch (event.failure.kind) {
     case kafka::FailureKind::record:
-      if (event.refused && event.failed_records <= 1) {
-        refused_ = event.refused;
-        refused_reason_ = event.failure.message;
-      } else {  // a whole batch was refused for one record's sake: find it by halves
-        max_records_ = std::max(1U, std::min(max_records_, event.failed_records) / 2);
-      }
+      if (!take_apart(event)) ++failures_;
       return;
     case kafka::FailureKind::topic:
       if (!event.topic.empty()) holds_.hold(event.topic, event.failure.message, now_ms_);
@@ -201,13 +220,16 @@ void Protocol::learn(const Event& event) {
 
 Action Protocol::recover(const Event& event) {
   ++recoveries_;
-  ++failures_;
+  const auto refusal = event.failure.kind == kafka::FailureKind::record;
+  const auto before = failures_;
+  if (!refusal) ++failures_;
   if (under_way()) certain_ = false;
   learn(event);
   last_error_ = event.failure ? event.failure.message : event.text.empty() ? std::string("no answer while ") + name_of(state_) : event.text;
   has_data_ = true;
   more_ = false;
-  backoff_ms_ = failures_ <= 1 ? 0 : jitter(std::min<std::int64_t>(30'000, 50LL << std::min(failures_, 12U)));
+  // A refusal that brought the search one step nearer to its record is no outage: each can happen a few times only.
+  backoff_ms_ = failures_ <= 1 || failures_ == before ? 0 : jitter(std::min<std::int64_t>(30'000, 50LL << std::min(failures_, 12U)));
   if (event.failure.kind == kafka::FailureKind::fenced) {
     // Two copies must not fence each other for ever.
     backoff_ms_ = jitter(std::min<std::int64_t>(60'000, 250LL << std::min(fences_, 10U)));
@@ -246,7 +268,7 @@ Action Protocol::after_close() {
 
 Action Protocol::ready() {
   alarm_.clear();
-  if (refused_) return enter(State::quarantining);
+  if (!refused_.empty()) return enter(State::quarantining);
   if (open_transactional_ && !transactional()) {  // the configuration changed to at-least-once
     reopen_ = true;
     return enter(State::closing);

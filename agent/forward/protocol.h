@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/forward/holds.h"
 #include "agent/forward/prepared.h"
@@ -41,7 +42,7 @@ struct Event {
     done,          // the action succeeded
     pending,       // it is not finished: the same again (send: a whole epoch is on its way, and the queue is full)
     failed,        // `failure`; with a record or topic where it names one
-    nothing,       // send: no stream has anything that may go; `until_ms`: the next held topic's turn, or 0
+    nothing,       // send: no stream has anything that may go; `until_ms`: the next held topic's turn, or 0. Or `refused`: these first
     sent,          // send: `records` are on their way; `more`: the outbox has more; `until_ms` as above
     committed,     // commit succeeded; `end_txn_requests`, `timed_out_requests`
     undrained,     // drain: a partition is not stable up to its end; `text`
@@ -53,8 +54,9 @@ struct Event {
   std::int64_t now_ms = 0;
   kafka::Failure failure;
   std::string topic;                  // failed with FailureKind::topic
-  std::optional<Rows> refused;        // failed with FailureKind::record: the first refused record
-  std::uint32_t failed_records = 0;   // and how many were refused with it
+  std::vector<Rows> refused;          // failed with FailureKind::record, nothing: the records that Kafka takes in no transaction,
+                                      // neighbours in one; empty: some of `failed_records`, it is not known which
+  std::uint32_t failed_records = 0;
   std::uint32_t records = 0;
   std::uint32_t least_records = 1;    // sent: it cannot be made smaller than this (a whole epoch of a unit, see units.h)
   std::uint32_t end_txn_requests = 0, timed_out_requests = 0;
@@ -104,7 +106,7 @@ class Protocol {
   std::uint64_t recoveries() const { return recoveries_; }
   std::uint64_t transactions() const { return transactions_; }
   Holds& holds() { return holds_; }
-  const std::optional<Rows>& refused() const { return refused_; }  // to be quarantined next
+  const std::vector<Rows>& refused() const { return refused_; }  // to be quarantined next
   const std::string& refused_reason() const { return refused_reason_; }
   const Verdict& verdict() const { return verdict_; }              // what `apply` applies
 
@@ -128,6 +130,7 @@ class Protocol {
   Action ending(const Event& event);      // committing, settling, trimming
   Action verdict_is(const Event& event);
   void learn(const Event& event);         // what a failure says about the next transactions
+  bool take_apart(const Event& event);    // a refusal: is it one step nearer to its record?
   bool transactional() const;
   bool under_way() const;
   bool for_longer_than(std::int64_t ms) const { return now_ms_ - entered_ms_ >= ms; }
@@ -146,7 +149,11 @@ class Protocol {
   std::uint32_t failures_ = 0, fences_ = 0;  // in a row
   std::uint32_t max_records_ = 0;        // of a transaction; unlimited_records: no limit
   std::uint32_t last_records_ = 0, least_records_ = 1;
-  std::optional<Rows> refused_;
+  // A refused batch is being taken apart: transactions do not grow until a record of it is found. `isolated_` counts those
+  // that settled since: the refused record may have left the outbox by another way.
+  bool isolating_ = false;
+  std::uint32_t isolated_ = 0;
+  std::vector<Rows> refused_;
   std::string refused_reason_;
   Verdict verdict_;
   Holds holds_;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/forward/times.h"
 #include "agent/kafka/failure.h"
 #include "agent/kafka/producer.h"
 #include "agent/kafka/reader.h"
@@ -55,6 +56,7 @@ class Uplink {
                                        const std::function<bool(const kafka::Fetched&)>& take) = 0;
   enum class Cleanup { unknown, deletes, compacts, both };
   virtual Cleanup cleanup_policy(const std::string& topic, std::int64_t timeout_ms) = 0;
+  virtual TimeLimits time_limits(const std::string& topic, std::int64_t timeout_ms) = 0;  // its defaults: nobody may ask
   virtual void end_recovery() = 0;  // what only recovery needed may be released
 
   virtual bool take_disturbed() = 0;    // a connection had trouble since the last call

@@ -4,6 +4,8 @@
 
 namespace rivulet::kafka {
 
+static_assert(invalid_timestamp == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP);
+
 const char* name_of(FailureKind kind) {
   switch (kind) {
     case FailureKind::none: return "none";

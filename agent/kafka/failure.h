@@ -20,6 +20,8 @@ enum class FailureKind {
   uncertain,  // anything else: the outcome is unknown
 };
 
+inline constexpr int invalid_timestamp = 32;  // RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP: of a batch, for one of its records
+
 struct [[nodiscard]] Failure {
   FailureKind kind = FailureKind::none;
   int code = 0;         // librdkafka's rd_kafka_resp_err_t

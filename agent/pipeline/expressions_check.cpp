@@ -1,6 +1,6 @@
 #include "agent/pipeline/expressions_check.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

@@ -12,6 +12,11 @@ constexpr std::uint64_t somebody_else = 99;
 void Cluster::create(const std::string& topic, int partitions) { topics_[topic].resize(static_cast<std::size_t>(partitions)); }
 void Cluster::remove(const std::string& topic) { topics_.erase(topic); }
 
+bool Cluster::takes_time(const std::string& topic, Timestamp timestamp_ms) const {
+  const auto found = latest_ms.find(topic);
+  return found == latest_ms.end() || timestamp_ms <= 0 || timestamp_ms - (clock_.wall_ms() + clock_ahead_ms) <= found->second;
+}
+
 // Is the record at `offset` still undecided? If not, `commit` tells how it ended.
 bool Cluster::open(const std::vector<Entry>& log, std::size_t offset, bool& commit) const {
   for (auto i = offset + 1; i < log.size(); ++i) {

@@ -51,6 +51,11 @@ class Cluster {
   std::string id = "sim-cluster";
   std::set<std::string> poison;  // values that the broker refuses
   std::set<std::string> denied;  // topics
+  std::map<std::string, std::int64_t> latest_ms;  // topics that refuse a batch with a record further ahead of the broker's clock
+  std::int64_t clock_ahead_ms = 0;                // of the broker, of the agent's
+  bool says_limits = true;                        // DescribeConfigs is allowed
+  int asked_for_limits = 0;
+  bool takes_time(const std::string& topic, Timestamp timestamp_ms) const;
   std::set<std::string> compacted;  // topics: of a key any record but the last may be gone
 
   void elapse(std::int64_t ms);  // time passes; late things happen

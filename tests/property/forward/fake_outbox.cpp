@@ -21,6 +21,11 @@ void FakeOutbox::add_records(StreamId id, std::uint64_t count) {
   not_durable_.clear();
 }
 
+void FakeOutbox::add_records(StreamId id, std::uint64_t count, Timestamp timestamp_ms) {
+  for (std::uint64_t i = 1; i <= count; ++i) times[id][now_.streams[id].last + i] = timestamp_ms;
+  add_records(id, count);
+}
+
 void FakeOutbox::lose_what_is_not_durable() {
   now_ = durable_;
   auto kept = dice_.between(0, static_cast<std::int64_t>(not_durable_.size()));
@@ -72,7 +77,12 @@ result<std::vector<store::Pack>> FakeOutbox::read(StreamId id, Sequence after, s
     const auto until = std::min(info.last, after + static_cast<Sequence>(dice_.between(1, 40)));
     while (pack.last < until && !is_gap(pack.last + 1)) ++pack.last;
     std::string body;
-    for (auto s = pack.first; s <= pack.last; ++s) store::append_to_body(body, key(id, s), value(id, s), static_cast<Timestamp>(1 + s), s == pack.first ? 0 : static_cast<Timestamp>(s));
+    const auto known = times.find(id);
+    const auto time_of = [&](Sequence s) {
+      const auto found = known == times.end() ? std::map<Sequence, Timestamp>::const_iterator() : known->second.find(s);
+      return known == times.end() || found == known->second.end() ? static_cast<Timestamp>(1 + s) : found->second;
+    };
+    for (auto s = pack.first; s <= pack.last; ++s) store::append_to_body(body, key(id, s), value(id, s), time_of(s), s == pack.first ? 0 : time_of(s - 1));
     store::PackCodec codec;
     auto decoded = codec.decode(codec.encode(body, pack.last - pack.first + 1, store::Compression::none));
     RV_CHECK(decoded.has_value(), "what was encoded is decoded");

@@ -18,9 +18,13 @@ class FakeOutbox final : public forward::Outbox {
   static std::string value(StreamId stream, Sequence sequence) { return std::to_string(stream) + ":" + std::to_string(sequence); }
   static std::string key(StreamId stream, Sequence sequence) { return "k" + std::to_string((stream * 7 + sequence * sequence) % 5); }
 
+  void add_records(StreamId id, std::uint64_t count, Timestamp timestamp_ms);
+  std::map<StreamId, std::map<Sequence, Timestamp>> times;  // of some records; the others have small ones
+
   void lose_what_is_not_durable();
   bool empty() const;
   std::size_t gaps() const;
+  const std::map<StreamId, std::map<Sequence, std::string>>& quarantined() const { return now_.gaps; }
 
   result<std::vector<store::StreamInfo>> streams() override;
   result<std::vector<store::Pack>> read(StreamId stream, Sequence after, std::size_t max_bytes) override;

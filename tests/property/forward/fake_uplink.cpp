@@ -19,6 +19,14 @@ Failure FakeUplink::step() {
 
 bool FakeUplink::reachable(std::int64_t) { return !step(); }
 
+forward::TimeLimits FakeUplink::time_limits(const std::string& topic, std::int64_t) {
+  ++cluster_.asked_for_limits;
+  const auto found = cluster_.latest_ms.find(topic);
+  forward::TimeLimits limits;
+  if (cluster_.says_limits && found != cluster_.latest_ms.end()) limits.after_ms = found->second;
+  return limits;
+}
+
 Failure FakeUplink::open(bool) {
   close();
   return {};
@@ -72,6 +80,7 @@ Failure FakeUplink::send(const kafka::Message& message, std::int64_t) {
   waiting.entry.rv = message.rv;
   waiting.entry.rv_gap = message.rv_gap;
   waiting.index = message.index;
+  waiting.timestamp_ms = message.timestamp_ms;
   waiting_.push_back(std::move(waiting));
   return {};
 }
@@ -80,15 +89,19 @@ Failure FakeUplink::flush(std::int64_t) {
   if (auto failure = step()) return failure;
   std::map<kafka::TopicPartition, kafka::Delivered> delivered;
   const bool lost = dice_.hit(faults_.lost_report);
+  std::set<kafka::TopicPartition> refused;  // a batch for each partition: one record's time refuses all of it
+  for (const auto& waiting : waiting_)
+    if (!cluster_.takes_time(waiting.where.topic, waiting.timestamp_ms)) refused.insert(waiting.where);
   // Partitions are independent: any interleaving that keeps the order within each.
   for (auto& waiting : waiting_) {
     if (dice_.hit(faults_.crash / 4)) throw Crash{};
     if (faults_.late_end_txn > 0 && dice_.hit(100)) cluster_.elapse(dice_.between(0, 200));  // what is late may arrive half-way
     std::int64_t offset = -1;
-    auto failure = cluster_.append(session_, waiting.where, waiting.entry, offset);
+    auto failure = refused.contains(waiting.where) ? Failure{FailureKind::record, kafka::invalid_timestamp, "invalid timestamp"}
+                                                   : cluster_.append(session_, waiting.where, waiting.entry, offset);
     if (!failure && lost && dice_.hit(300)) failure = {FailureKind::timeout, -192, "message timed out"};
     if (failure) {
-      if (failure.kind == report_.failure.kind) {
+      if (failure.kind == report_.failure.kind && failure.code == report_.failure.code) {
         ++report_.failed_records;
       } else if (kafka::rank_of(failure.kind) > kafka::rank_of(report_.failure.kind)) {
         report_.failure = failure;

@@ -26,13 +26,14 @@ class FakeUplink final : public forward::Uplink {
   kafka::Reader::Watermarks committed_range(const kafka::TopicPartition& where, std::int64_t) override;
   kafka::Reader::Progress read(const kafka::ReadRange& range, std::int64_t, const std::function<bool(const kafka::Fetched&)>& take) override;
   Cleanup cleanup_policy(const std::string& topic, std::int64_t) override { return topic == "rivulet-progress" || cluster_.compacted.contains(topic) ? Cleanup::compacts : Cleanup::deletes; }
+  forward::TimeLimits time_limits(const std::string& topic, std::int64_t) override;
   void end_recovery() override {}
   bool take_disturbed() override { return std::exchange(disturbed_, false); }
   forward::Failure last_error() override { return {}; }
 
  private:
   forward::Failure step();  // time passes, the process may die, the link may be down
-  struct Waiting { kafka::TopicPartition where; Entry entry; std::uint32_t index; };
+  struct Waiting { kafka::TopicPartition where; Entry entry; std::uint32_t index; Timestamp timestamp_ms; };
   struct Begun { bool reply_lost = false; std::uint32_t end_txn_requests = 0; };
 
   Cluster& cluster_;

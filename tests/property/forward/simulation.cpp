@@ -9,6 +9,7 @@ namespace rivulet::sim {
 namespace {
 
 const std::vector<std::pair<StreamId, std::string>> streams{{1, "alpha"}, {2, "beta"}, {3, "alpha"}};
+constexpr Timestamp far_ahead_ms = 4'000'000'000'000;
 constexpr int max_steps = 200'000;  // of one life: more than ten times what was ever needed
 
 struct World {
@@ -20,6 +21,9 @@ struct World {
     for (int i = 0; i < plan.poisoned; ++i) {
       cluster.poison.insert(FakeOutbox::value(static_cast<StreamId>(dice.between(1, 3)), static_cast<Sequence>(dice.between(1, plan.records))));
     }
+    if (plan.ahead > 0) cluster.latest_ms["alpha"] = cluster.latest_ms["beta"] = 3'600'000;
+    for (int i = 0; i < plan.ahead; ++i)
+      outbox.times[static_cast<StreamId>(dice.between(1, 3))][static_cast<Sequence>(dice.between(1, plan.records))] = far_ahead_ms + dice.between(0, 9'999);
   }
   ManualClock clock;
   Dice dice;

@@ -15,6 +15,7 @@ struct Plan {
   Faults faults;
   int records = 300;         // of each stream, in bursts
   int poisoned = 0;          // records that the broker refuses
+  int ahead = 0;             // records whose times their topic refuses, with the whole batch that they are in
   bool missing_topic = false;  // one stream's topic appears only late
   std::function<void(forward::DriverOptions&)> options;
 };

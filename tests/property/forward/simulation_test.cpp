@@ -85,6 +85,15 @@ TEST_CASE("refused records leave gaps, all others arrive once and in order") {
   must_be_exact(plan, 100);
 }
 
+TEST_CASE("records that are too far ahead of the clock leave gaps, all others arrive once and in order") {
+  Plan plan;
+  plan.faults = everything;
+  plan.ahead = 40;
+  must_be_exact(plan, 100);
+  plan.poisoned = 3;
+  must_be_exact(plan, 50);
+}
+
 TEST_CASE("a missing topic holds its stream alone, and everything arrives once it is there") {
   Plan plan;
   plan.faults = everything;
