@@ -16,7 +16,7 @@ void json_counts(JsonText& json, const pipeline::Counts& counts) {
 }
 
 void json_forward(JsonText& json, const forward::Status& status) {
-  json.begin_object().field("link", name_of(status.link)).field("phase", status.phase).field("alarm", status.alarm);
+  json.begin_object().field("link", name_of(status.link)).field("connected", status.connected).field("phase", status.phase).field("alarm", status.alarm);
   json.field("last_error", status.last_error).field("forwarded_records", status.forwarded_records);
   json.field("transactions", status.transactions).field("recoveries", status.recoveries);
   json.field("last_settled_ms", status.last_settled_ms);
@@ -87,6 +87,10 @@ std::vector<std::string> health_problems(const Snapshot& now) {
   for (const auto& sink : now.sinks)
     if (!sink.trouble.empty() && (sink.troubled_for_ms >= kSinkTroubleMs || sink.state.empty()))
       problems.push_back(fmt::format("the output {} of {} takes nothing, {} records wait: {}", sink.destination, sink.pipeline, sink.backlog, sink.trouble));
+  // A link that breaks is no problem of the agent's; one that never was may be a wrong name or port.
+  if (now.forward && !now.forward->connected && now.forward->alarm.empty() && (now.forward->link == forward::Link::offline || now.forward->recoveries > 0) &&
+      !now.forward->last_error.empty())
+    problems.push_back("there was no connection to Kafka since the start: " + now.forward->last_error + "; are kafka.brokers right?");
   if (now.forward && !now.forward->alarm.empty()) problems.push_back("forwarding is stopped: " + now.forward->alarm);
   return problems;
 }

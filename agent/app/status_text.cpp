@@ -90,6 +90,7 @@ std::string forward_text(const Snapshot& now) {
   const forward::Status& forward = *now.forward;
   std::string text = fmt::format("kafka   link {}; {}; {} records in {} transactions since the start, {} recoveries", name_of(forward.link), forward.phase, count_text(forward.forwarded_records),
                                  count_text(forward.transactions), forward.recoveries);
+  if (!forward.connected) text += "; never connected since the start";
   if (forward.last_settled_ms > 0) text += fmt::format("; the last {} ago", span_text(now.now_ms - forward.last_settled_ms));
   text += "\n";
   if (!forward.last_error.empty()) text += "        last trouble: " + shown(forward.last_error, kMaxText) + "\n";

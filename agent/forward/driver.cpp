@@ -117,7 +117,10 @@ Driver::Next Driver::step() {
 
 Event Driver::perform(const Action& action) {
   switch (action.kind) {
-    case Action::Kind::probe: return event(uplink_.reachable(action.timeout_ms) ? Event::Kind::done : Event::Kind::failed);
+    case Action::Kind::probe: {
+      const auto failure = uplink_.reachable(action.timeout_ms);
+      return failure ? failed(failure) : event(Event::Kind::done);
+    }
     case Action::Kind::open: return open(action.transactional);
     case Action::Kind::init: {
       if (const auto failure = uplink_.init(action.timeout_ms)) {

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "agent/base/fault_point.h"
 #include "agent/base/log.h"
@@ -65,6 +66,7 @@ struct Forwarder::Impl {
   bool woken = false, stop = false, ended = false;
   const std::shared_ptr<Pulse> pulse = std::make_shared<Pulse>();
   Status status;
+  bool outage_told = false;  // forward thread only
 
   void run();
   void publish();
@@ -75,6 +77,7 @@ void Forwarder::Impl::publish() {
   auto& protocol = driver.protocol();
   Status now;
   now.link = link_of(protocol.state());
+  now.connected = status.connected || now.link == Link::up;  // only this thread writes it
   now.phase = name_of(protocol.state());
   now.alarm = protocol.alarm();
   now.last_error = protocol.last_error();
@@ -100,12 +103,13 @@ void Forwarder::Impl::publish() {
 
 void Forwarder::Impl::report_changes(const Status& before, const Status& now) {
   if (!now.alarm.empty() && now.alarm != before.alarm) log::error("forward: {}", now.alarm);
-  if (now.link == before.link) return;
-  if (now.link == Link::up) {
+  if (now.link == Link::up && before.link != Link::up) {
+    outage_told = false;
     log::info("forward: the link to Kafka is up");
     if (options.on_up) options.on_up();
   }
-  if (now.link == Link::offline && now.phase == name_of(State::offline)) {
+  // Also at the start: a wrong broker name would show nowhere else. Once an outage.
+  if (now.phase == name_of(State::offline) && !std::exchange(outage_told, true)) {
     log::warn("forward: no broker can be reached ({}); records are stored, and sent when the link is back",
                  now.last_error.empty() ? "no answer" : now.last_error);
   }

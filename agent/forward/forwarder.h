@@ -45,6 +45,7 @@ struct HeldStream {
 };
 struct Status {
   Link link = Link::offline;
+  bool connected = false;   // at least once since the start
   std::string phase;        // the protocol's state in a word, for people
   std::string alarm;        // not empty: forwarding stopped; says what happened and what to do
   std::string last_error;   // last passing trouble

@@ -12,7 +12,9 @@ class KafkaUplink final : public Uplink {
  public:
   explicit KafkaUplink(KafkaUplinkOptions options) : options_(std::move(options)), probe_(options_.connection.brokers) {}
 
-  bool reachable(std::int64_t timeout_ms) override { return probe_.reachable(timeout_ms); }
+  Failure reachable(std::int64_t timeout_ms) override {
+    return probe_.reachable(timeout_ms) ? Failure{} : Failure{FailureKind::link, 0, "kafka: " + probe_.trouble()};
+  }
 
   Failure open(bool transactional) override {
     close();

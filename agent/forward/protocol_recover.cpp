@@ -33,6 +33,7 @@ Action Protocol::reaching(const Event& event) {
     switch (state_) {
       case State::probing: {
         if (offline_since_ms_ < 0) offline_since_ms_ = now_ms_;
+        if (event.failure) last_error_ = event.failure.message;
         enter(State::offline);
         return wait(jitter(std::clamp((now_ms_ - offline_since_ms_) / offline_growth, offline_first_ms, offline_last_ms)));
       }

@@ -51,7 +51,7 @@ class Restore {
   }
 
   result<void> find() {
-    if (auto done = until_done("kafka", [&] { return uplink_.reachable(call_ms) ? uplink_.open(true) : Failure{FailureKind::link, 0, "no broker can be reached"}; }); !done) return done;
+    if (auto done = until_done("kafka", [&] { const auto failure = uplink_.reachable(call_ms); return failure ? failure : uplink_.open(true); }); !done) return done;
     if (auto done = find_progress(); !done) return done;
     for (const auto& topic : options_.changelogs) {
       const auto at = predecessor_.changelogs.find(topic);

@@ -23,7 +23,7 @@ class Uplink {
  public:
   virtual ~Uplink() = default;
 
-  virtual bool reachable(std::int64_t timeout_ms) = 0;  // without a producer
+  virtual Failure reachable(std::int64_t timeout_ms) = 0;  // without a producer; none: a broker takes connections
 
   virtual Failure open(bool transactional) = 0;  // makes the producer
   virtual void close() = 0;                      // purges and destroys it; never aborts, never commits

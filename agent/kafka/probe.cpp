@@ -20,34 +20,40 @@ namespace {
 
 constexpr int connect_timeout_ms = 2000;
 
-bool connects(const addrinfo& address) {
+constexpr std::size_t named_brokers = 3;
+
+// 0, or errno's number for what went wrong.
+int connects(const addrinfo& address) {
   const int fd = ::socket(address.ai_family, address.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address.ai_protocol);
-  if (fd < 0) return false;
-  bool up = ::connect(fd, address.ai_addr, address.ai_addrlen) == 0;
-  if (!up && errno == EINPROGRESS) {
+  if (fd < 0) return errno;
+  int error = ::connect(fd, address.ai_addr, address.ai_addrlen) == 0 ? 0 : errno;
+  if (error == EINPROGRESS) {
     pollfd waiting{fd, POLLOUT, 0};
+    error = ETIMEDOUT;
     if (::poll(&waiting, 1, connect_timeout_ms) == 1) {
-      int error = 0;
       socklen_t size = sizeof error;
-      up = ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
+      if (::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
     }
   }
   ::close(fd);
-  return up;
+  return error;
 }
 
-bool answers(const std::string& broker) {
+// Empty: it takes connections.
+std::string trouble_with(const std::string& broker) {
   const auto to = parse_broker(broker);
-  if (!to) return false;
+  if (!to) return broker + ": this is no host:port";
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  if (::getaddrinfo(to->host.c_str(), std::to_string(to->port).c_str(), &hints, &found) != 0) return false;
+  if (const int error = ::getaddrinfo(to->host.c_str(), std::to_string(to->port).c_str(), &hints, &found); error != 0)
+    return broker + ": the name cannot be resolved: " + ::gai_strerror(error);
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owned(found, ::freeaddrinfo);
+  int error = 0;
   for (const auto* address = found; address != nullptr; address = address->ai_next) {
-    if (connects(*address)) return true;
+    if ((error = connects(*address)) == 0) return {};
   }
-  return false;
+  return broker + ": " + std::generic_category().message(error);
 }
 
 }  // namespace
@@ -58,6 +64,7 @@ struct Probe::Shared {
   std::condition_variable changed;
   bool running = false;
   bool reachable = false;
+  std::string trouble = "no answer yet";
 };
 
 Probe::Probe(std::vector<std::string> brokers) : shared_(std::make_shared<Shared>()) { shared_->brokers = std::move(brokers); }
@@ -71,11 +78,17 @@ bool Probe::reachable(std::int64_t timeout_ms) {
     try {
       std::thread([shared = shared_] {
         bool up = false;
+        std::string trouble;
+        std::size_t named = 0;
         for (const auto& broker : shared->brokers) {
-          if ((up = answers(broker))) break;
+          const auto why = trouble_with(broker);
+          if ((up = why.empty())) break;
+          if (++named <= named_brokers) trouble += (trouble.empty() ? "" : "; ") + why;
         }
+        if (named > named_brokers) trouble += "; and " + std::to_string(named - named_brokers) + " more";
         const std::scoped_lock inner(shared->mutex);
         shared->reachable = up;
+        shared->trouble = std::move(trouble);
         shared->running = false;
         shared->changed.notify_all();
       }).detach();
@@ -86,6 +99,11 @@ bool Probe::reachable(std::int64_t timeout_ms) {
   }
   shared_->changed.wait_for(lock, std::chrono::milliseconds(timeout_ms), [&] { return !shared_->running; });
   return !shared_->running && shared_->reachable;
+}
+
+std::string Probe::trouble() const {
+  const std::scoped_lock lock(shared_->mutex);
+  return shared_->trouble;
 }
 
 }  // namespace rivulet::kafka

@@ -15,6 +15,7 @@ class Probe {
   explicit Probe(std::vector<std::string> brokers);
   ~Probe();  // never waits for name resolution
   bool reachable(std::int64_t timeout_ms);
+  std::string trouble() const;  // why not: each broker and what it or the resolver said
 
  private:
   struct Shared;

@@ -141,6 +141,29 @@ def a_record_that_kafka_refuses_is_quarantined(program):
         assert sorted(got) == list(range(600)), f"{len(got)} records instead of 600"
 
 
+def a_broker_that_never_answered_is_named(program):
+    """A wrong port, a wrong name: one warning with the reason after the first attempt, and the status and /healthz say that there was no connection since the start."""
+    for brokers, reason in ((f"127.0.0.1:{free_port()}", "refused"), ("no-such-host.invalid:9092", "cannot be resolved")):
+        with Stage(program, kafka=False) as stage:
+            stage.configure(file_source(stage), TO)
+            with open(stage.agent.config) as file:
+                text = file.read()
+            with open(stage.agent.config, "w") as file:
+                file.write(text.replace(f"127.0.0.1:{stage.port}", brokers))
+            stage.agent.start()
+            wait_for("the warning", lambda: "no broker can be reached" in stage.agent.log_tail(100), 15)
+            warned = [line for line in stage.agent.log_tail(100).splitlines() if "no broker can be reached" in line]
+            assert brokers in warned[0] and reason in warned[0], warned
+            problems = stage.agent.status()["problems"]
+            assert any("since the start" in problem and reason in problem for problem in problems), problems
+            stage.lines("in.log", range(100))
+            stage.wait_stored(100)
+            time.sleep(3)  # some more attempts
+            assert stage.agent.log_tail(200).count("no broker can be reached") == 1, "once an outage"
+            assert stage.agent.terminate()[0] == 0
+            print(warned[0])
+
+
 LOGIN = "  tls: {{ca: {folder}/ca.pem}}\n  sasl: {{mechanism: {mechanism}, username: gateway, password: \"{password}\"}}\n"
 # Before 2.6.1 librdkafka repeats the nonce in SCRAM's last message (its pull request 4895); Kafka from 4.0 on refuses that.
 SCRAM_SINCE = 0x020601FF

@@ -17,7 +17,7 @@ Failure FakeUplink::step() {
   return {FailureKind::pending, 0, "the link is down"};
 }
 
-bool FakeUplink::reachable(std::int64_t) { return !step(); }
+Failure FakeUplink::reachable(std::int64_t) { return step(); }
 
 forward::TimeLimits FakeUplink::time_limits(const std::string& topic, std::int64_t) {
   ++cluster_.asked_for_limits;

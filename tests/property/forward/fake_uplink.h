@@ -8,7 +8,7 @@ class FakeUplink final : public forward::Uplink {
  public:
   FakeUplink(Cluster& cluster, Dice& dice, Faults& faults) : cluster_(cluster), dice_(dice), faults_(faults) {}
 
-  bool reachable(std::int64_t) override;
+  forward::Failure reachable(std::int64_t) override;
   forward::Failure open(bool transactional) override;
   void close() override;
   forward::Failure init(std::int64_t) override;

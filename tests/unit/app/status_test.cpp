@@ -16,6 +16,17 @@ app::StatusAnswer get(const std::string& target, const app::Snapshot& now = {}, 
   return app::answer_status("GET", target, accept, [&] { return now; }, [] { return std::vector<History::Sample>(2); });
 }
 
+TEST_CASE("a link that never was is a problem once an attempt failed, one that broke is none") {
+  app::Snapshot now;
+  now.forward.emplace();
+  CHECK(get("/healthz", now).code == 200);  // it is still trying
+  now.forward->last_error = "kafka: h:9092: Connection refused";
+  CHECK_THAT(get("/healthz", now).body, ContainsSubstring("no connection to Kafka since the start: kafka: h:9092: Connection refused"));
+  CHECK_THAT(get("/status", now).body, ContainsSubstring(R"("link":"offline","connected":false)"));
+  now.forward->connected = true;
+  CHECK(get("/healthz", now).code == 200);
+}
+
 TEST_CASE("lines of one shape are one entry with the newest text, and the quietest goes at the bound") {
   LastErrors errors;
   const auto add = [&](const std::string& text, std::int64_t at) { errors.add(true, app::log_shape(text), text, at); };

@@ -5,12 +5,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <sstream>
 #include <thread>
 
 #include "agent/base/check.h"
@@ -138,6 +142,8 @@ TEST_CASE("an agent that starts without a broker stores, says offline, stops in 
     forwarder->start();
     CHECK(within(10, [&] { return forwarder->status().phase == "offline"; }));
     CHECK(forwarder->status().link == Link::offline);
+    CHECK_FALSE(forwarder->status().connected);
+    CHECK_THAT(forwarder->status().last_error, ContainsSubstring("127.0.0.1") && ContainsSubstring("Connection refused"));
     const auto begin = std::chrono::steady_clock::now();
     forwarder->stop();
     CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(3));
@@ -147,8 +153,33 @@ TEST_CASE("an agent that starts without a broker stores, says offline, stops in 
   const auto forwarder = world.forwarder();
   forwarder->start();
   CHECK(within(20, [&] { return world.empty(); }));
+  CHECK(forwarder->status().connected);
   forwarder->stop();
   world.expect_everything();
+}
+
+TEST_CASE("an outage is told once each, also one from the start") {
+  World world;
+  world.cluster->cut_link();
+  std::ostringstream log;
+  const auto before = spdlog::default_logger();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log, true)));
+  auto forwarder = world.forwarder();
+  world.store->on_outbox([&] { forwarder->wake(); });
+  forwarder->start();
+  CHECK(within(10, [&] { return forwarder->status().phase == "offline"; }));
+  world.cluster->restore_link();
+  CHECK(within(10, [&] { return forwarder->status().link == Link::up; }));
+  world.cluster->cut_link();
+  world.add(10);
+  CHECK(within(10, [&] { return forwarder->status().phase == "offline"; }));
+  forwarder->stop();
+  spdlog::set_default_logger(before);
+  const auto text = log.str();
+  std::size_t told = 0;
+  for (auto at = text.find("no broker can be reached"); at != std::string::npos; at = text.find("no broker can be reached", at + 1)) ++told;
+  INFO(text);
+  CHECK(told == 2);
 }
 
 TEST_CASE("a forwarder stops in time when the link dies in the middle of its work") {

@@ -277,6 +277,13 @@ TEST_CASE("a probe sees the link go and come back") {
   CHECK(sees(true));
 }
 
+TEST_CASE("a probe says what each broker or the resolver said") {
+  Probe probe({"127.0.0.1:1", "no-such-host.invalid:9092"});
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (probe.trouble() == "no answer yet" && std::chrono::steady_clock::now() < deadline) CHECK_FALSE(probe.reachable(1000));
+  CHECK_THAT(probe.trouble(), ContainsSubstring("127.0.0.1:1: Connection refused; no-such-host.invalid:9092: the name cannot be resolved: "));
+}
+
 TEST_CASE("admin names a topic that does not exist and a cluster that does not answer") {
   Fixture f;
   REQUIRE(f.cluster->create_topic("data", 3).has_value());
