@@ -111,7 +111,6 @@ class Driver {
   void forget_limits();
   void find_refused(const std::string& topic, Event& out);
   bool set_aside(std::vector<const store::StreamInfo*>& ready, Event& nothing);
-  void note_time(const std::string& topic, std::int64_t furthest_ms);
   void note_settled();
   Event quarantine();
   void say_refused();

@@ -171,7 +171,7 @@ Failure Driver::send_stream(Sending& sending, const store::StreamInfo& stream, S
   message.topic = uplink_.topic(stream.topic);
   const bool changelog = store::is_changelog(stream.name);
   const auto now_ms = clock_.wall_ms();
-  auto furthest = std::numeric_limits<std::int64_t>::min();
+  auto& furthest = ahead_.try_emplace(stream.topic, std::numeric_limits<std::int64_t>::min()).first->second;
   const auto* limits = sending.may_stop ? limits_of(stream.topic) : nullptr;
   if (changelog) message.partition = changelogs_.at(stream.topic);
   const auto& header = prefix(stream.id);
@@ -223,7 +223,7 @@ Failure Driver::send_stream(Sending& sending, const store::StreamInfo& stream, S
       if (sending.full || sending.blocked) return {};
       transaction_.add(stream.id, sequence);
       after = sequence;
-      if (ahead > furthest) note_time(stream.topic, furthest = ahead);
+      furthest = std::max(furthest, ahead);
     }
   }
   return {};

@@ -131,13 +131,9 @@ bool Driver::set_aside(std::vector<const store::StreamInfo*>& ready, Event& noth
   return set_aside_last_ = false;
 }
 
-void Driver::note_time(const std::string& topic, std::int64_t furthest_ms) {
-  const auto [at, is_new] = ahead_.try_emplace(topic, furthest_ms);
-  if (!is_new) at->second = std::max(at->second, furthest_ms);
-}
-
 void Driver::note_settled() {
-  for (const auto& [topic, furthest_ms] : ahead_) taken_ahead_[topic] = furthest_ms;
+  for (const auto& [topic, furthest_ms] : ahead_)
+    if (furthest_ms != std::numeric_limits<std::int64_t>::min()) taken_ahead_[topic] = furthest_ms;  // else only gap records went there
   ahead_.clear();
 }
 

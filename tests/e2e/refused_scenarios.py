@@ -42,6 +42,7 @@ def a_device_with_a_wrong_clock_holds_up_nobody(program):
         seconds = time.monotonic() - begun
         forward = stage.agent.status()["forward"]
         print(f"{written} records of each source in {seconds:.1f} s: {forward['transactions']} transactions, {forward['recoveries']} recoveries")
+        assert stage.agent.status()["store"]["quarantine_records"] == written // 2, stage.agent.status()["store"]
         assert forward["recoveries"] <= 3, f"{forward['recoveries']} recoveries: refused records cost one each"
         said = [line for line in stage.agent.log_tail(500).splitlines() if "message.timestamp.after.max.ms" in line]
         assert 1 <= len(said) <= 3 and "t-mixed" in said[0] and "timestamp.unit" in said[0], said
