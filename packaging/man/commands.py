@@ -20,7 +20,7 @@ def entries_of(section):
     for line in section:
         if re.match(r"^  \S", line):
             name, _, meaning = line.strip().partition("  ")
-            if not meaning and (split := re.match(r"^(.+?REQUIRED) (\S.*)$", line)):  # one space only, where the name just fits
+            if not meaning and (split := re.match(r"^(.+?(?:REQUIRED|:[A-Z]+)) (\S.*)$", line)):  # one space only, where the name just fits
                 name, meaning = split[1].strip(), split[2]
             found.append([name, meaning.strip()])
         elif line.strip() and found:
