@@ -87,10 +87,11 @@ std::vector<std::string> health_problems(const Snapshot& now) {
   for (const auto& sink : now.sinks)
     if (!sink.trouble.empty() && (sink.troubled_for_ms >= kSinkTroubleMs || sink.state.empty()))
       problems.push_back(fmt::format("the output {} of {} takes nothing, {} records wait: {}", sink.destination, sink.pipeline, sink.backlog, sink.trouble));
-  // A link that breaks is no problem of the agent's; one that never was may be a wrong name or port.
-  if (now.forward && !now.forward->connected && now.forward->alarm.empty() && (now.forward->link == forward::Link::offline || now.forward->recoveries > 0) &&
+  // A link that breaks is no problem of the agent's, nor that it starts without one; one over which nothing ever went may be a wrong name or port.
+  const bool something_went = std::any_of(now.streams.begin(), now.streams.end(), [](const auto& stream) { return stream.info.acknowledged > 0; });
+  if (now.forward && !now.forward->connected && !something_went && now.forward->alarm.empty() && (now.forward->link == forward::Link::offline || now.forward->recoveries > 0) &&
       !now.forward->last_error.empty())
-    problems.push_back("there was no connection to Kafka since the start: " + now.forward->last_error + "; are kafka.brokers right?");
+    problems.push_back("there never was a connection to Kafka: " + now.forward->last_error + "; are kafka.brokers right?");
   if (now.forward && !now.forward->alarm.empty()) problems.push_back("forwarding is stopped: " + now.forward->alarm);
   return problems;
 }

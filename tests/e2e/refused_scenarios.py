@@ -36,9 +36,9 @@ def a_device_with_a_wrong_clock_holds_up_nobody(program):
             lines(2)
             time.sleep(0.1)
             status = stage.agent.status()
-            if status and time.monotonic() > begun + 5:
+            if status and time.monotonic() > begun + 10:
                 assert status["forward"]["link"] == "up", status["forward"]
-        wait_for("everything good in Kafka", lambda: stage.agent.drained() and stage.agent.forwarded() >= written, 5)
+        wait_for("everything good in Kafka", lambda: stage.agent.drained() and stage.agent.forwarded() >= written, 60)
         seconds = time.monotonic() - begun
         forward = stage.agent.status()["forward"]
         print(f"{written} records of each source in {seconds:.1f} s: {forward['transactions']} transactions, {forward['recoveries']} recoveries")

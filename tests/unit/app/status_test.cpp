@@ -21,8 +21,12 @@ TEST_CASE("a link that never was is a problem once an attempt failed, one that b
   now.forward.emplace();
   CHECK(get("/healthz", now).code == 200);  // it is still trying
   now.forward->last_error = "kafka: h:9092: Connection refused";
-  CHECK_THAT(get("/healthz", now).body, ContainsSubstring("no connection to Kafka since the start: kafka: h:9092: Connection refused"));
+  CHECK_THAT(get("/healthz", now).body, ContainsSubstring("there never was a connection to Kafka: kafka: h:9092: Connection refused"));
   CHECK_THAT(get("/status", now).body, ContainsSubstring(R"("link":"offline","connected":false)"));
+  now.streams.push_back({{1, "p", "t", 9, 9, 0}, {}});
+  CHECK(get("/healthz", now).code == 200);  // it was restarted in an outage
+  now.streams.front().info.acknowledged = 0;
+  CHECK(get("/healthz", now).code == 503);
   now.forward->connected = true;
   CHECK(get("/healthz", now).code == 200);
 }
