@@ -60,7 +60,7 @@ struct World {
     store = store::Store::open(o, clock).value();
     stream = store->stream("s", "data").value().id;
   }
-  std::unique_ptr<Forwarder> forwarder(bool exactly_once = true) {
+  std::shared_ptr<Forwarder> forwarder(bool exactly_once = true) {
     Options o;
     o.agent_id = "gateway";
     o.incarnation = store->identity().incarnation;
@@ -68,7 +68,12 @@ struct World {
     o.transaction_interval_ms = 20;
     o.transaction_timeout_ms = 15'000;
     o.transaction_max_bytes = 256 * 1024;
-    return std::make_unique<Forwarder>(o, *store, make_kafka_uplink({connection, "gateway", 15'000, 256 * 1024}), clock);
+    return std::make_shared<Forwarder>(o, *store, make_kafka_uplink({connection, "gateway", 15'000, 256 * 1024}), clock);
+  }
+  void wakes(const std::shared_ptr<Forwarder>& forwarder) {
+    store->on_outbox([weak = std::weak_ptr(forwarder)] {
+      if (const auto alive = weak.lock()) alive->wake();
+    });
   }
   void add(int count) {
     store::Epoch epoch;
@@ -102,7 +107,7 @@ TEST_CASE("records go to the in-process cluster once and in order, in both deliv
   for (const bool exactly_once : {true, false}) {
     World world;
     const auto forwarder = world.forwarder(exactly_once);
-    world.store->on_outbox([&] { forwarder->wake(); });
+    world.wakes(forwarder);
     forwarder->start();
     for (int i = 0; i < 4; ++i) world.add(700);
     REQUIRE(within(30, [&] { return world.empty(); }));
@@ -117,7 +122,7 @@ TEST_CASE("records go to the in-process cluster once and in order, in both deliv
 TEST_CASE("what is stored while the link is cut between transactions goes out soon after it is back") {
   World world;
   const auto forwarder = world.forwarder();
-  world.store->on_outbox([&] { forwarder->wake(); });
+  world.wakes(forwarder);
   forwarder->start();
   for (int cut = 0; cut < 2; ++cut) {
     world.add(300);
@@ -165,7 +170,7 @@ TEST_CASE("an outage is told once each, also one from the start") {
   const auto before = spdlog::default_logger();
   spdlog::set_default_logger(std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log, true)));
   auto forwarder = world.forwarder();
-  world.store->on_outbox([&] { forwarder->wake(); });
+  world.wakes(forwarder);
   forwarder->start();
   CHECK(within(10, [&] { return forwarder->status().phase == "offline"; }));
   world.cluster->restore_link();
@@ -185,7 +190,7 @@ TEST_CASE("an outage is told once each, also one from the start") {
 TEST_CASE("a forwarder stops in time when the link dies in the middle of its work") {
   World world;
   const auto forwarder = world.forwarder();
-  world.store->on_outbox([&] { forwarder->wake(); });
+  world.wakes(forwarder);
   forwarder->start();
   world.add(20'000);
   REQUIRE(within(20, [&] { return forwarder->status().transactions >= 1; }));

@@ -8,6 +8,7 @@
 #include <boost/asio/io_context.hpp>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -37,7 +38,10 @@ config::ExecSource shell(const std::string& script, std::int64_t interval_ms = 0
 }
 
 struct Running {
-  explicit Running(config::ExecSource config) : source(std::make_unique<ExecSource>(io, std::move(config), "command", intake)) { source->start(); }
+  explicit Running(config::ExecSource config) : source(std::make_unique<ExecSource>(io, std::move(config), "command", intake)) {
+    std::fflush(nullptr);  // TSan has a child that ends by _exit() write what it inherited
+    source->start();
+  }
   bool until_lines(std::size_t count) {
     return run_until(io, [&] { return intake.accepted.size() >= count; });
   }
