@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """The kafka source against a real Kafka: what one agent forwards another one reads. One fact a function;
 kafka_source_scenarios.py --rivulet PROGRAM NAME."""
-import argparse
 import inspect
 import json
 import os
@@ -12,6 +11,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import facts  # noqa: E402
 from rig import Agent, wait_for  # noqa: E402
 from stage import Stage  # noqa: E402
 
@@ -218,14 +218,5 @@ def a_wiped_device_reads_on_from_its_changelog(program):
 SCENARIOS = {name: fact for name, fact in globals().items() if inspect.isfunction(fact) and list(inspect.signature(fact).parameters) == ["program"]}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rivulet", required=True)
-    parser.add_argument("name", choices=sorted(SCENARIOS))
-    given = parser.parse_args()
-    SCENARIOS[given.name](given.rivulet)
-    print("ok")
-
-
 if __name__ == "__main__":
-    main()
+    facts.run(SCENARIOS, __doc__)

@@ -4,12 +4,12 @@
 Numbers in Kafka are compared with when they were published and when something was killed, so that a loss or a double outside
 the window that is allowed fails the test, and not only their count.
 """
-import argparse
 import os
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import facts  # noqa: E402
 import rig as rig_  # noqa: E402
 from rig import MqttPublisher, Rig, wait_for  # noqa: E402
 
@@ -152,14 +152,5 @@ def a_killed_mosquitto_costs_what_it_had_not_saved(program):
 SCENARIOS = {what.__name__: what for what in (qos2_is_exactly_once, qos1_is_at_least_once, qos0_loses_the_window_and_no_more, a_killed_mosquitto_costs_what_it_had_not_saved)}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rivulet", required=True)
-    parser.add_argument("name", choices=sorted(SCENARIOS))
-    given = parser.parse_args()
-    SCENARIOS[given.name](given.rivulet)
-    print("ok")
-
-
 if __name__ == "__main__":
-    main()
+    facts.run(SCENARIOS, __doc__)

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """Records that Kafka refuses for their times, with the whole batch that they are in. One fact a function; refused_scenarios.py --rivulet PROGRAM NAME."""
-import argparse
 import inspect
 import json
 import os
@@ -8,6 +7,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import facts  # noqa: E402
 from rig import wait_for  # noqa: E402
 from stage import Stage  # noqa: E402
 
@@ -59,14 +59,5 @@ def a_device_with_a_wrong_clock_holds_up_nobody(program):
 SCENARIOS = {name: fact for name, fact in globals().items() if inspect.isfunction(fact) and list(inspect.signature(fact).parameters) == ["program"]}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rivulet", required=True)
-    parser.add_argument("name", choices=sorted(SCENARIOS))
-    given = parser.parse_args()
-    SCENARIOS[given.name](given.rivulet)
-    print("ok")
-
-
 if __name__ == "__main__":
-    main()
+    facts.run(SCENARIOS, __doc__)

@@ -1,6 +1,5 @@
 """State that survives the device, against a real Kafka: numbered records in a file, windowed and unwindowed aggregates with a changelog, the
 agent killed and its state folder wiped, `rivulet restore`, on. One fact a function; restore_scenarios.py --rivulet PROGRAM NAME."""
-import argparse
 import inspect
 import json
 import os
@@ -11,6 +10,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import facts  # noqa: E402
 from rig import Mosquitto, MqttPublisher, Proxy, fault_points, wait_for  # noqa: E402
 from stage import Stage  # noqa: E402
 
@@ -390,18 +390,5 @@ def a_missing_topic_holds_its_whole_unit(program):
 SCENARIOS = {name: what for name, what in globals().items() if inspect.isfunction(what) and what.__module__ == __name__ and list(inspect.signature(what).parameters) == ["program"]}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rivulet")
-    parser.add_argument("--list", action="store_true")
-    parser.add_argument("name", nargs="?", choices=sorted(SCENARIOS))
-    given = parser.parse_args()
-    if given.list:
-        print("\n".join(SCENARIOS))
-        return
-    SCENARIOS[given.name](given.rivulet)
-    print("ok")
-
-
 if __name__ == "__main__":
-    main()
+    facts.run(SCENARIOS, __doc__)

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """One fact of the whole agent a function, against a real Kafka: scenarios.py --rivulet PROGRAM NAME. `--list` prints the names."""
-import argparse
 import ctypes
 import http.client
 import inspect
@@ -13,6 +12,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import facts  # noqa: E402
 from rig import Rig, free_port, wait_for  # noqa: E402
 from stage import Stage  # noqa: E402
 
@@ -397,18 +397,5 @@ def listening(listen):
 SCENARIOS = {name: what for name, what in globals().items() if inspect.isfunction(what) and what.__module__ == __name__ and list(inspect.signature(what).parameters) == ["program"]}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rivulet")
-    parser.add_argument("--list", action="store_true")
-    parser.add_argument("name", nargs="?", choices=sorted(SCENARIOS))
-    given = parser.parse_args()
-    if given.list:
-        print("\n".join(SCENARIOS))
-        return
-    SCENARIOS[given.name](given.rivulet)
-    print("ok")
-
-
 if __name__ == "__main__":
-    main()
+    facts.run(SCENARIOS, __doc__)

@@ -3,7 +3,6 @@
 
 Numbered records come from a file that outlives the agent, so that what should be in the outputs is known to the record.
 """
-import argparse
 import glob
 import json
 import os
@@ -17,6 +16,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import facts  # noqa: E402
 from rig import Agent, Mosquitto, ROOT, wait_for  # noqa: E402
 
 CONFIG = """
@@ -251,14 +251,5 @@ SCENARIOS = {what.__name__: what for what in (a_file_has_each_record_once_whatev
                                               a_dead_output_holds_its_source_only_and_all_comes_when_it_is_back, stdin_to_stdout_is_a_filter)}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rivulet", required=True)
-    parser.add_argument("name", choices=sorted(SCENARIOS))
-    given = parser.parse_args()
-    SCENARIOS[given.name](given.rivulet)
-    print("ok")
-
-
 if __name__ == "__main__":
-    main()
+    facts.run(SCENARIOS, __doc__)

@@ -1,6 +1,7 @@
 // What a refusal of records means: no outage, and never a record too many.
 #include "agent/forward/protocol.h"
 #include "tests/support/catch.h"
+#include "tests/unit/forward/events.h"
 
 using namespace rivulet;
 using namespace rivulet::forward;
@@ -9,13 +10,6 @@ using Kind = Event::Kind;
 using Do = Action::Kind;
 
 namespace {
-
-Event event(Kind kind, std::int64_t now_ms = 0) {
-  Event e;
-  e.kind = kind;
-  e.now_ms = now_ms;
-  return e;
-}
 
 // From the close of a recovery, or from idle, to the next send; what it waited on the way. Refused records are set aside.
 Action to_send(Protocol& protocol, std::int64_t& now_ms, std::int64_t* waited_ms = nullptr) {

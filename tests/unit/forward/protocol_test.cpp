@@ -4,6 +4,7 @@
 #include <set>
 
 #include "tests/support/catch.h"
+#include "tests/unit/forward/events.h"
 
 using namespace rivulet;
 using namespace rivulet::forward;
@@ -13,12 +14,6 @@ using Do = Action::Kind;
 
 namespace {
 
-Event event(Kind kind, std::int64_t now_ms = 0) {
-  Event e;
-  e.kind = kind;
-  e.now_ms = now_ms;
-  return e;
-}
 Event failed(FailureKind kind, std::int64_t now_ms = 0) {
   auto e = event(Kind::failed, now_ms);
   e.failure = {kind, 1, "because"};

@@ -1,6 +1,7 @@
 // What a unit's epochs ask of the protocol: they cannot be cut, and may take more than one call to send.
 #include "agent/forward/protocol.h"
 #include "tests/support/catch.h"
+#include "tests/unit/forward/events.h"
 
 using namespace rivulet;
 using namespace rivulet::forward;
@@ -8,13 +9,6 @@ using Kind = Event::Kind;
 using Do = Action::Kind;
 
 namespace {
-
-Event event(Kind kind, std::int64_t now_ms = 0) {
-  Event e;
-  e.kind = kind;
-  e.now_ms = now_ms;
-  return e;
-}
 
 // Up to the action `send`.
 Action reach_sending(Protocol& protocol, Kind first) {
