@@ -68,13 +68,13 @@ class Campaign:
             time.sleep(0.005)
         by_itself = not self.rig.agent.running()
         if by_itself and (at_random or self.rig.agent.process.returncode != -9):
-            raise AssertionError(f"the agent ended by itself with {self.rig.agent.process.returncode}")
+            raise AssertionError(f"the agent ended by itself with {self.rig.agent.process.returncode}, not at {point} ({trouble})")
         self.rig.agent.kill()
         self.kills += 1
         if by_itself:
             self.reached[point] += 1
-        note = "" if by_itself or at_random else " (not reached, killed anyway)"
-        print(f"kill {self.kills}: {point}{note}{', ' + trouble if trouble else ''}", flush=True)
+        note = "" if by_itself or at_random else " (not reached)"
+        print(f"{self.kills}: {point}{note}{', ' + trouble if trouble else ''}", end="\n" if self.kills % 8 == 0 else "; ", flush=True)
 
     def run(self, kills, broker_kills, troubles):
         kafka_dies = set(self.dice.sample(range(kills), min(broker_kills, kills)))
@@ -122,6 +122,7 @@ def main():
         rig.agent.kill()
         campaign = Campaign(rig, random.Random(seed), points, environment)
         campaign.run(given.kills, 0 if given.points else given.broker_kills, [] if given.points else TROUBLES)
+        print(flush=True)
         rig.agent.start(**environment)
         totals = rig.judge(rig.finish())
         verified = rig.verify(quiet=bool(given.broken))

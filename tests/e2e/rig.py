@@ -335,6 +335,7 @@ class Rig:
         return self
 
     def __exit__(self, kind, *_):
+        ended = f" (it ended with {self.agent.process.returncode})" if self.agent.process and not self.agent.running() else ""
         if self.agent.running():
             self.agent.kill()
         self.mosquitto.stop(kill=True)
@@ -343,7 +344,7 @@ class Rig:
         if kind is None and not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
         else:
-            print(f"kept for a look: {self.folder}\n--- the agent's last lines:\n{self.agent.log_tail()}", flush=True)
+            print(f"\nkept for a look: {self.folder}\n--- the agent's last lines{ended}:\n{self.agent.log_tail()}", flush=True)
 
     def start_senders(self):
         self.agent.start()

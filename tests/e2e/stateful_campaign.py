@@ -190,7 +190,7 @@ def main():
             verdict.judge(topic, mode, wanted, read(stage, topic))
         refused = [topic for topic in truth if stage.command("verify", "--brokers", f"127.0.0.1:{stage.port}", "--topic", topic).returncode != 0]
         never = campaign.never_reached()
-        print(f"{campaign.kills} kills in {time.monotonic() - begin:.0f} s, {sum(play.given.totals.values())} records, {stage.proxy.dropped} EndTxn replies dropped, {stage.proxy.held} held up; "
+        print(f"\n{campaign.kills} kills in {time.monotonic() - begin:.0f} s, {sum(play.given.totals.values())} records, {stage.proxy.dropped} EndTxn replies dropped, {stage.proxy.held} held up; "
               f"points never reached: {', '.join(never) or 'none'}")
         print(f"results that differ: {verdict.bad() or 'none'}; rivulet verify: {'refuses ' + ', '.join(refused) if refused else 'ok'}", flush=True)
         if given.broken:
