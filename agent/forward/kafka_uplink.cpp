@@ -68,19 +68,13 @@ class KafkaUplink final : public Uplink {
   }
   std::string cluster_id(std::int64_t timeout_ms) override { return producer_ ? producer_->cluster_id(timeout_ms) : std::string(); }
 
-  kafka::Producer::Offsets stable_offsets(const std::vector<kafka::TopicPartition>& where, std::int64_t timeout_ms) override {
-    return producer_ ? producer_->stable_offsets(where, timeout_ms) : kafka::Producer::Offsets{not_open(), {}};
+  kafka::Offsets stable_offsets(const std::vector<kafka::TopicPartition>& where, std::int64_t timeout_ms) override {
+    return producer_ ? producer_->stable_offsets(where, timeout_ms) : kafka::Offsets{not_open(), {}};
   }
 
-  kafka::Producer::Offsets high_watermarks(const std::vector<kafka::TopicPartition>& where, std::int64_t timeout_ms) override {
+  kafka::Offsets high_watermarks(const std::vector<kafka::TopicPartition>& where, std::int64_t timeout_ms) override {
     if (const auto failure = make(uncommitted_, kafka::Isolation::uncommitted)) return {failure, {}};
-    kafka::Producer::Offsets answer;
-    for (const auto& p : where) {
-      const auto marks = uncommitted_->watermarks(p, timeout_ms);
-      if (marks.failure) return {marks.failure, {}};
-      answer.offsets.push_back(marks.end);
-    }
-    return answer;
+    return uncommitted_->ends(where, timeout_ms);
   }
 
   kafka::Reader::Watermarks committed_range(const kafka::TopicPartition& where, std::int64_t timeout_ms) override {

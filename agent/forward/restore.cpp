@@ -143,7 +143,7 @@ class Restore {
     if (auto done = until_done("init_transactions", [&] { return uplink_.init(call_ms); }); !done) return done;
     std::vector<kafka::TopicPartition> where{progress_};
     for (const auto& topic : options_.changelogs) where.push_back({topic, predecessor_.changelogs.at(topic)});
-    kafka::Producer::Offsets ends;
+    kafka::Offsets ends;
     if (auto done = until_done("offsets", [&] { return (ends = uplink_.high_watermarks(where, call_ms)).failure; }); !done) return done;
     if (auto done = stable(where, ends.offsets); !done) return done;
     if (auto done = until_done("transaction", [&] { return uplink_.begin(); }); !done) return done;

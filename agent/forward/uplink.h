@@ -47,8 +47,8 @@ class Uplink {
   virtual Commit commit(std::int64_t timeout_ms) = 0;
 
   // Last stable offsets; high watermarks (read_uncommitted). In the order asked for.
-  virtual kafka::Producer::Offsets stable_offsets(const std::vector<kafka::TopicPartition>& where, std::int64_t timeout_ms) = 0;
-  virtual kafka::Producer::Offsets high_watermarks(const std::vector<kafka::TopicPartition>& where, std::int64_t timeout_ms) = 0;
+  virtual kafka::Offsets stable_offsets(const std::vector<kafka::TopicPartition>& where, std::int64_t timeout_ms) = 0;
+  virtual kafka::Offsets high_watermarks(const std::vector<kafka::TopicPartition>& where, std::int64_t timeout_ms) = 0;
 
   // read_committed. `end` of the range is the last stable offset.
   virtual kafka::Reader::Watermarks committed_range(const kafka::TopicPartition& where, std::int64_t timeout_ms) = 0;

@@ -252,6 +252,23 @@ TopicAnswer fetch_metadata(rd_kafka_t* handle, rd_kafka_topic_t* topic, int time
   return answer;
 }
 
+Offsets list_offsets(rd_kafka_t* handle, const std::vector<TopicPartition>& partitions, std::int64_t which, int timeout_ms) {
+  PartitionList list(rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size())));
+  // Kafka protocol, "ListOffsets": these two stand where a time would.
+  for (const auto& p : partitions) rd_kafka_topic_partition_list_add(list.get(), p.topic.c_str(), p.partition)->offset = which;
+  const auto err = rd_kafka_offsets_for_times(handle, list.get(), timeout_ms);
+  if (err != RD_KAFKA_RESP_ERR_NO_ERROR) return {failure_of(err), {}};
+  Offsets answer;
+  for (const auto& p : partitions) {
+    const auto* found = rd_kafka_topic_partition_list_find(list.get(), p.topic.c_str(), p.partition);
+    if (found == nullptr || found->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+      return {failure_of(found == nullptr ? RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION : found->err), {}};
+    }
+    answer.offsets.push_back(found->offset);
+  }
+  return answer;
+}
+
 std::string fetch_cluster_id(rd_kafka_t* handle, int timeout_ms) {
   char* id = rd_kafka_clusterid(handle, timeout_ms);
   if (id == nullptr) return {};

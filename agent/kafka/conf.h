@@ -72,6 +72,9 @@ result<Handle> make_handle(rd_kafka_type_t type, Conf conf);
 
 Failure failure_of_error(rd_kafka_error_t* error);  // takes it; none when null
 TopicAnswer fetch_metadata(rd_kafka_t* handle, rd_kafka_topic_t* topic, int timeout_ms);
+// The first (RD_KAFKA_OFFSET_BEGINNING) or the last offsets (RD_KAFKA_OFFSET_END: what is stable, unless the handle's isolation.level is read_uncommitted);
+// one request to each leader. Not rd_kafka_query_watermark_offsets: for a broker that is gone it waits socket.timeout.ms, whatever its own time-out.
+Offsets list_offsets(rd_kafka_t* handle, const std::vector<TopicPartition>& partitions, std::int64_t which, int timeout_ms);
 std::string fetch_cluster_id(rd_kafka_t* handle, int timeout_ms);  // empty: unknown
 Error to_error(const Failure& failure, const std::string& what);
 

@@ -198,22 +198,9 @@ std::string Producer::cluster_id(std::int64_t timeout_ms) {
   return fetch_cluster_id(impl_->handle.get(), clamp_ms(timeout_ms));
 }
 
-Producer::Offsets Producer::stable_offsets(const std::vector<TopicPartition>& partitions, std::int64_t timeout_ms) {
-  PartitionList list(rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size())));
-  // A timestamp of -1 asks for the end. isolation.level is read_committed by default, also in a producer's handle: the
-  // end is then the last stable offset (proved by tests/unit/kafka against a real broker).
-  for (const auto& p : partitions) rd_kafka_topic_partition_list_add(list.get(), p.topic.c_str(), p.partition)->offset = RD_KAFKA_OFFSET_END;
-  const auto err = rd_kafka_offsets_for_times(impl_->handle.get(), list.get(), clamp_ms(timeout_ms));
-  if (err != RD_KAFKA_RESP_ERR_NO_ERROR) return {failure_of(err), {}};
-  Offsets answer;
-  for (const auto& p : partitions) {
-    const auto* found = rd_kafka_topic_partition_list_find(list.get(), p.topic.c_str(), p.partition);
-    if (found == nullptr || found->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-      return {failure_of(found == nullptr ? RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION : found->err), {}};
-    }
-    answer.offsets.push_back(found->offset);
-  }
-  return answer;
+Offsets Producer::stable_offsets(const std::vector<TopicPartition>& partitions, std::int64_t timeout_ms) {
+  // isolation.level is read_committed by default, also in a producer's handle (proved by tests/integration/forward against a real broker).
+  return list_offsets(impl_->handle.get(), partitions, RD_KAFKA_OFFSET_END, clamp_ms(timeout_ms));
 }
 
 bool Producer::take_disturbed() {

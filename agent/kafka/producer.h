@@ -70,6 +70,8 @@ struct TopicAnswer {
   TopicMetadata metadata;
 };
 
+struct Offsets { Failure failure; std::vector<std::int64_t> offsets; };  // in the order asked for
+
 class Producer {
  public:
   static result<std::unique_ptr<Producer>> create(const Connection& connection, const ProducerOptions& options);
@@ -93,8 +95,7 @@ class Producer {
 
   TopicAnswer metadata(const std::string& topic, std::int64_t timeout_ms);
   std::string cluster_id(std::int64_t timeout_ms);  // empty: unknown
-  // Last stable offsets, in the order asked for; one request to each leader.
-  struct Offsets { Failure failure; std::vector<std::int64_t> offsets; };
+  // Last stable offsets; one request to each leader.
   Offsets stable_offsets(const std::vector<TopicPartition>& partitions, std::int64_t timeout_ms);
 
   bool take_disturbed();   // a connection had trouble since the last call

@@ -96,11 +96,16 @@ result<std::unique_ptr<Reader>> Reader::create(const Connection& connection, Iso
 }
 
 Reader::Watermarks Reader::watermarks(const TopicPartition& where, std::int64_t timeout_ms) {
-  Watermarks marks;
-  const auto err = rd_kafka_query_watermark_offsets(impl_->handle.get(), where.topic.c_str(), where.partition, &marks.start, &marks.end,
-                                                    clamp_ms(timeout_ms));
-  if (err != RD_KAFKA_RESP_ERR_NO_ERROR) marks.failure = failure_of(err);
-  return marks;
+  const auto until_ms = now_ms() + timeout_ms;
+  const auto start = list_offsets(impl_->handle.get(), {where}, RD_KAFKA_OFFSET_BEGINNING, clamp_ms(timeout_ms));
+  if (start.failure) return {start.failure, 0, 0};
+  const auto end = ends({where}, until_ms - now_ms());
+  if (end.failure) return {end.failure, 0, 0};
+  return {{}, start.offsets[0], end.offsets[0]};
+}
+
+Offsets Reader::ends(const std::vector<TopicPartition>& where, std::int64_t timeout_ms) {
+  return list_offsets(impl_->handle.get(), where, RD_KAFKA_OFFSET_END, clamp_ms(timeout_ms));
 }
 
 Reader::Progress Reader::read(const std::vector<ReadRange>& ranges, std::int64_t idle_timeout_ms,

@@ -40,6 +40,7 @@ class Reader {
   // `end` is the last stable offset for Isolation::committed, else the high watermark.
   struct Watermarks { Failure failure; std::int64_t start = 0, end = 0; };
   Watermarks watermarks(const TopicPartition& where, std::int64_t timeout_ms);
+  Offsets ends(const std::vector<TopicPartition>& where, std::int64_t timeout_ms);  // of many at once
 
   // Hands over every record of the ranges, in offset order within a partition; `take` answers false to stop early.
   // done: every range was read to its end (or take said stop). Otherwise: pending after idle_timeout_ms without progress,

@@ -190,6 +190,26 @@ def sigterm_during_a_reload_ends_in_time(program):
         judge(rig)
 
 
+def a_link_that_goes_during_recovery_holds_up_no_reload(program):
+    """The forwarder ends in its time also where it asks the broker what became of the last transaction."""
+    chance = dice()
+    with begin(program) as rig:
+        rig.start_senders()
+        slowest = 0.0
+        for number in range(16):
+            write(rig, *GOOD[7 if number % 2 else 0][1:])
+            time.sleep(chance.uniform(0, 1))  # the one before began anew when the link came back
+            rig.proxy.cut()
+            begun = time.monotonic()
+            answer = reload(rig)
+            slowest = max(slowest, time.monotonic() - begun)
+            rig.proxy.restore()
+            assert answer["last_reload_successful"], answer
+        print(f"the slowest took {slowest:.1f} s", flush=True)
+        assert slowest < 9, slowest  # 2 s for the transaction, 5 s for a record that was being read
+        judge(rig)
+
+
 def a_stuck_forward_thread_is_noticed_and_a_dead_link_is_not(program):
     """systemd's watchdog is fed while there is no link, and not once the forward thread hangs."""
     with begin(program) as rig, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
@@ -219,7 +239,7 @@ def a_stuck_forward_thread_is_noticed_and_a_dead_link_is_not(program):
 
 
 SCENARIOS = {what.__name__: what for what in (reloads_lose_and_double_nothing, unchanged_sources_keep_their_connections, kills_during_reloads_lose_and_double_nothing,
-                                              sigterm_during_a_reload_ends_in_time, a_stuck_forward_thread_is_noticed_and_a_dead_link_is_not)}
+                                              sigterm_during_a_reload_ends_in_time, a_link_that_goes_during_recovery_holds_up_no_reload, a_stuck_forward_thread_is_noticed_and_a_dead_link_is_not)}
 
 
 def main():

@@ -141,17 +141,17 @@ forward::Uplink::Commit FakeUplink::commit(std::int64_t) {
   return {failure, begun_.end_txn_requests, 0};
 }
 
-kafka::Producer::Offsets FakeUplink::stable_offsets(const std::vector<kafka::TopicPartition>& where, std::int64_t) {
+kafka::Offsets FakeUplink::stable_offsets(const std::vector<kafka::TopicPartition>& where, std::int64_t) {
   if (auto failure = step()) return {failure, {}};
   if (dice_.hit(faults_.no_leader)) return {{FailureKind::link, 5, "no leader"}, {}};
-  kafka::Producer::Offsets answer;
+  kafka::Offsets answer;
   for (const auto& partition : where) answer.offsets.push_back(cluster_.stable(partition));
   return answer;
 }
 
-kafka::Producer::Offsets FakeUplink::high_watermarks(const std::vector<kafka::TopicPartition>& where, std::int64_t) {
+kafka::Offsets FakeUplink::high_watermarks(const std::vector<kafka::TopicPartition>& where, std::int64_t) {
   if (auto failure = step()) return {failure, {}};
-  kafka::Producer::Offsets answer;
+  kafka::Offsets answer;
   for (const auto& partition : where) answer.offsets.push_back(cluster_.end(partition));
   return answer;
 }

@@ -298,3 +298,32 @@ TEST_CASE("admin names a topic that does not exist and a cluster that does not a
   REQUIRE_FALSE(gone.has_value());
   CHECK(gone.error().code == ErrorCode::unavailable);
 }
+
+// A forwarder that is to end, and the watchdog, count on it: librdkafka keeps a request for a broker that is gone for socket.timeout.ms, a minute.
+TEST_CASE("a question to a broker that is gone ends in its time") {
+  Fixture f;
+  REQUIRE(f.cluster->create_topic("data", 3).has_value());
+  const std::vector<TopicPartition> all{{"data", 0}, {"data", 1}, {"data", 2}};
+  auto producer = f.producer(false);
+  auto reader = Reader::create(f.connection, Isolation::uncommitted).value();
+  REQUIRE_FALSE(producer->metadata("data", 5'000).failure);
+  REQUIRE_FALSE(reader->metadata("data", 5'000).failure);
+  REQUIRE_FALSE(reader->watermarks(all[0], 5'000).failure);
+  CHECK(reader->ends(all, 5'000).offsets == std::vector<std::int64_t>{0, 0, 0});
+  CHECK(producer->stable_offsets(all, 5'000).offsets == std::vector<std::int64_t>{0, 0, 0});
+  f.cluster->cut_link();
+  const auto in_time = [](const char* what, const std::function<Failure()>& call) {
+    INFO(what);
+    const auto begin = std::chrono::steady_clock::now();
+    const auto failure = call();
+    CHECK(failure);
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
+  };
+  in_time("watermarks", [&] { return reader->watermarks(all[0], 300).failure; });
+  in_time("ends", [&] { return reader->ends(all, 300).failure; });
+  in_time("stable offsets", [&] { return producer->stable_offsets(all, 300).failure; });
+  in_time("a reader's metadata", [&] { return reader->metadata("data", 300).failure; });
+  in_time("a producer's metadata", [&] { return producer->metadata("data", 300).failure; });
+  in_time("a reader's end", [&] { return reader.reset(), Failure{FailureKind::link, 0, "it is gone"}; });
+  in_time("a producer's end", [&] { return producer.reset(), Failure{FailureKind::link, 0, "it is gone"}; });
+}
