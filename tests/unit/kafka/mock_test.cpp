@@ -327,3 +327,18 @@ TEST_CASE("a question to a broker that is gone ends in its time") {
   in_time("a reader's end", [&] { return reader.reset(), Failure{FailureKind::link, 0, "it is gone"}; });
   in_time("a producer's end", [&] { return producer.reset(), Failure{FailureKind::link, 0, "it is gone"}; });
 }
+
+// librdkafka registers a partition with the transaction on a thread of its own: a producer that went in that moment took the process with it.
+TEST_CASE("a producer may go in any moment of a transaction") {
+  Fixture f;
+  REQUIRE(f.cluster->create_topic("data", 8).has_value());
+  for (int turn = 0; turn < 150; ++turn) {
+    auto producer = f.producer();
+    REQUIRE_FALSE(producer->begin());
+    Message message;
+    message.topic = producer->topic("data");
+    message.value = "x";
+    for (message.partition = 0; message.partition < 8; ++message.partition) REQUIRE_FALSE(producer->produce(message, 1'000));
+    std::this_thread::sleep_for(std::chrono::microseconds(turn * 20));  // it is registered after about 1 ms
+  }
+}
