@@ -342,7 +342,7 @@ void Agent::describe(Snapshot& snapshot) const {
   snapshot.filling_bytes = cycle_.filling_bytes();
   snapshot.closing = parts_.topology->pending();
   snapshot.committing_for_ms = cycle_.committing_for_ms();
-  snapshot.quarantined = before_.quarantined + quarantined_;
+  snapshot.quarantined = quarantined();
   snapshot.clock_plausible = clock_trust_.plausible();
 }
 

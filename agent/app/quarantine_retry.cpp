@@ -72,11 +72,7 @@ class Retry {
     }
   }
 
-  std::uint64_t failed_again() const {
-    Snapshot now;
-    agent_->describe(now);
-    return now.quarantined;
-  }
+  std::uint64_t failed_again() const { return agent_->quarantined(); }
 
   bool more() {
     batch_.clear();
