@@ -22,7 +22,7 @@ std::int64_t now_ms() {
 }
 
 // librdkafka registers each partition with the transaction on its main thread. If a broker's thread finds the handle ending between the request's sending
-// and its counting there, an assertion ends the process (2.0.2 and still in 2.12: txn_req_cnt > 0, once in 500 on a busy machine). In a transaction that
+// and its counting there, an assertion ends the process (2.0.2, 2.8.0 and its newest source: txn_req_cnt > 0, once in 500 on a busy machine). In a transaction that
 // is being aborted nothing more is registered. What the broker makes of it is not waited for, and nobody relies on it; a commit under way is not disturbed.
 // Where there is no transaction no broker hears of either call.
 void end_registering(rd_kafka_t* handle) {
