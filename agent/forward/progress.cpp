@@ -1,7 +1,8 @@
 #include "agent/forward/progress.h"
 
-#define BOOST_JSON_HEADER_ONLY 1
-#include <boost/json/src.hpp>
+#include <simdjson.h>
+
+#include <limits>
 
 namespace rivulet::forward {
 
@@ -24,26 +25,20 @@ std::string encode_progress(const Uuid& incarnation, std::uint64_t transaction, 
 }
 
 std::optional<Progress> decode_progress(std::string_view json) {
-  boost::json::parse_options options;
-  options.max_depth = 8;
-  boost::system::error_code error;
-  const auto value = boost::json::parse({json.data(), json.size()}, error, {}, options);
-  if (error || !value.is_object()) return std::nullopt;
-  const auto& object = value.get_object();
-  const auto* incarnation = object.if_contains("incarnation");
-  const auto* transaction = object.if_contains("transaction");
-  if (incarnation == nullptr || !incarnation->is_string() || transaction == nullptr) return std::nullopt;
-  const auto& text = incarnation->get_string();
-  const auto uuid = Uuid::parse({text.data(), text.size()});
-  boost::system::error_code not_a_number;
-  const auto number = transaction->to_number<std::uint64_t>(not_a_number);
-  if (!uuid || not_a_number) return std::nullopt;
-  Progress progress{*uuid, number, {}};
-  if (const auto* changelogs = object.if_contains("changelogs"); changelogs != nullptr && changelogs->is_object()) {
-    for (const auto& [topic, partition] : changelogs->get_object()) {
-      const auto at = partition.to_number<std::int32_t>(not_a_number);
-      if (not_a_number || at < 0) return std::nullopt;
-      progress.changelogs[std::string(topic.data(), topic.size())] = at;
+  simdjson::dom::parser parser;
+  if (parser.allocate(json.size(), 8) != simdjson::SUCCESS) return std::nullopt;
+  const auto value = parser.parse(simdjson::padded_string(json));
+  std::string_view text;
+  Progress progress;
+  if (value["incarnation"].get(text) != simdjson::SUCCESS || value["transaction"].get(progress.transaction) != simdjson::SUCCESS) return std::nullopt;
+  const auto uuid = Uuid::parse(text);
+  if (!uuid) return std::nullopt;
+  progress.incarnation = *uuid;
+  if (simdjson::dom::object changelogs; value["changelogs"].get(changelogs) == simdjson::SUCCESS) {
+    for (const auto& [topic, partition] : changelogs) {
+      std::int64_t at = -1;
+      if (partition.get(at) != simdjson::SUCCESS || at < 0 || at > std::numeric_limits<std::int32_t>::max()) return std::nullopt;
+      progress.changelogs[std::string(topic)] = static_cast<std::int32_t>(at);
     }
   }
   return progress;
