@@ -3,12 +3,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
+#include <array>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/http.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/status.hpp>
 #include <chrono>
+#include <cstring>
+#include <sstream>
 
 #include "agent/base/log.h"
 
@@ -16,21 +24,21 @@ namespace rivulet::app {
 namespace {
 
 namespace asio = boost::asio;
-namespace beast = boost::beast;
-namespace http = beast::http;
+namespace http = boost::beast::http;
 using asio::ip::tcp;
 using Local = asio::local::stream_protocol;
+using Generic = asio::generic::stream_protocol;  // what TCP and unix sockets are once they listen: all below is compiled once
+using Acceptor = asio::basic_socket_acceptor<Generic>;
 using boost::system::error_code;
 
 constexpr std::chrono::seconds kTimeout{5};
 constexpr std::chrono::milliseconds kAcceptPause{250};  // out of descriptors, mostly: without a pause it would spin
-constexpr std::uint32_t kMaxHeadBytes = 8 * 1024;
+constexpr std::size_t kMaxHeadBytes = 8 * 1024;
 
-template <class Protocol>
-class Connection final : public std::enable_shared_from_this<Connection<Protocol>> {
+class Connection final : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(typename Protocol::socket socket, StatusServer::Look look, StatusServer::Remember remember, std::shared_ptr<std::size_t> open)
-      : stream_(std::move(socket)), look_(std::move(look)), remember_(std::move(remember)), open_(std::move(open)) {
+  Connection(Generic::socket socket, StatusServer::Look look, StatusServer::Remember remember, std::shared_ptr<std::size_t> open)
+      : socket_(std::move(socket)), deadline_(socket_.get_executor()), look_(std::move(look)), remember_(std::move(remember)), open_(std::move(open)) {
     ++*open_;
     parser_.header_limit(kMaxHeadBytes);
     parser_.body_limit(std::uint64_t{0});
@@ -38,73 +46,76 @@ class Connection final : public std::enable_shared_from_this<Connection<Protocol
   ~Connection() { --*open_; }
 
   void run() {
-    stream_.expires_after(kTimeout);
-    http::async_read(stream_, buffer_, parser_, [self = this->shared_from_this()](error_code error, std::size_t) {
-      if (error && error.category() != http::make_error_code(http::error::bad_method).category()) return;  // gone, or too slow
-      self->answer(error ? StatusAnswer{400, "text/plain; charset=utf-8", "not a request that this understands\n"} : self->ask());
+    deadline_.expires_after(kTimeout);  // for all of it
+    deadline_.async_wait([weak = weak_from_this()](error_code error) {
+      if (const auto self = weak.lock(); self && !error) self->end();
     });
+    read();
   }
 
  private:
+  void read() {
+    socket_.async_read_some(asio::buffer(head_) + filled_, [self = shared_from_this()](error_code error, std::size_t bytes) {
+      if (!error) self->on_read(bytes);  // else gone, or too slow
+    });
+  }
+
+  void on_read(std::size_t bytes) {
+    filled_ += bytes;
+    error_code error;
+    parser_.put(asio::buffer(head_.data(), filled_), error);  // from its beginning, until it is whole
+    if (error == http::error::need_more && filled_ < head_.size()) return read();
+    answer(error && !parser_.is_header_done() ? StatusAnswer{400, "text/plain; charset=utf-8", "not a request that this understands\n"} : ask());
+  }
+
   StatusAnswer ask() const {
     const auto& request = parser_.get();
     return answer_status(std::string(request.method_string()), std::string(request.target()), std::string(request[http::field::accept]), look_, remember_);
   }
 
-  void answer(StatusAnswer answer) {
-    response_.result(answer.code);
-    response_.version(11);
-    response_.keep_alive(false);
-    response_.set(http::field::content_type, answer.type);
-    response_.set(http::field::cache_control, "no-store");
-    response_.set("Content-Security-Policy", std::string(answer.policy));
-    response_.set("X-Content-Type-Options", "nosniff");
-    response_.set("X-Frame-Options", "DENY");
-    response_.set("Referrer-Policy", "no-referrer");
-    response_.set("Cross-Origin-Resource-Policy", "same-origin");
-    response_.body() = std::move(answer.body);
-    response_.prepare_payload();
-    if (parser_.get().method() == http::verb::head) response_.body().clear();  // the length stays that of a GET
-    http::async_write(stream_, response_, [self = this->shared_from_this()](error_code, std::size_t) {
-      error_code ignored;
-      self->stream_.socket().shutdown(Protocol::socket::shutdown_both, ignored);
-    });
+  void answer(const StatusAnswer& answer) {
+    out_ = fmt::format(
+        "HTTP/1.1 {} {}\r\nConnection: close\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\nContent-Security-Policy: {}\r\n"
+        "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n\r\n",
+        answer.code, std::string_view(http::obsolete_reason(static_cast<http::status>(answer.code))), answer.type, answer.body.size(), answer.policy);
+    if (parser_.get().method() != http::verb::head) out_ += answer.body;  // the length stays that of a GET
+    asio::async_write(socket_, asio::buffer(out_), [self = shared_from_this()](error_code, std::size_t) { self->end(); });
   }
 
-  beast::basic_stream<Protocol> stream_;
+  void end() {
+    error_code ignored;
+    socket_.shutdown(Generic::socket::shutdown_both, ignored);
+  }
+
+  Generic::socket socket_;
+  asio::steady_timer deadline_;
   StatusServer::Look look_;
   StatusServer::Remember remember_;
   std::shared_ptr<std::size_t> open_;
-  beast::flat_buffer buffer_{kMaxHeadBytes};
+  std::array<char, kMaxHeadBytes> head_;
+  std::size_t filled_ = 0;
   http::request_parser<http::empty_body> parser_;
-  http::response<http::string_body> response_;
+  std::string out_;
 };
 
-template <class Protocol>
 class Server final : public StatusServer {
  public:
-  Server(asio::io_context& io, typename Protocol::acceptor acceptor, Look look, Remember remember, std::string socket_file)
-      : acceptor_(std::move(acceptor)), pause_(io), look_(std::move(look)), remember_(std::move(remember)), socket_file_(std::move(socket_file)) {
+  Server(asio::io_context& io, Acceptor acceptor, Look look, Remember remember, std::string address, std::string socket_file)
+      : acceptor_(std::move(acceptor)), pause_(io), look_(std::move(look)), remember_(std::move(remember)), address_(std::move(address)),
+        socket_file_(std::move(socket_file)) {
     accept();
   }
   ~Server() override {
     if (!socket_file_.empty()) ::unlink(socket_file_.c_str());
   }
 
-  std::string address() const override {
-    if (!socket_file_.empty()) return "unix:" + socket_file_;
-    std::ostringstream text;
-    text << acceptor_.local_endpoint();
-    return text.str();
-  }
+  std::string address() const override { return address_; }
 
  private:
   void accept() {
-    acceptor_.async_accept([this, alive = std::weak_ptr(open_)](error_code error, typename Protocol::socket socket) {
+    acceptor_.async_accept([this, alive = std::weak_ptr(open_)](error_code error, Generic::socket socket) {
       if (alive.expired() || error == asio::error::operation_aborted) return;
-      if (!error && *open_ < kMaxConnections) {
-        std::make_shared<Connection<Protocol>>(std::move(socket), look_, remember_, open_)->run();
-      }
+      if (!error && *open_ < kMaxConnections) std::make_shared<Connection>(std::move(socket), look_, remember_, open_)->run();
       if (!error) return accept();
       pause_.expires_after(kAcceptPause);
       pause_.async_wait([this, alive](error_code again) {
@@ -113,10 +124,11 @@ class Server final : public StatusServer {
     });
   }
 
-  typename Protocol::acceptor acceptor_;
+  Acceptor acceptor_;
   asio::steady_timer pause_;
   Look look_;
   Remember remember_;
+  std::string address_;
   std::string socket_file_;
   std::shared_ptr<std::size_t> open_ = std::make_shared<std::size_t>(0);
 };
@@ -138,14 +150,14 @@ result<std::unique_ptr<StatusServer>> listen_local(asio::io_context& io, const s
     if (!refused) return cannot(listen, "somebody listens there already");
     ::unlink(path.c_str());  // left behind by a process that was killed
   }
-  Local::acceptor acceptor(io);
+  Acceptor acceptor(io);
   error_code error;
-  acceptor.open(endpoint.protocol(), error);
+  acceptor.open(Generic(endpoint.protocol()), error);
   if (!error) acceptor.bind(endpoint, error);
   if (!error) ::chmod(path.c_str(), 0660);
   if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (error) return cannot(listen, error.message());
-  return std::unique_ptr<StatusServer>(new Server<Local>(io, std::move(acceptor), std::move(look), std::move(remember), path));
+  return std::unique_ptr<StatusServer>(new Server(io, std::move(acceptor), std::move(look), std::move(remember), listen, path));
 }
 
 result<std::unique_ptr<StatusServer>> listen_tcp(asio::io_context& io, const std::string& listen, StatusServer::Look look, StatusServer::Remember remember) {
@@ -160,13 +172,21 @@ result<std::unique_ptr<StatusServer>> listen_tcp(asio::io_context& io, const std
   const tcp::endpoint endpoint = *found.begin();
   if (!endpoint.address().is_loopback())
     log::warn("status: {} can be reached from other machines, and there is no password; 127.0.0.1 or a unix socket is safer", listen);
-  tcp::acceptor acceptor(io);
-  acceptor.open(endpoint.protocol(), error);
-  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  Acceptor acceptor(io);
+  acceptor.open(Generic(endpoint.protocol()), error);
+  if (!error) acceptor.set_option(Acceptor::reuse_address(true), error);
   if (!error) acceptor.bind(endpoint, error);
   if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
+  tcp::endpoint bound;  // the port that was chosen, where the configuration says 0
+  if (!error) {
+    const auto local = acceptor.local_endpoint(error);
+    bound.resize(local.size());
+    std::memcpy(bound.data(), local.data(), local.size());
+  }
   if (error) return cannot(listen, error.message());
-  return std::unique_ptr<StatusServer>(new Server<tcp>(io, std::move(acceptor), std::move(look), std::move(remember), ""));
+  std::ostringstream address;
+  address << bound;
+  return std::unique_ptr<StatusServer>(new Server(io, std::move(acceptor), std::move(look), std::move(remember), address.str(), ""));
 }
 
 }  // namespace
