@@ -1,8 +1,10 @@
 // Driver: carries out the actions of Protocol against an Outbox and an Uplink, one at a time, and reports what happened.
 //
 // It decides nothing that Protocol decides; it only knows how. No thread of its own: Forwarder calls step() on the forward
-// thread, the simulation calls it in a loop. A call of step() blocks for about a second at most.
+// thread, the simulation calls it in a loop. A call of step() blocks for about a second at most once told_to_stop, else for a second
+// a topic or partition that it asks for.
 #pragma once
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -27,6 +29,7 @@ struct DriverOptions {
   std::string progress_topic = "rivulet-progress";
   std::uint64_t transaction_max_bytes = 32ULL << 20;
   std::vector<Unit> units;
+  std::function<bool()> told_to_stop = [] { return false; };  // asked between the questions of one step: on a slow link many take long
   // Broken on purpose (base/fault_point.h), for the negative controls.
   bool no_resolve = false, trim_before_commit = false, no_settle = false, no_drain = false, changelog_apart = false;
 };

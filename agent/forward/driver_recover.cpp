@@ -32,6 +32,7 @@ Event Driver::drain_targets(std::int64_t timeout_ms) {
     if (stream.acknowledged < stream.last) topics.insert(stream.topic);
   }
   for (const auto& topic : topics) {
+    if (options_.told_to_stop()) return event(Event::Kind::pending);
     const auto answer = uplink_.metadata(topic, timeout_ms);
     if (answer.failure.kind == FailureKind::topic) continue;  // nothing can have gone to a topic that is not there for us
     if (answer.failure) return failed(answer.failure);
@@ -111,6 +112,7 @@ Event Driver::gather(std::int64_t timeout_ms) {
   if (const auto failure = read_progress(evidence)) return failed(failure);
   if (prepared_ && !adopt_) {
     for (const auto& partition : prepared_->partitions) {
+      if (options_.told_to_stop()) return event(Event::Kind::pending);
       auto outcome = Evidence::Outcome::undecided;
       if (const auto failure = look_at(partition, outcome, timeout_ms)) return failed(failure);
       evidence.partitions.push_back(outcome);
@@ -132,7 +134,7 @@ Failure Driver::read_progress(Evidence& evidence) {
   evidence.stable = marks.end;
   const auto from = std::max(marks.start, evidence.witness ? evidence.witness->offset + 1 : marks.start);
   if (from >= marks.end) return {};
-  const auto progress = uplink_.read({progress_, from, marks.end}, 5'000, [&](const kafka::Fetched& record) {
+  const auto progress = uplink_.read({progress_, from, marks.end}, 5'000, options_.told_to_stop, [&](const kafka::Fetched& record) {
     if (record.key != std::optional<std::string_view>(options_.agent_id) || !record.value) return true;
     const auto seen = decode_progress(*record.value);
     // A predecessor may have left thousands; the record at X must be among those that are kept.
@@ -159,7 +161,7 @@ Failure Driver::look_at(const PreparedPartition& partition, Evidence::Outcome& o
     return {};
   }
   bool found = false, ours = true;
-  const auto progress = uplink_.read({partition.where, partition.last_offset, partition.last_offset + 1}, 5'000, [&](const kafka::Fetched& record) {
+  const auto progress = uplink_.read({partition.where, partition.last_offset, partition.last_offset + 1}, 5'000, options_.told_to_stop, [&](const kafka::Fetched& record) {
     found = true;
     const auto rv = record.rv ? kafka::decode_rv(*record.rv) : std::nullopt;
     if (rv) {

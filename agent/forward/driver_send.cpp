@@ -62,6 +62,7 @@ Event Driver::send(const Action& action) {
   std::vector<const store::StreamInfo*> ready;
   for (const auto& stream : streams_) {
     if (stream.acknowledged >= stream.last || holds.held(stream.topic, now_ms)) continue;
+    if (options_.told_to_stop()) return event(Event::Kind::nothing);  // not begun
     auto failure = ready_topic(stream.topic, action.timeout_ms);
     if (stream.topic == options_.progress_topic) failure = {FailureKind::topic, 0, "it is the progress topic, which no stream may use"};
     if (failure.kind == FailureKind::topic) {

@@ -15,8 +15,9 @@
 namespace rivulet::forward {
 namespace {
 
-DriverOptions driver_options(const Options& options, const Clock& clock) {
+DriverOptions driver_options(const Options& options, const Clock& clock, std::function<bool()> told_to_stop) {
   DriverOptions driver;
+  driver.told_to_stop = std::move(told_to_stop);
   driver.protocol.exactly_once = options.exactly_once;
   driver.protocol.transaction_interval_ms = options.transaction_interval_ms;
   driver.protocol.transaction_timeout_ms = options.transaction_timeout_ms;
@@ -50,7 +51,7 @@ Link link_of(State state) {
 
 struct Forwarder::Impl {
   Impl(Options o, store::Store& s, std::unique_ptr<Uplink> u, const Clock& c)
-      : store(s), outbox(s), uplink(std::move(u)), clock(c), driver(driver_options(o, c), outbox, *uplink, c), options(std::move(o)) {}
+      : store(s), outbox(s), uplink(std::move(u)), clock(c), driver(driver_options(o, c, [this] { return told_to_stop(); }), outbox, *uplink, c), options(std::move(o)) {}
 
   store::Store& store;
   StoreOutbox outbox;
@@ -68,6 +69,10 @@ struct Forwarder::Impl {
   Status status;
   bool outage_told = false;  // forward thread only
 
+  bool told_to_stop() const {
+    const std::scoped_lock lock(mutex);
+    return stop;
+  }
   void run();
   void publish();
   void report_changes(const Status& before, const Status& now);
@@ -117,7 +122,7 @@ void Forwarder::Impl::report_changes(const Status& before, const Status& now) {
 
 void Forwarder::Impl::run() {
   driver.start();
-  bool told_to_stop = false;
+  bool driver_told = false;
   for (;;) {
     pulse->beat();
     bool data = false, end = false;
@@ -127,7 +132,7 @@ void Forwarder::Impl::run() {
       end = stop;
     }
     if (data) driver.data();
-    if (end && !std::exchange(told_to_stop, true)) driver.stop();
+    if (end && !std::exchange(driver_told, true)) driver.stop();
     const auto next = driver.step();
     publish();
     if (next.ended) return;
@@ -135,7 +140,7 @@ void Forwarder::Impl::run() {
     const PulseScope at(Pulse::Doing::waits);
     std::unique_lock lock(mutex);
     const auto left_ms = next.until_ms - clock.steady_ms();
-    const auto ready = [&] { return woken || (stop && !told_to_stop); };
+    const auto ready = [&] { return woken || (stop && !driver_told); };
     // One wait is bounded, so that no arithmetic on far times is needed.
     const bool interrupted = changed.wait_for(lock, std::chrono::milliseconds(std::clamp<std::int64_t>(left_ms, 0, 3'600'000)), ready);
     lock.unlock();

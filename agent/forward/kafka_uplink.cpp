@@ -82,10 +82,13 @@ class KafkaUplink final : public Uplink {
     return committed_->watermarks(where, timeout_ms);
   }
 
-  kafka::Reader::Progress read(const kafka::ReadRange& range, std::int64_t idle_timeout_ms,
+  kafka::Reader::Progress read(const kafka::ReadRange& range, std::int64_t idle_timeout_ms, const std::function<bool()>& give_up,
                                const std::function<bool(const kafka::Fetched&)>& take) override {
     if (const auto failure = make(committed_, kafka::Isolation::committed)) return {failure, {range.from}};
-    return committed_->read({range}, idle_timeout_ms, take);
+    bool gave_up = false;
+    auto progress = committed_->read({range}, idle_timeout_ms, take, [&] { return !(gave_up = give_up()); });
+    if (gave_up && !progress.failure) progress.failure = {FailureKind::pending, 0, "kafka: told to stop while reading " + range.where.topic};
+    return progress;
   }
 
   Cleanup cleanup_policy(const std::string& topic, std::int64_t timeout_ms) override {

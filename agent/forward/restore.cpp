@@ -126,7 +126,7 @@ class Restore {
     std::optional<Error> stopped;
     auto done = until_done(named(range.where), [&] {
       if (range.from >= range.until) return Failure{};
-      const auto progress = uplink_.read(range, options_.timeout_ms, [&](const kafka::Fetched& record) {
+      const auto progress = uplink_.read(range, options_.timeout_ms, [] { return false; }, [&](const kafka::Fetched& record) {
         auto taken = take(record);
         range.from = record.offset + 1;  // a read that breaks off goes on here
         if (!taken) stopped = taken.error();

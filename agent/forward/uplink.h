@@ -52,7 +52,8 @@ class Uplink {
 
   // read_committed. `end` of the range is the last stable offset.
   virtual kafka::Reader::Watermarks committed_range(const kafka::TopicPartition& where, std::int64_t timeout_ms) = 0;
-  virtual kafka::Reader::Progress read(const kafka::ReadRange& range, std::int64_t idle_timeout_ms,
+  // Also ends, with FailureKind::pending, within a second after `give_up` began to say yes.
+  virtual kafka::Reader::Progress read(const kafka::ReadRange& range, std::int64_t idle_timeout_ms, const std::function<bool()>& give_up,
                                        const std::function<bool(const kafka::Fetched&)>& take) = 0;
   enum class Cleanup { unknown, deletes, compacts, both };
   virtual Cleanup cleanup_policy(const std::string& topic, std::int64_t timeout_ms) = 0;

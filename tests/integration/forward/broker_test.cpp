@@ -203,7 +203,7 @@ TEST_CASE("an aborted record is passed and not seen, and a fenced producer says 
   const kafka::TopicPartition where{world.data, 0};
   REQUIRE(within(10, [&] { return young->stable_offsets({where}, 1'000).offsets == std::vector<std::int64_t>{2}; }));
   int seen = 0;
-  const auto progress = young->read({where, 0, 1}, 5'000, [&](const kafka::Fetched&) { return ++seen > 0; });
+  const auto progress = young->read({where, 0, 1}, 5'000, [] { return false; }, [&](const kafka::Fetched&) { return ++seen > 0; });
   CHECK_FALSE(progress.failure);
   CHECK(progress.positions[0] >= 1);
   CHECK(seen == 0);

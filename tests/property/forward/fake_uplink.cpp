@@ -161,7 +161,7 @@ kafka::Reader::Watermarks FakeUplink::committed_range(const kafka::TopicPartitio
   return {{}, 0, cluster_.stable(where)};
 }
 
-kafka::Reader::Progress FakeUplink::read(const kafka::ReadRange& range, std::int64_t, const std::function<bool(const kafka::Fetched&)>& take) {
+kafka::Reader::Progress FakeUplink::read(const kafka::ReadRange& range, std::int64_t, const std::function<bool()>&, const std::function<bool(const kafka::Fetched&)>& take) {
   if (auto failure = step()) return {failure, {range.from}};
   const auto visible = cluster_.committed(range.where.topic, range.where.partition);
   std::map<std::string, std::int64_t> latest;

@@ -19,6 +19,7 @@
 
 #include "agent/base/check.h"
 #include "agent/forward/kafka_uplink.h"
+#include "agent/forward/protocol.h"
 #include "agent/kafka/mock_cluster.h"
 #include "agent/kafka/verify.h"
 #include "tests/support/catch.h"
@@ -195,6 +196,27 @@ TEST_CASE("a forwarder stops in time when the link dies in the middle of its wor
   world.add(20'000);
   REQUIRE(within(20, [&] { return forwarder->status().transactions >= 1; }));
   world.cluster->cut_link();
+  const auto begin = std::chrono::steady_clock::now();
+  forwarder->stop();
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(3'500));
+}
+
+TEST_CASE("a forwarder stops in time on a slow link, however many topics it asks for") {
+  World world;
+  for (int i = 0; i < 50; ++i) {
+    const auto topic = "topic-" + std::to_string(i);
+    REQUIRE(world.cluster->create_topic(topic, 1).has_value());
+    store::Epoch epoch;
+    epoch.append(world.store->stream("stream-" + std::to_string(i), topic).value().id, 1, "k", "value", 1);
+    std::atomic<bool> durable{false};
+    world.store->commit(std::move(epoch), [&](result<void> done) { durable = done.has_value(); });
+    REQUIRE(within(10, [&] { return durable.load(); }));
+  }
+  world.cluster->set_delay(100);  // 5 s for 50 topics
+  const auto phase = GENERATE(State::draining, State::sending);
+  const auto forwarder = world.forwarder();
+  forwarder->start();
+  REQUIRE(within(60, [&] { return forwarder->status().phase == name_of(phase); }));
   const auto begin = std::chrono::steady_clock::now();
   forwarder->stop();
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(3'500));
