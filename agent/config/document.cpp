@@ -64,7 +64,7 @@ void print(const Section& section, const std::string& prefix, std::map<const Sec
 
 constexpr std::string_view kSubstituted = R"(|\\$\\{)";  // ${env:} and ${file:} stand where any value does
 
-std::string quoted(std::string_view text) {
+std::string json_string(std::string_view text) {
   std::string to = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') to += '\\';
@@ -85,7 +85,7 @@ std::string any_of(const std::vector<std::string>& forms) {
 std::string words_schema(std::string_view words) {
   std::string all;
   for (const std::string& word : words_of(words)) {
-    all += (all.empty() ? "" : ", ") + quoted(word);
+    all += (all.empty() ? "" : ", ") + json_string(word);
     // YAML reads such a word as a number.
     if (word.find_first_not_of("0123456789.") == std::string::npos && std::count(word.begin(), word.end(), '.') < 2) all += ", " + word;
   }
@@ -126,8 +126,8 @@ std::string setting_schema(const Setting& setting, const std::string& indent) {
   if (setting.shape == Shape::named) one = R"({"type": ["object", "null"], "additionalProperties": )" + one + "}";
   if (setting.shape == Shape::list && setting.type == Type::none) one = R"({"type": ["array", "null"], "items": )" + one + "}";
   else if (setting.shape == Shape::list) one = "{\"anyOf\": [" + one + R"(, {"type": "array", "items": )" + one + "}]}";
-  one.insert(1, "\"description\": " + quoted(setting.meaning) + ", ");
-  if (!setting.standard.empty() && setting.standard.front() != '"') one.insert(1, "\"default\": " + quoted(setting.standard) + ", ");
+  one.insert(1, "\"description\": " + json_string(setting.meaning) + ", ");
+  if (!setting.standard.empty() && setting.standard.front() != '"') one.insert(1, "\"default\": " + json_string(setting.standard) + ", ");
   return one;
 }
 
@@ -135,9 +135,9 @@ std::string map_schema(const Section& section, const std::string& indent) {
   const std::string inner = indent + "  ";
   std::string settings, required, alternatives;
   for (const Setting& setting : section.settings) {
-    settings += (settings.empty() ? "\n" : ",\n") + inner + quoted(setting.name) + ": " + setting_schema(setting, inner);
-    if (setting.required) required += (required.empty() ? "" : ", ") + quoted(setting.name);
-    if (setting.alternative) alternatives += (alternatives.empty() ? "" : ", ") + std::string("{\"required\": [") + quoted(setting.name) + "]}";
+    settings += (settings.empty() ? "\n" : ",\n") + inner + json_string(setting.name) + ": " + setting_schema(setting, inner);
+    if (setting.required) required += (required.empty() ? "" : ", ") + json_string(setting.name);
+    if (setting.alternative) alternatives += (alternatives.empty() ? "" : ", ") + std::string("{\"required\": [") + json_string(setting.name) + "]}";
   }
   std::string map = required.empty() ? R"({"type": ["object", "null"])" : R"({"type": "object")";
   if (!required.empty()) map += ", \"required\": [" + required + "]";
