@@ -23,7 +23,7 @@ bool same_name(const std::string& a, const char* b) { return sqlite3_stricmp(a.c
 // SQLite finds these in every table, so it would never ask for a field of that name.
 bool hidden_column(const std::string& name) { return same_name(name, "rowid") || same_name(name, "oid") || same_name(name, "_rowid_"); }
 
-std::string quoted(const std::string& name) {
+std::string quoted_name(const std::string& name) {
   std::string text = "\"";
   for (const char c : name) text += c == '"' ? std::string("\"\"") : std::string(1, c);
   return text + "\"";
@@ -54,7 +54,7 @@ const std::string* Group::clashes(std::string_view field) const {
 result<sqlite3_stmt*> Group::compile(const std::string& begin, const std::string& end, std::vector<std::string>& fields) const {
   for (;;) {
     std::string sql = "SELECT " + begin + " FROM (SELECT NULL";
-    for (std::size_t i = 0; i < fields.size(); ++i) sql += ", ?" + std::to_string(i + 2) + " AS " + quoted(fields[i]);
+    for (std::size_t i = 0; i < fields.size(); ++i) sql += ", ?" + std::to_string(i + 2) + " AS " + quoted_name(fields[i]);
     auto prepared = sandbox_.prepare(sql + ")" + end);
     if (!prepared) return prepared.error();
     if (prepared->statement != nullptr) return prepared->statement;

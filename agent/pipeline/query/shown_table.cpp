@@ -14,7 +14,7 @@ namespace {
 constexpr int kByKey = 1;  // idxNum: the first argument is a key
 constexpr double kWholeCost = 1e6, kByKeyCost = 10;
 
-std::string quoted(const std::string& name) {
+std::string quoted_name(const std::string& name) {
   std::string text = "\"";
   for (const char c : name) text += c == '"' ? std::string("\"\"") : std::string(1, c);
   return text + "\"";
@@ -107,7 +107,7 @@ struct Cursor : sqlite3_vtab_cursor {
 int connect(sqlite3* db, void* data, int, const char* const*, sqlite3_vtab** made, char** message) {
   auto* what = static_cast<ShownTable*>(data);
   std::string declared = "CREATE TABLE x(";
-  for (std::size_t i = 0; i < what->columns.size(); ++i) declared += (i == 0 ? "" : ", ") + quoted(what->columns[i]);
+  for (std::size_t i = 0; i < what->columns.size(); ++i) declared += (i == 0 ? "" : ", ") + quoted_name(what->columns[i]);
   what->reading->declaring = true;
   const int code = sqlite3_declare_vtab(db, (declared + ")").c_str());
   what->reading->declaring = false;
