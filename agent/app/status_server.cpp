@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -17,6 +18,7 @@
 #include <chrono>
 #include <cstring>
 #include <sstream>
+#include <utility>
 
 #include "agent/base/log.h"
 
@@ -55,6 +57,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
 
  private:
   void read() {
+    head_.resize(std::min(filled_ + 1024, kMaxHeadBytes));
     socket_.async_read_some(asio::buffer(head_) + filled_, [self = shared_from_this()](error_code error, std::size_t bytes) {
       if (!error) self->on_read(bytes);  // else gone, or too slow
     });
@@ -64,7 +67,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
     filled_ += bytes;
     error_code error;
     parser_.put(asio::buffer(head_.data(), filled_), error);  // from its beginning, until it is whole
-    if (error == http::error::need_more && filled_ < head_.size()) return read();
+    if (error == http::error::need_more && filled_ < kMaxHeadBytes) return read();
     answer(error && !parser_.is_header_done() ? StatusAnswer{400, "text/plain; charset=utf-8", "not a request that this understands\n"} : ask());
   }
 
@@ -73,13 +76,13 @@ class Connection final : public std::enable_shared_from_this<Connection> {
     return answer_status(std::string(request.method_string()), std::string(request.target()), std::string(request[http::field::accept]), look_, remember_);
   }
 
-  void answer(const StatusAnswer& answer) {
-    out_ = fmt::format(
+  void answer(StatusAnswer answer) {
+    head_ = fmt::format(
         "HTTP/1.1 {} {}\r\nConnection: close\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\nContent-Security-Policy: {}\r\n"
         "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n\r\n",
         answer.code, std::string_view(http::obsolete_reason(static_cast<http::status>(answer.code))), answer.type, answer.body.size(), answer.policy);
-    if (parser_.get().method() != http::verb::head) out_ += answer.body;  // the length stays that of a GET
-    asio::async_write(socket_, asio::buffer(out_), [self = shared_from_this()](error_code, std::size_t) { self->end(); });
+    if (parser_.get().method() != http::verb::head) body_ = std::move(answer.body);  // the length stays that of a GET
+    asio::async_write(socket_, std::array{asio::buffer(std::as_const(head_)), asio::buffer(std::as_const(body_))}, [self = shared_from_this()](error_code, std::size_t) { self->end(); });
   }
 
   void end() {
@@ -92,10 +95,10 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   StatusServer::Look look_;
   StatusServer::Remember remember_;
   std::shared_ptr<std::size_t> open_;
-  std::array<char, kMaxHeadBytes> head_;
+  std::string head_;  // of the request, then of the answer
   std::size_t filled_ = 0;
   http::request_parser<http::empty_body> parser_;
-  std::string out_;
+  std::string body_;
 };
 
 class Server final : public StatusServer {
