@@ -3,8 +3,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <boost/asio/generic/stream_protocol.hpp>
@@ -18,6 +16,7 @@
 #include <chrono>
 #include <cstring>
 #include <sstream>
+#include <string>
 #include <utility>
 
 #include "agent/base/log.h"
@@ -77,10 +76,13 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   }
 
   void answer(StatusAnswer answer) {
-    head_ = fmt::format(
-        "HTTP/1.1 {} {}\r\nConnection: close\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\nContent-Security-Policy: {}\r\n"
-        "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n\r\n",
-        answer.code, std::string_view(http::obsolete_reason(static_cast<http::status>(answer.code))), answer.type, answer.body.size(), answer.policy);
+    // Put together by hand: fmt's library would look symbols up at the first answer, which makes 400 KiB of libraries resident.
+    head_ = "HTTP/1.1 " + std::to_string(answer.code) + ' ';
+    head_ += http::obsolete_reason(static_cast<http::status>(answer.code));
+    head_ += "\r\nConnection: close\r\nContent-Type: " + answer.type + "\r\nContent-Length: " + std::to_string(answer.body.size());
+    head_ += "\r\nCache-Control: no-store\r\nContent-Security-Policy: ";
+    head_ += answer.policy;
+    head_ += "\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n\r\n";
     if (parser_.get().method() != http::verb::head) body_ = std::move(answer.body);  // the length stays that of a GET
     asio::async_write(socket_, std::array{asio::buffer(std::as_const(head_)), asio::buffer(std::as_const(body_))}, [self = shared_from_this()](error_code, std::size_t) { self->end(); });
   }

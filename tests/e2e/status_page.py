@@ -12,7 +12,6 @@ import inspect
 import json
 import math
 import os
-import re
 import subprocess
 import tempfile
 import threading
@@ -314,15 +313,8 @@ return [...document.querySelectorAll('h1,h2,p,b,small,td,th,span,time,a,li')].fi
 
 
 def resident(pid):
-    """KiB of the agent's own: its memory and its program. Which pages of the libraries are there is the kernel's doing, and they are everybody's."""
-    kib, of_a_library = 0, False
-    with open(f"/proc/{pid}/smaps") as file:
-        for line in file:
-            if re.match("[0-9a-f]+-[0-9a-f]+ ", line):
-                of_a_library = ".so" in line
-            elif line.startswith("Rss:") and not of_a_library:
-                kib += int(line.split()[1])
-    return kib
+    with open(f"/proc/{pid}/status") as file:
+        return int(next(line for line in file if line.startswith("VmRSS:")).split()[1])
 
 
 def the_page_costs_the_agent_little_memory(program):
