@@ -2,6 +2,7 @@
 //
 // Threads: put(), count(), say(), has_room() from any poller; the others from io. Bounds: kRecords records and kBytes, of which each poller may go past by
 // one record; while there is no room polls are left out (and counted). Lifetime: the source's; it outlives the pollers.
+// Order: what is said of a slave before a record is put or a count is made is seen by whoever sees the record or the count.
 // `wake` is called, from a poller's thread, when io has something to take and was not told yet.
 #pragma once
 #include <cstdint>

@@ -128,9 +128,9 @@ bool Poller::connect(Job& job) {
     return true;
   }
   connected_ = false;
+  unwell(job.slave, opened.error().message, schedule_->not_connected(clock_.steady_ms()));
   to_.count("connect_failed");
   to_.count("polls_failed");
-  unwell(job.slave, opened.error().message, schedule_->not_connected(clock_.steady_ms()));
   return false;
 }
 
@@ -141,11 +141,11 @@ void Poller::poll(Job& job) {
   for (const Request& request : job.requests)
     if (!take(job, request, values)) return;
   if (any_value_) {
-    hand_over(job, values);
     well(job.slave);
+    hand_over(job, values);
   } else {
-    to_.count("polls_failed");
     unwell(job.slave, "every request of group " + job.group->name + " is refused, with " + refusal_, 0);
+    to_.count("polls_failed");
   }
   if (!to_halve_.empty()) halve(job);
 }
@@ -217,10 +217,6 @@ void Poller::refused(const Job& job, const Request& request, const Answer& answe
 
 void Poller::failed(Job& job, const Request& request, const Answer& answer) {
   using Kind = Answer::Kind;
-  to_.count("polls_failed");
-  if (answer.kind == Kind::timeout) to_.count("timeouts");
-  if (answer.kind == Kind::bad_response) to_.count("bad_responses");
-  if (answer.kind == Kind::lost) to_.count("connection_lost");
   if (!link_.serial() && answer.kind != Kind::exception) link_.close();
   if (link_.serial() && answer.kind == Kind::timeout) late_[request.unit] = request;
   if (link_.serial() && answer.kind == Kind::lost) link_.close();
@@ -228,6 +224,10 @@ void Poller::failed(Job& job, const Request& request, const Answer& answer) {
   connected_ = connected_ && answer.kind != Kind::lost;
   const bool at_once = answer.kind == Kind::bad_response || answer.kind == Kind::lost;  // no time was waited for it
   unwell(job.slave, answer.what + " (unit " + std::to_string(request.unit) + ", group " + job.group->name + ")", schedule_->failed(request.unit, clock_.steady_ms(), at_once));
+  to_.count("polls_failed");
+  if (answer.kind == Kind::timeout) to_.count("timeouts");
+  if (answer.kind == Kind::bad_response) to_.count("bad_responses");
+  if (answer.kind == Kind::lost) to_.count("connection_lost");
 }
 
 void Poller::halve(Job& job) {
