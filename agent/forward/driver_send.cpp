@@ -205,14 +205,15 @@ Failure Driver::send_stream(Sending& sending, const store::StreamInfo& stream, S
     message.rv_gap = {};
     for (auto sequence = after + 1; sequence <= last; ++sequence) {
       const auto& record = pack.records[static_cast<std::size_t>(sequence - pack.first)];
-      const auto ahead = ahead_ms(record.timestamp_ms, now_ms);
+      const auto timestamp_ms = changelog ? now_ms : record.timestamp_ms;  // state has no time: however long it waited, or the clock was wrong, it is not refused
+      const auto ahead = ahead_ms(timestamp_ms, now_ms);
       if (limits != nullptr && limits->refuse(ahead)) {
         sending.stopped = true;
         return {};
       }
       message.key = record.key;
       message.value = record.value;
-      message.timestamp_ms = record.timestamp_ms;
+      message.timestamp_ms = timestamp_ms;
       message.window = options_.headers ? record.window : std::nullopt;
       message.rv = {};
       if (options_.headers) {
@@ -287,8 +288,8 @@ Event Driver::delivery_failed(const kafka::DeliveryReport& report) {
     if (out.refused.empty() && report.failed_records <= 1) out.refused = {transaction_.row(report.failed_index)};
   }
   out = not_a_gap(std::move(out));
-  if (failure.kind == FailureKind::topic) {
-    log::warn("forward: topic {} refuses records: {}; its streams wait, others go on", report.failed_topic, failure.message);
+  if (out.failure.kind == FailureKind::topic) {
+    log::warn("forward: topic {} refuses records: {}; its streams wait, others go on", out.topic, out.failure.message);
   }
   return out;
 }

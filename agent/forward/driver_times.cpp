@@ -68,6 +68,8 @@ void Driver::forget_limits() {
 
 // The records of the transaction under way that made `topic` refuse it.
 void Driver::find_refused(const std::string& topic, Event& out) {
+  for (const auto& rows : transaction_.streams())
+    if (info(rows.stream).topic == topic && store::is_changelog(info(rows.stream).name)) return add(out.refused, rows.stream, rows.first);  // all were sent with one time, this clock's
   auto& limits = learn_limits(topic);
   const auto now_ms = clock_.wall_ms();
   const auto scan = [&](const auto& take) {

@@ -136,7 +136,7 @@ Event Driver::not_a_gap(Event refused) const {
   const bool its_time = refused.failure.code == kafka::invalid_timestamp;
   refused.failure.kind = FailureKind::topic;
   refused.failure.message = "it refuses record " + std::to_string(found->first) + " of the changelog, which cannot be left out: " + refused.failure.message +
-                            (its_time ? "; raise the topic's message.timestamp.after.max.ms (and message.timestamp.before.max.ms)"
+                            (its_time ? "; its time is that of sending: put right the device's clock or raise the topic's message.timestamp.before.max.ms and message.timestamp.after.max.ms"
                                       : "; raise the topic's max.message.bytes (and message.max.bytes under kafka.librdkafka)");
   refused.topic = info(found->stream).topic;
   refused.refused.clear();

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import shutil
 import sys
 import time
 
@@ -54,6 +55,79 @@ def a_device_with_a_wrong_clock_holds_up_nobody(program):
         assert listed.returncode == 0 and "message.timestamp.after.max.ms" in listed.stdout, listed.stdout + listed.stderr
         shown = listed.stdout.count("t-mixed/forward")
         print(listed.stdout.splitlines()[0][:300], f"({shown} lines)")
+
+
+def a_unit_with_a_changelog_goes_on_whatever_its_times(program):
+    """Results and a changelog that belong together, while one key's records are 2.5 h ahead: its results are in the quarantine, the others arrive, and
+    after an outage longer than the changelog's topic takes old records the changelog goes out all the same. A wiped device goes on from it."""
+    with Stage(program) as stage:
+        stage.configure(f"  in: {{file: {{path: {stage.folder}/in.log, poll: 20ms}}, decode: json, key: k, timestamp: {{field: ts}}}}\n",
+                        "  copy: {from: in, to: t-copy, changelog: t-state}\n"
+                        "  totals: {from: in, steps: [{aggregate: {select: {c: count(*), s: sum(n)}, emit: updates}}], to: t-totals, changelog: t-state}\n")
+        stage.broker.create_topic("t-state", 3, {"cleanup.policy": "compact", "message.timestamp.before.max.ms": 8_000})
+        stage.make_topics()
+        ahead = []  # which records are, by number
+
+        def lines(count):
+            now_ms = int(time.time() * 1000)
+            with open(stage.path("in.log"), "a") as file:
+                for n in range(len(ahead), len(ahead) + count):
+                    ahead.append(n % 5 == 4)
+                    file.write(json.dumps({"n": n, "k": f"k{n % 5}", "ts": now_ms + (9_000_000 if ahead[-1] else 0)}) + "\n")
+
+        def settled():
+            """All copies that are ahead are in the quarantine, and some totals: an epoch has one of a key."""
+            wait_for("everything in Kafka or in the quarantine", lambda: stage.agent.drained() and stage.agent.status()["store"]["quarantine_records"] > sum(ahead), 60)
+
+        def last_totals():
+            return {key: (row["c"], row["s"]) for _, key, value in stage.read("t-totals") if key != "rivulet-gap" for row in [json.loads(value)]}
+
+        def expected_totals():
+            return {f"k{key}": (len(of_key), sum(of_key)) for key in range(4) for of_key in [range(key, len(ahead), 5)]}
+        lines(300)
+        stage.agent.start()
+        settled()
+        stage.proxy.cut()
+        stored = stage.agent.status()["store"]["outbox_records"]
+        lines(300)
+        wait_for("records in the outbox", lambda: stage.agent.status()["store"]["outbox_records"] >= stored + 300, 30)
+        time.sleep(12)  # the changelog's records are older now than its topic takes
+        stage.proxy.restore()
+        settled()
+        forward = stage.agent.status()["forward"]
+        assert forward["recoveries"] <= 4, f"{forward['recoveries']} recoveries: refused records cost one each"
+        stage.agent.kill()
+        shutil.rmtree(stage.path("state"))
+        restored = stage.command("restore", "-c", stage.agent.config, seconds=120)
+        assert restored.returncode == 0, restored.stdout + restored.stderr
+        stage.agent.start()
+        lines(30)
+        wait_for("the last totals in Kafka", lambda: stage.agent.drained() and last_totals() == expected_totals(), 60, every=0.5)
+        assert stage.agent.terminate()[0] == 0
+        stage.expect_exactly("t-copy", [n for n, refused in enumerate(ahead) if not refused])
+
+
+def a_changelog_that_is_refused_holds_its_unit_and_names_the_setting(program):
+    """A record of state that is larger than its topic takes cannot be left out: its unit waits, others go on, the log names the setting; when it is raised, everything arrives."""
+    with Stage(program) as stage:
+        stage.configure("".join(f"  {name}: {{file: {{path: {stage.folder}/{name}.log, poll: 20ms}}, decode: json, key: k}}\n" for name in ("good", "large")),
+                        "  fine: {from: good, to: t-good}\n"
+                        "  totals: {from: large, steps: [{aggregate: {select: {c: count(*)}, emit: updates}}], to: t-totals, changelog: t-state}\n")
+        stage.broker.create_topic("t-state", 3, {"cleanup.policy": "compact", "max.message.bytes": 20_000})
+        stage.make_topics()
+        with open(stage.path("large.log"), "a") as file:
+            file.write(json.dumps({"k": os.urandom(30_000).hex()}) + "\n")  # random: it does not compress
+        stage.agent.start()
+        wait_for("the reason in the log", lambda: "max.message.bytes" in stage.agent.log_tail(500), 30)
+        said = next(line for line in stage.agent.log_tail(500).splitlines() if "max.message.bytes" in line)
+        assert "t-state" in said and "changelog" in said, said
+        stage.lines("good.log", range(100))
+        wait_for("what has another topic", lambda: sum(map(len, stage.numbers("t-good").values())) >= 100, 30, every=0.5)
+        stage.expect_exactly("t-good", range(100))
+        assert stage.agent.status()["store"]["quarantine_records"] == 0 and not stage.read("t-totals"), "a result without its state"
+        stage.broker.alter_topic("t-state", {"max.message.bytes": 1_000_000})
+        wait_for("everything in Kafka", lambda: stage.agent.drained() and len(stage.read("t-totals")) == 1, 150, every=0.5)
+        assert stage.agent.terminate()[0] == 0
 
 
 SCENARIOS = {name: fact for name, fact in globals().items() if inspect.isfunction(fact) and list(inspect.signature(fact).parameters) == ["program"]}
