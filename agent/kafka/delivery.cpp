@@ -3,6 +3,12 @@
 #include <algorithm>
 
 namespace rivulet::kafka {
+namespace {
+
+// Of a refused batch newer librdkafka (2.8; not 2.0) gives the records that were the cause their own code and all others INVALID_RECORD (KIP-467).
+int telling(int code) { return 2 * rank_of(kind_of(code)) + (code != RD_KAFKA_RESP_ERR_INVALID_RECORD ? 1 : 0); }
+
+}  // namespace
 
 void Delivery::reset() {
   partitions_.clear();
@@ -28,7 +34,7 @@ void Delivery::add(const rd_kafka_message_t& message) {
     if (message.err == worst.failure.code) {
       ++worst.failed_records;
       worst.failed_index = std::min(worst.failed_index, index);
-    } else if (rank_of(kind_of(message.err)) > rank_of(worst.failure.kind)) {
+    } else if (telling(message.err) > telling(worst.failure.code)) {
       worst.failure = failure_of(message.err);
       worst.failed_topic = rd_kafka_topic_name(message.rkt);
       worst.failed_index = index;

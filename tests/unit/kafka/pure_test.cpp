@@ -1,7 +1,11 @@
+#include <librdkafka/rdkafka.h>
+
+#include <memory>
 #include <random>
 #include <set>
 
 #include "agent/kafka/connection.h"
+#include "agent/kafka/delivery.h"
 #include "agent/kafka/producer.h"
 #include "agent/kafka/reader.h"
 #include "agent/kafka/rv_header.h"
@@ -196,4 +200,38 @@ TEST_CASE("a SCRAM login that the loaded librdkafka gets wrong is told apart by 
   CHECK(login_problem("SCRAM-SHA-512", 0x020800ff).empty());
   CHECK(login_problem("PLAIN", 0x020002ff).empty());
   CHECK(library_version() >= 0x02000000);
+}
+
+TEST_CASE("of a refused batch the records that were the cause are reported, not those that were only in it") {
+  const std::unique_ptr<rd_kafka_t, void (*)(rd_kafka_t*)> handle(rd_kafka_new(RD_KAFKA_PRODUCER, nullptr, nullptr, 0), rd_kafka_destroy);
+  const std::unique_ptr<rd_kafka_topic_t, void (*)(rd_kafka_topic_t*)> good(rd_kafka_topic_new(handle.get(), "good", nullptr), rd_kafka_topic_destroy);
+  const std::unique_ptr<rd_kafka_topic_t, void (*)(rd_kafka_topic_t*)> odd(rd_kafka_topic_new(handle.get(), "odd", nullptr), rd_kafka_topic_destroy);
+  Delivery delivery;
+  const auto add = [&](const auto& topic, std::uintptr_t index, rd_kafka_resp_err_t error) {
+    rd_kafka_message_t message{};
+    message.rkt = topic.get();
+    message._private = reinterpret_cast<void*>(index);
+    message.err = error;
+    message.offset = error == RD_KAFKA_RESP_ERR_NO_ERROR ? static_cast<std::int64_t>(index) : -1;
+    delivery.add(message);
+  };
+  add(good, 0, RD_KAFKA_RESP_ERR_NO_ERROR);
+  add(odd, 1, RD_KAFKA_RESP_ERR_INVALID_RECORD);
+  add(odd, 2, RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP);
+  add(odd, 3, RD_KAFKA_RESP_ERR_INVALID_RECORD);
+  add(odd, 4, RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP);
+  add(good, 5, RD_KAFKA_RESP_ERR__PURGE_QUEUE);
+  auto report = delivery.report();
+  CHECK(report.failure.code == invalid_timestamp);
+  CHECK(report.failed_topic == "odd");
+  CHECK(report.failed_index == 2);
+  CHECK(report.failed_records == 2);
+  delivery.reset();  // and when the broker has no better word for the cause
+  add(odd, 7, RD_KAFKA_RESP_ERR__PURGE_QUEUE);
+  add(odd, 8, RD_KAFKA_RESP_ERR_INVALID_RECORD);
+  add(odd, 9, RD_KAFKA_RESP_ERR_INVALID_RECORD);
+  report = delivery.report();
+  CHECK(report.failure.code == RD_KAFKA_RESP_ERR_INVALID_RECORD);
+  CHECK(report.failed_index == 8);
+  CHECK(report.failed_records == 2);
 }
