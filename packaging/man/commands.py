@@ -20,7 +20,7 @@ def entries_of(section):
     for line in section:
         if re.match(r"^  \S", line):
             name, _, meaning = line.strip().partition("  ")
-            if not meaning and (split := re.match(r"^(.+?(?:REQUIRED|:[A-Z]+)) (\S.*)$", line)):  # one space only, where the name just fits
+            if not meaning and (split := re.match(r"^(.+?(?:REQUIRED|:[A-Z]+)) (?!in \[)(\S.*)$", line)):  # one space only, where the name just fits
                 name, meaning = split[1].strip(), split[2]
             found.append([name, meaning.strip()])
         elif line.strip() and found:
@@ -36,7 +36,9 @@ def option_of(entry):
     if "=" in names:  # a text without spaces: FILE=/etc/...
         names, _, default = names.partition("=")
     rest = re.sub(r"\s*Excludes: \S+", "", rest)
-    if "=" in rest:
+    if bracketed := re.search(r"(?<! in) \[([^\[\]]*)\]$", f" {rest}"):  # CLI11 2.4: FILE [/etc/...], INT:INT in [1 - 3600] [10]
+        rest, default = f" {rest}"[:bracketed.start()].strip(), bracketed[1]
+    elif "=" in rest:
         rest, _, default = rest.rpartition("=")
     required = rest.endswith("REQUIRED")
     value = rest.removesuffix("REQUIRED").strip()
