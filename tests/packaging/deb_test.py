@@ -159,6 +159,9 @@ def main():
     if os.geteuid() != 0 or not all(map(shutil.which, ("mmdebstrap", "lintian", "unshare"))):
         print("skipped: needs root, mmdebstrap and lintian")
         return 77
+    if subprocess.run(["unshare", "--mount", "--propagation", "private", "true"], capture_output=True).returncode != 0:
+        print("skipped: no mounts of its own here: in a chroot / has to be a mount point (before entering it: mount --bind DIR DIR)")
+        return 77
     with tempfile.TemporaryDirectory() as folder:
         deb, after = build(binary, folder)
         lintian(deb)
