@@ -284,7 +284,7 @@ Event Driver::delivery_failed(const kafka::DeliveryReport& report) {
       out.failure = {FailureKind::settings, failure.code, "kafka: progress topic " + progress_.topic + " and the others refuse even this agent's own record: " + failure.message + "; is this device's clock right?"};
       return out;
     }
-    if (failure.code == kafka::invalid_timestamp) find_refused(report.failed_topic, out);
+    if (failure.code == kafka::invalid_timestamp || failure.code == kafka::invalid_record) find_refused(report.failed_topic, out);
     if (out.refused.empty() && report.failed_records <= 1) out.refused = {transaction_.row(report.failed_index)};
   }
   out = not_a_gap(std::move(out));

@@ -90,6 +90,7 @@ void Driver::find_refused(const std::string& topic, Event& out) {
         any = any || limits.refuse(ahead);
       })) return;
   if (!any) {
+    if (out.failure.code != kafka::invalid_timestamp) return;
     if (limits.after_ms == TimeLimits::none || furthest < limits.after_ms - clocks_differ_ms) return;
     limits.after_ms = furthest - limit_step_ms;
   }

@@ -133,11 +133,12 @@ Event Driver::not_a_gap(Event refused) const {
   const auto of_changelog = [&](const Rows& rows) { return store::is_changelog(info(rows.stream).name); };
   const auto found = std::find_if(refused.refused.begin(), refused.refused.end(), of_changelog);
   if (found == refused.refused.end()) return refused;
-  const bool its_time = refused.failure.code == kafka::invalid_timestamp;
+  const auto code = refused.failure.code;
+  const char* what_to_do = code == kafka::invalid_timestamp ? "; its time is that of sending: put right the device's clock or raise the topic's message.timestamp.before.max.ms and message.timestamp.after.max.ms"
+                           : code == kafka::invalid_record  ? ""
+                                                            : "; raise the topic's max.message.bytes (and message.max.bytes under kafka.librdkafka)";
   refused.failure.kind = FailureKind::topic;
-  refused.failure.message = "it refuses record " + std::to_string(found->first) + " of the changelog, which cannot be left out: " + refused.failure.message +
-                            (its_time ? "; its time is that of sending: put right the device's clock or raise the topic's message.timestamp.before.max.ms and message.timestamp.after.max.ms"
-                                      : "; raise the topic's max.message.bytes (and message.max.bytes under kafka.librdkafka)");
+  refused.failure.message = "it refuses record " + std::to_string(found->first) + " of the changelog, which cannot be left out: " + refused.failure.message + what_to_do;
   refused.topic = info(found->stream).topic;
   refused.refused.clear();
   return refused;

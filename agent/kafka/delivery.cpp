@@ -5,8 +5,8 @@
 namespace rivulet::kafka {
 namespace {
 
-// Of a refused batch newer librdkafka (2.8; not 2.0) gives the records that were the cause their own code and all others INVALID_RECORD (KIP-467).
-int telling(int code) { return 2 * rank_of(kind_of(code)) + (code != RD_KAFKA_RESP_ERR_INVALID_RECORD ? 1 : 0); }
+// A record's own code tells more than that of those that were only in its batch (failure.h).
+int telling(int code) { return 2 * rank_of(kind_of(code)) + (code != invalid_record ? 1 : 0); }
 
 }  // namespace
 

@@ -4,7 +4,7 @@
 
 namespace rivulet::kafka {
 
-static_assert(invalid_timestamp == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP);
+static_assert(invalid_timestamp == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP && invalid_record == RD_KAFKA_RESP_ERR_INVALID_RECORD);
 
 const char* name_of(FailureKind kind) {
   switch (kind) {

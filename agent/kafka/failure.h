@@ -20,7 +20,8 @@ enum class FailureKind {
   uncertain,  // anything else: the outcome is unknown
 };
 
-inline constexpr int invalid_timestamp = 32;  // RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP: of a batch, for one of its records
+// Of a batch, for some of its records. With several of them librdkafka 2.8 says INVALID_RECORD of all, whatever is wrong (KIP-467); 2.0 says of all what it is.
+inline constexpr int invalid_timestamp = 32, invalid_record = 87;  // RD_KAFKA_RESP_ERR_...
 
 struct [[nodiscard]] Failure {
   FailureKind kind = FailureKind::none;
