@@ -87,7 +87,11 @@ void Driver::on(Event event) {
 
 void Driver::tick() { on(event(Event::Kind::tick)); }
 void Driver::data() { on(event(Event::Kind::data)); }
-void Driver::stop() { on(event(Event::Kind::stop)); }
+void Driver::stop(std::int64_t waited_ms) {
+  auto asked = event(Event::Kind::stop);
+  asked.waited_ms = waited_ms;
+  on(asked);
+}
 
 Driver::Next Driver::step() {
   if (action_.kind == Action::Kind::end) {

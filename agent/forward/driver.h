@@ -47,7 +47,7 @@ class Driver {
   Next step();
   void tick();
   void data();
-  void stop();
+  void stop(std::int64_t waited_ms = 0);  // so long ago it was asked for
 
   Protocol& protocol() { return protocol_; }
   std::uint64_t forwarded_records() const { return forwarded_records_; }

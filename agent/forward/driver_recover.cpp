@@ -109,6 +109,7 @@ Event Driver::gather(std::int64_t timeout_ms) {
   evidence.adopt = adopt_;
   evidence.cluster_id = cluster_id_;
   evidence.progress = progress_;
+  if (options_.told_to_stop()) return event(Event::Kind::pending);
   if (const auto failure = read_progress(evidence)) return failed(failure);
   if (prepared_ && !adopt_) {
     for (const auto& partition : prepared_->partitions) {

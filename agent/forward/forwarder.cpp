@@ -65,6 +65,7 @@ struct Forwarder::Impl {
   mutable std::mutex mutex;
   std::condition_variable changed;
   bool woken = false, stop = false, ended = false;
+  std::int64_t stop_asked_ms = 0;  // if stop
   const std::shared_ptr<Pulse> pulse = std::make_shared<Pulse>();
   Status status;
   bool outage_told = false;  // forward thread only
@@ -126,13 +127,15 @@ void Forwarder::Impl::run() {
   for (;;) {
     pulse->beat();
     bool data = false, end = false;
+    std::int64_t asked_ms = 0;
     {
       const std::scoped_lock lock(mutex);
       data = std::exchange(woken, false);
       end = stop;
+      asked_ms = stop_asked_ms;
     }
     if (data) driver.data();
-    if (end && !std::exchange(driver_told, true)) driver.stop();
+    if (end && !std::exchange(driver_told, true)) driver.stop(clock.steady_ms() - asked_ms);
     const auto next = driver.step();
     publish();
     if (next.ended) return;
@@ -175,7 +178,7 @@ void Forwarder::wake() {
 void Forwarder::ask_to_stop() {
   {
     const std::scoped_lock lock(impl_->mutex);
-    impl_->stop = true;
+    if (!std::exchange(impl_->stop, true)) impl_->stop_asked_ms = impl_->clock.steady_ms();
   }
   impl_->changed.notify_all();
 }

@@ -26,7 +26,7 @@ Action Protocol::on(const Event& event) {
   now_ms_ = event.now_ms;
   if (state_ == State::ended) return ignored("it has ended");
   if (event.kind == Kind::start) return on_start(event);
-  if (event.kind == Kind::stop) return on_stop();
+  if (event.kind == Kind::stop) return on_stop(event);
   if (event.kind == Kind::data) return on_data();
   if (event.kind == Kind::store_failed && event.fatal) {
     return state_ == State::stopped || state_ == State::closing ? ignored("already ending") : give_up(event.text);
@@ -74,10 +74,10 @@ Action Protocol::on_data() {
   return ignored("noted: the next transaction takes it");
 }
 
-Action Protocol::on_stop() {
+Action Protocol::on_stop(const Event& event) {
   if (stopping_) return ignored("it is stopping already");
   stopping_ = true;
-  stop_by_ms_ = now_ms_ + options_.stop_grace_ms;
+  stop_by_ms_ = now_ms_ - event.waited_ms + options_.stop_grace_ms;
   if (under_way()) return ignored("the transaction under way is finished first");
   switch (state_) {
     case State::asleep: case State::offline: case State::backoff: case State::stopped: return after_close();
@@ -333,6 +333,7 @@ Action Protocol::perform() {
     case State::closing: action.kind = Action::Kind::close; break;
     case State::ended: return ignored("it has ended");
   }
+  if (stopping_) action.timeout_ms = std::min(action.timeout_ms, std::max(stop_by_ms_ - now_ms_, slice_ms));
   return action;
 }
 

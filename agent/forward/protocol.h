@@ -38,7 +38,7 @@ struct Event {
     start,         // once; `clean`, `prepared`
     tick,          // the time of Action::wait has come
     data,          // the outbox has something new
-    stop,          // the process wants to end
+    stop,          // the process wants to end; `waited_ms`
     done,          // the action succeeded
     pending,       // it is not finished: the same again (send: a whole epoch is on its way, and the queue is full)
     failed,        // `failure`; with a record or topic where it names one
@@ -61,6 +61,7 @@ struct Event {
   std::uint32_t least_records = 1;    // sent: it cannot be made smaller than this (a whole epoch of a unit, see units.h)
   std::uint32_t end_txn_requests = 0, timed_out_requests = 0;
   std::int64_t until_ms = 0;
+  std::int64_t waited_ms = 0;         // stop: so long ago it was asked for
   bool more = false, at_ours = false, clean = false, prepared = false, fatal = false;
   std::string text;
   Verdict verdict;
@@ -121,7 +122,7 @@ class Protocol {
   Action ready();
   Action from_idle();
   Action after_close();
-  Action on_stop();
+  Action on_stop(const Event& event);
   Action on_data();
   Action on_start(const Event& event);
   Action reaching(const Event& event);    // offline, probing, opening, initialising

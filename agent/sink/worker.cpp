@@ -81,8 +81,8 @@ void Worker::run() {
       else if (now_.backlog == 0) well();
     }
     const bool more = writer_->ready() && clock_.steady_ms() >= retry_at_ms_ && round();
-    hold();
     publish();
+    hold();
     if (!more) wait();
   }
   writer_->close();

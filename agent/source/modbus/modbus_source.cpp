@@ -37,9 +37,13 @@ void ModbusSource::stop() {
 }
 
 void ModbusSource::drain() {
-  for (const auto& [what, count] : handover_.take_counts()) intake_.count(what, count);
+  const auto count = [this] {
+    for (const auto& [what, by] : handover_.take_counts()) intake_.count(what, by);
+  };
+  count();
   while (!stopped_) {
     if (!waiting_ && !(waiting_ = handover_.take())) break;
+    count();  // what was counted before it was put
     if (!intake_.can_accept()) break;  // on_room() comes back here
     Frame frame;
     frame.payload = waiting_->payload;

@@ -188,16 +188,16 @@ TEST_CASE("pymodbus: registers that it has not are null, those beside them are r
 
 TEST_CASE("pymodbus: a late, a silent and a refusing unit behind their own connections delay none of the others") {
   const Process one(slaves("tcp")), two(slaves("tcp")), three(slaves("tcp")), four(slaves("tcp"));
-  auto config = polling({}, {1, 2, 77, 3}, 100, 500);
+  auto config = polling({}, {1, 2, 77, 3}, 100, 1'500);
   config.buses.clear();
   for (const Process* server : {&one, &two, &three, &four}) config.buses.push_back({std::nullopt, "127.0.0.1", static_cast<std::uint16_t>(std::stoi(server->line()))});
   for (std::size_t i = 0; i < 4; ++i) config.slaves[i].bus = i;
   Polls polls(config);
-  REQUIRE(polls.until([&] { return polls.intake.counts["timeouts"] >= 4; }));  // of unit 2 and of unit 77: 0.5 s, a pause of 1 s, 0.5 s
+  REQUIRE(polls.until([&] { return polls.intake.counts["timeouts"] >= 4; }));  // of unit 2 and of unit 77: 1.5 s, a pause of 1 s, 1.5 s
   const auto times = polls.times("unit-1");
+  REQUIRE(times.size() >= 10);
   WARN("measured: " << times.size() << " polls in " << times.back() - times.front() << " ms at an interval of 100 ms, the longest pause " << longest_pause(times) << " ms, while "
-                    << polls.intake.counts["timeouts"] << " polls of others waited 500 ms each");
-  CHECK(times.size() >= 10);
+                    << polls.intake.counts["timeouts"] << " polls of others waited 1.5 s each");
   CHECK(polls.times("unit-2").empty());
   CHECK(polls.times("unit-77").empty());
   CHECK(polls.times("unit-3").empty());
@@ -222,9 +222,8 @@ TEST_CASE("pymodbus: a unit that answers late on a serial line is not taken for 
   const Process server(slaves("serial", line.theirs()));
   server.line();
   Polls polls(polling(line.bus(), {1, 2}, 100, 700));  // unit 2 answers after 2 s: while unit 1 is polled, and while it is asked itself again
-  REQUIRE(polls.until([&] { return polls.intake.counts["timeouts"] + polls.intake.counts["bad_responses"] >= 3 && polls.times("unit-1").size() >= 30; }));
+  REQUIRE(polls.until([&] { return polls.intake.counts["timeouts"] + polls.intake.counts["bad_responses"] >= 3 && polls.times("unit-1").size() >= 30 && polls.intake.counts["bad_responses"] > 0; }));  // its answers, and nobody's
   for (const auto& one : polls.intake.accepted) CHECK(one.payload == R"({"slave":"unit-1","group":"all",)" + std::string(kEveryType));
-  CHECK(polls.intake.counts["bad_responses"] > 0);  // its answers, and nobody's
 }
 
 TEST_CASE("pymodbus: a server that is killed and started again is polled on") {

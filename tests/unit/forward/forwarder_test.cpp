@@ -130,10 +130,10 @@ TEST_CASE("what is stored while the link is cut between transactions goes out so
     REQUIRE(within(30, [&] { return world.empty(); }));
     world.cluster->cut_link();
     world.add(300);
-    CHECK(within(20, [&] { return forwarder->status().link != Link::up; }));
+    CHECK(within(60, [&] { return forwarder->status().link != Link::up; }));
     CHECK_FALSE(world.empty());
     world.cluster->restore_link();
-    CHECK(within(10, [&] { return world.empty(); }));
+    CHECK(within(20, [&] { return world.empty(); }));
   }
   forwarder->stop();
   world.expect_everything();
@@ -146,7 +146,7 @@ TEST_CASE("an agent that starts without a broker stores, says offline, stops in 
   {
     const auto forwarder = world.forwarder();
     forwarder->start();
-    CHECK(within(10, [&] { return forwarder->status().phase == "offline"; }));
+    CHECK(within(30, [&] { return forwarder->status().phase == "offline"; }));
     CHECK(forwarder->status().link == Link::offline);
     CHECK_FALSE(forwarder->status().connected);
     CHECK_THAT(forwarder->status().last_error, ContainsSubstring("127.0.0.1") && ContainsSubstring("Connection refused"));
@@ -173,12 +173,12 @@ TEST_CASE("an outage is told once each, also one from the start") {
   auto forwarder = world.forwarder();
   world.wakes(forwarder);
   forwarder->start();
-  CHECK(within(10, [&] { return forwarder->status().phase == "offline"; }));
+  CHECK(within(30, [&] { return forwarder->status().phase == "offline"; }));
   world.cluster->restore_link();
-  CHECK(within(10, [&] { return forwarder->status().link == Link::up; }));
+  CHECK(within(30, [&] { return forwarder->status().link == Link::up; }));
   world.cluster->cut_link();
   world.add(10);
-  CHECK(within(10, [&] { return forwarder->status().phase == "offline"; }));
+  CHECK(within(30, [&] { return forwarder->status().phase == "offline"; }));
   forwarder->stop();
   spdlog::set_default_logger(before);
   const auto text = log.str();
@@ -198,7 +198,7 @@ TEST_CASE("a forwarder stops in time when the link dies in the middle of its wor
   world.cluster->cut_link();
   const auto begin = std::chrono::steady_clock::now();
   forwarder->stop();
-  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(3'500));
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
 }
 
 TEST_CASE("a forwarder stops in time on a slow link, however many topics it asks for") {
@@ -219,7 +219,7 @@ TEST_CASE("a forwarder stops in time on a slow link, however many topics it asks
   REQUIRE(within(60, [&] { return forwarder->status().phase == name_of(phase); }));
   const auto begin = std::chrono::steady_clock::now();
   forwarder->stop();
-  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(3'500));
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
 }
 
 // Takes connections and answers each with a line that is no TLS: a handshake that fails reaches us the way a refused login does,

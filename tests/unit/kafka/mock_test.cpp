@@ -224,7 +224,7 @@ TEST_CASE("a producer with records in flight and a dead link is destroyed at onc
   CHECK(producer->flush(100).kind == FailureKind::pending);
   const auto begin = std::chrono::steady_clock::now();
   producer.reset();
-  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(1));
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));  // the messages would wait for 10
 }
 
 TEST_CASE("a full queue says so at once, and is filled again when all of it has left") {

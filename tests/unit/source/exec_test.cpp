@@ -123,7 +123,7 @@ TEST_CASE("exec: of two runs never more than one goes on, the tick between is le
 
 TEST_CASE("exec: a run that is too long is ended with its children, though they ignore SIGTERM, and half a line is no record") {
   auto config = shell("trap '' TERM; sh -c 'sleep 1000; echo late' & echo $!; echo begun; printf half; wait", 60'000);
-  config.timeout_ms = 300;
+  config.timeout_ms = 3'000;
   Running r(config);
   REQUIRE(r.until_counted("incomplete_line"));
   CHECK(r.intake.counts["exec_timeout"] == 1);
@@ -165,10 +165,10 @@ TEST_CASE("exec: a command that waits for room is not ended by its timeout") {
   config::ExecSource config;
   config.command = {"seq", "1", "300000"};
   config.interval_ms = 100;
-  config.timeout_ms = 100;
+  config.timeout_ms = 3'000;
   Running r(config);
   r.intake.room_up_to = 10;
-  REQUIRE(r.until_counted("run_skipped", 4));
+  REQUIRE(r.until_counted("run_skipped", 40));  // longer than its timeout
   CHECK(r.intake.counts["exec_timeout"] == 0);
   CHECK_FALSE(gone(r.source->process_id()));
 }
