@@ -88,7 +88,9 @@ class Campaign:
             self.kill_at(point, 1 if first_turn else self.dice.randrange(1, 4), trouble, self.dice.uniform(0.1, 1.5) if point == "random" else self.patience)
         if kills < len(self.points):
             return
-        for point in self.never_reached():  # a trouble was in the way: once more without one
+        for point in self.never_reached() * 3:  # a trouble was in the way: again without one
+            if self.reached[point]:
+                continue
             if point == "forward.resolved" and "forward.after_prepared" in self.reached:
                 self.kill_at("forward.after_prepared", seconds=15.0)  # so that there is something to resolve
             self.kill_at(point, seconds=15.0)

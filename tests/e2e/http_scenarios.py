@@ -9,8 +9,12 @@ import os
 import pathlib
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from rig import free_port  # noqa: E402
 
 SECONDS = 60
 CONFIG = """agent: {id: e2e-http, state: STATE, commit_interval: 50ms}
@@ -31,9 +35,7 @@ class Site:
         self.program, self.tls = program, tls
         self.folder = tempfile.TemporaryDirectory(prefix="rivulet-http-")
         self.root = pathlib.Path(self.folder.name)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         (self.root / "token").write_text("let-me-in\n")
         settings = ""
         if tls:
@@ -98,6 +100,9 @@ def post_until_answered(site, number, keyed=True, **environment):
             assert json.loads(text) == {"records": BATCH}, text
             return attempt
         assert status in (0, 503), (status, text)
+        if status == 0:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                site.agent.wait(1)  # curl may be told before its end is seen here
         environment = {}  # it was killed: the next one lives
 
 
@@ -135,10 +140,10 @@ def without_a_key_a_post_that_was_not_answered_may_be_there_twice(program):
 def an_answer_before_the_commit_is_noticed(program):
     """The negative control: the agent answers before it stores, and is killed in between."""
     with Site(program) as site:
-        site.start(RIVULET_BREAK="agent.acknowledge_before_commit")
+        site.start(RIVULET_BREAK="agent.acknowledge_before_commit", RIVULET_KILL_AT="http.after_answer")
         status, _ = site.curl("-H", "Idempotency-Key: k", "--data-binary", "@-", data=batch(0))
         assert status == 200, status
-        site.kill()
+        assert site.agent.wait(SECONDS) == -9, "it was to be killed after its answer"
         site.start()
         assert site.counts() == {}, "what was answered too early is there: the control does not break anything"
 

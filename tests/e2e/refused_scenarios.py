@@ -30,23 +30,35 @@ def a_device_with_a_wrong_clock_holds_up_nobody(program):
                     file.writelines(json.dumps({"n": n, "k": f"k{n // 2 % 5}", "ts": now_ms + (9_000_000 if name == "mixed" and n % 2 else 0)}) + "\n"
                                     for n in range(written, written + count))
             written += count
+
+        def more():
+            """20 a second of each."""
+            lines(2)
+            time.sleep(0.1)
+            return stage.agent.status_now()
+
+        def refused_before():
+            status = more()
+            return status["store"]["quarantine_records"] > 0 and status["forward"]["link"] == "up"
+
+        def everything_is_in_its_place():
+            status = stage.agent.status_now()
+            store = status["store"]
+            return status["totals"]["stored"] == 2 * written and store["outbox_records"] == 0 and store["quarantine_records"] == written // 2
         lines(200)
         stage.agent.start()
         begun = time.monotonic()
-        while written < 600:  # 20 a second of each
-            lines(2)
-            time.sleep(0.1)
-            status = stage.agent.status()
-            if status and time.monotonic() > begun + 10:
-                assert status["forward"]["link"] == "up", status["forward"]
-        wait_for("everything good in Kafka", lambda: stage.agent.drained() and stage.agent.forwarded() >= written, 60)
+        wait_for("the first refused records in the quarantine and the link up", refused_before, 60)
+        for _ in range(150):
+            forward = more()["forward"]
+            assert forward["link"] == "up", forward
+        wait_for("everything in Kafka or in the quarantine", everything_is_in_its_place, 60)
+        forward = stage.agent.status_now()["forward"]
         seconds = time.monotonic() - begun
-        forward = stage.agent.status()["forward"]
         print(f"{written} records of each source in {seconds:.1f} s: {forward['transactions']} transactions, {forward['recoveries']} recoveries")
-        assert stage.agent.status()["store"]["quarantine_records"] == written // 2, stage.agent.status()["store"]
         assert forward["recoveries"] <= 3, f"{forward['recoveries']} recoveries: refused records cost one each"
         said = [line for line in stage.agent.log_tail(500).splitlines() if "message.timestamp.after.max.ms" in line]
-        assert 1 <= len(said) <= 3 and "t-mixed" in said[0] and "timestamp.unit" in said[0], said
+        assert 1 <= len(said) <= 3 + seconds // 60 and "t-mixed" in said[0] and "timestamp.unit" in said[0], said
         assert stage.agent.terminate()[0] == 0
         stage.expect_exactly("t-good", range(written))
         stage.expect_exactly("t-mixed", range(0, written, 2))
@@ -77,7 +89,7 @@ def a_unit_with_a_changelog_goes_on_whatever_its_times(program):
 
         def settled():
             """All copies that are ahead are in the quarantine, and some totals: an epoch has one of a key."""
-            wait_for("everything in Kafka or in the quarantine", lambda: stage.agent.drained() and stage.agent.status()["store"]["quarantine_records"] > sum(ahead), 60)
+            wait_for("everything in Kafka or in the quarantine", lambda: stage.agent.drained() and stage.agent.status_now()["store"]["quarantine_records"] > sum(ahead), 60)
 
         def last_totals():
             return {key: (row["c"], row["s"]) for _, key, value in stage.read("t-totals") if key != "rivulet-gap" for row in [json.loads(value)]}
@@ -88,13 +100,13 @@ def a_unit_with_a_changelog_goes_on_whatever_its_times(program):
         stage.agent.start()
         settled()
         stage.proxy.cut()
-        stored = stage.agent.status()["store"]["outbox_records"]
+        stored = stage.agent.status_now()["store"]["outbox_records"]
         lines(300)
-        wait_for("records in the outbox", lambda: stage.agent.status()["store"]["outbox_records"] >= stored + 300, 30)
+        wait_for("records in the outbox", lambda: stage.agent.status_now()["store"]["outbox_records"] >= stored + 300, 30)
         time.sleep(12)  # the changelog's records are older now than its topic takes
         stage.proxy.restore()
         settled()
-        forward = stage.agent.status()["forward"]
+        forward = stage.agent.status_now()["forward"]
         assert forward["recoveries"] <= 4, f"{forward['recoveries']} recoveries: refused records cost one each"
         stage.agent.kill()
         shutil.rmtree(stage.path("state"))
@@ -102,7 +114,7 @@ def a_unit_with_a_changelog_goes_on_whatever_its_times(program):
         assert restored.returncode == 0, restored.stdout + restored.stderr
         stage.agent.start()
         lines(30)
-        wait_for("the last totals in Kafka", lambda: stage.agent.drained() and last_totals() == expected_totals(), 60, every=0.5)
+        wait_for("the last totals in Kafka", lambda: last_totals() == expected_totals() and stage.agent.drained(), 60, every=0.5)
         assert stage.agent.terminate()[0] == 0
         stage.expect_exactly("t-copy", [n for n, refused in enumerate(ahead) if not refused])
 
@@ -124,9 +136,9 @@ def a_changelog_that_is_refused_holds_its_unit_and_names_the_setting(program):
         stage.lines("good.log", range(100))
         wait_for("what has another topic", lambda: sum(map(len, stage.numbers("t-good").values())) >= 100, 30, every=0.5)
         stage.expect_exactly("t-good", range(100))
-        assert stage.agent.status()["store"]["quarantine_records"] == 0 and not stage.read("t-totals"), "a result without its state"
+        assert stage.agent.status_now()["store"]["quarantine_records"] == 0 and not stage.read("t-totals"), "a result without its state"
         stage.broker.alter_topic("t-state", {"max.message.bytes": 1_000_000})
-        wait_for("everything in Kafka", lambda: stage.agent.drained() and len(stage.read("t-totals")) == 1, 150, every=0.5)
+        wait_for("everything in Kafka", lambda: len(stage.read("t-totals")) == 1 and stage.agent.drained(), 150, every=0.5)
         assert stage.agent.terminate()[0] == 0
 
 

@@ -142,7 +142,7 @@ def must_restore(stage):
 
 def wait_for_last(stage, seconds=120):
     """The record that closes every window is in Kafka, and nothing waits."""
-    wait_for("everything to be in Kafka", lambda: stage.agent.drained() and any(json.loads(value)["n"] == LAST for _, _, value in stage.read("t-copy")), seconds, every=0.5)
+    wait_for("everything to be in Kafka", lambda: any(json.loads(value)["n"] == LAST for _, _, value in stage.read("t-copy")) and stage.agent.drained(), seconds, every=0.5)
 
 
 def verify(stage):
@@ -243,7 +243,7 @@ def what_mqtt_delivers_again_after_a_restore_is_known(program):
                 stage.agent.kill()
             publisher.finish()
             stage.agent.start()
-            wait_for("every message", lambda: stage.agent.drained() and len(stage.read("t-copy")) >= publisher.count, 60, every=0.5)
+            wait_for("every message", lambda: len(stage.read("t-copy")) >= publisher.count and stage.agent.drained(), 60, every=0.5)
             print(f"{publisher.count} messages, {again} delivered again to a restored device")
             stage.expect_exactly("t-copy", range(publisher.count))
         finally:
@@ -307,7 +307,7 @@ def the_device_before_cannot_go_on(program):
             shutil.rmtree(stage.path("state"))
             os.rename(stage.path("state-new"), stage.path("state"))
             stage.agent.start()
-            wait_for("the new device to be through", lambda: stage.agent.drained() and len(stage.read("t-copy")) >= 700, 60, every=0.5)
+            wait_for("the new device to be through", lambda: len(stage.read("t-copy")) >= 700 and stage.agent.drained(), 60, every=0.5)
             assert stage.agent.terminate()[0] == 0
         with open(stage.path("in.log"), "a") as file:
             file.write(line(LAST, BASE_MS + 1700 * STEP_MS))

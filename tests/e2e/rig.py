@@ -29,6 +29,17 @@ def wait_for(what, condition, seconds=30.0, every=0.02):
     raise AssertionError(f"waited {seconds} s in vain for: {what}")
 
 
+def wait_for_count(what, count, wanted, seconds=30.0, every=0.02):
+    """The deadline runs from the last growth: a busy machine may be slow, but it does not stand still."""
+    most, deadline = None, 0.0
+    while (now := count()) < wanted:
+        if most is None or now > most:
+            most, deadline = now, time.monotonic() + seconds
+        elif time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds} s in vain for: {what}; {most} of {wanted}")
+        time.sleep(every)
+
+
 def fault_points():
     """Every fault_point("...") of the running agent's code: a new one is in the campaign by itself. (`rivulet restore`, reloads, local outputs
     and the http source have their own: restore_scenarios.py, reload_scenarios.py, sink_scenarios.py, http_scenarios.py.)"""
@@ -118,6 +129,12 @@ class Agent:
             return json.loads(answer.split(b"\r\n\r\n", 1)[1])
         except (OSError, ValueError, IndexError):
             return None
+
+    def status_now(self):
+        """The same, waited for: one attempt may fail on a busy machine."""
+        answers = [None]
+        wait_for("the status listener to answer", lambda: answers.append(self.status()) or answers[-1] is not None, 30)
+        return answers[-1]
 
     def forwarded(self):
         """Records that Kafka has, since this start."""
@@ -282,7 +299,7 @@ class MqttPublisher(threading.Thread):
     def finish(self):
         self.ending.set()
         self.join()
-        wait_for("the publisher's messages to reach mosquitto", lambda: self.delivered >= self.count, 30)
+        wait_for_count("the publisher's messages to reach mosquitto", lambda: self.delivered, self.count)
         self.client.disconnect()
         self.client.loop_stop()
 

@@ -6,10 +6,12 @@ process id, which is kept in the folder, so that another process can stop it too
 import fcntl
 import json
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 VERSION = "4.3.1"
@@ -24,10 +26,26 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 """
 
 
+PORTS = range(20_000, 32_000)  # below those that the kernel gives to whoever binds 0 or connects
+_locks = []  # of the ports of this process; they go with it
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody else gets here until this process ends, however late it is bound."""
+    while True:
+        port = random.SystemRandom().choice(PORTS)
+        lock = None
+        try:
+            lock = open(os.path.join(tempfile.gettempdir(), f"rivulet-port-{port}"), "w")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:  # another test's, or another program's
+            if lock is not None:
+                lock.close()
+            continue
+        _locks.append(lock)
+        return port
 
 
 def fetch():

@@ -112,6 +112,10 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
+        if self.refuse:  # cut while the broker took the connection
+            writer.transport.abort()
+            up_writer.transport.abort()
+            return
         link = Link(writer, up_writer)
         self._writers.update((writer, up_writer))
         both = (self._requests(reader, link), self._answers(up_reader, link)) if self.frames else (self._bytes(reader, up_writer, True), self._bytes(up_reader, writer, False))
