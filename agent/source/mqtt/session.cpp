@@ -23,6 +23,13 @@ std::uint32_t session_expiry_s(const config::MqttSource& settings) {
 
 std::string position_key(std::uint16_t id) { return "id:" + std::to_string(id); }
 
+std::string position_of(std::uint64_t hash, bool released) {
+  std::string position;
+  put_u64_be(position, hash);
+  if (released) position += 'r';
+  return position;
+}
+
 std::uint64_t hash_of(const Publish& publish) {
   const XXH64_hash_t topic = XXH3_64bits(publish.topic.data(), publish.topic.size());
   return XXH3_64bits_withSeed(publish.payload.data(), publish.payload.size(), topic);
@@ -35,9 +42,11 @@ Session::Session(const config::MqttSource& settings, std::string name, std::stri
       window_(settings.receive_maximum), keep_alive_s_(configured_keep_alive_s(settings)) {
   for (const auto& [key, value] : intake.positions_at_start()) {
     unsigned id = 0;
-    if (key.rfind("id:", 0) != 0 || value.size() != 8) continue;
+    if (key.rfind("id:", 0) != 0 || value.size() < 8) continue;
     if (std::from_chars(key.data() + 3, key.data() + key.size(), id).ec != std::errc() || id == 0 || id > 65'535) continue;
-    held_[static_cast<std::uint16_t>(id)] = {Reader(value).u64_be(), 0};
+    const bool released = value.size() > 8;
+    held_[static_cast<std::uint16_t>(id)] = {Reader(value).u64_be(), 0, released};
+    if (released) released_.push_back(static_cast<std::uint16_t>(id));
   }
 }
 
@@ -93,6 +102,9 @@ result<void> Session::on_connack(const Connack& connack, std::string& out) {
     for (const auto& [id, held] : held_) intake_.erase_position(position_key(id));
     if (!held_.empty()) intake_.count("session_lost");
     held_.clear();
+    released_.clear();
+    last_new_id_ = 0;
+    ids_count_up_ = true;
   }
   subscriptions_.connected(connack.session_present, out);
   return {};
@@ -100,9 +112,26 @@ result<void> Session::on_connack(const Connack& connack, std::string& out) {
 
 void Session::on_publish(const Publish& publish) {
   if (publish.qos > 0) window_.delivered(intake_.clock().steady_ms());
+  if (publish.qos > 0 && !publish.duplicate) on_new_id(publish.id);
   if (publish.qos == 2) return take_qos2(publish, hash_of(publish), true);
   intake_.accept({publish.payload, publish.topic});
   if (publish.qos == 1) owe(intake_.epoch(), Type::puback, publish.id);
+}
+
+void Session::on_new_id(std::uint16_t id) {
+  const bool wrapped = last_new_id_ > 65'535 - 5'000 && id < 5'000;
+  if (id <= last_new_id_ && !wrapped) ids_count_up_ = false;
+  last_new_id_ = id;
+  if (!ids_count_up_) forget_released(0);
+}
+
+void Session::forget_released(std::size_t but) {
+  for (; released_.size() > but; released_.pop_front()) {
+    const auto found = held_.find(released_.front());
+    if (found == held_.end() || !found->second.released) continue;
+    intake_.erase_position(position_key(found->first));
+    held_.erase(found);
+  }
 }
 
 void Session::take_qos2(const Publish& publish, std::uint64_t hash, bool deliver) {
@@ -111,16 +140,19 @@ void Session::take_qos2(const Publish& publish, std::uint64_t hash, bool deliver
     return owe(held->second.epoch, Type::pubrec, publish.id);
   }
   if (deliver) intake_.accept({publish.payload, publish.topic});
-  std::string position;
-  put_u64_be(position, hash);
-  intake_.set_position(position_key(publish.id), position);
+  intake_.set_position(position_key(publish.id), position_of(hash, false));
   held_[publish.id] = {hash, intake_.epoch()};
   owe(intake_.epoch(), Type::pubrec, publish.id);
 }
 
 // An id that is not held is answered too (its deletion may be durable already, or on its way): with the epoch that fills now.
 void Session::on_pubrel(const Pubrel& pubrel) {
-  if (held_.erase(pubrel.id) != 0) intake_.erase_position(position_key(pubrel.id));
+  if (const auto held = held_.find(pubrel.id); held != held_.end() && !held->second.released) {
+    held->second.released = true;
+    intake_.set_position(position_key(pubrel.id), position_of(held->second.hash, true));
+    released_.push_back(pubrel.id);
+    forget_released(ids_count_up_ ? settings_.receive_maximum : 0);
+  }
   owe(intake_.epoch(), Type::pubcomp, pubrel.id);
 }
 
@@ -128,6 +160,7 @@ void Session::on_oversized(const Publish& publish, std::uint64_t size_bytes, std
   intake_.count("packet_too_large");
   log::warn("source {}: a message of {} bytes on {} was dropped (max_packet is {})", name_, size_bytes, publish.topic.substr(0, 100), settings_.max_packet_bytes);
   if (publish.qos > 0) window_.delivered(intake_.clock().steady_ms());
+  if (publish.qos > 0 && !publish.duplicate) on_new_id(publish.id);
   Publish empty = publish;
   empty.payload = {};
   if (publish.qos == 2) take_qos2(empty, hash_of(empty) + size_bytes, false);

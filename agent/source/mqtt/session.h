@@ -4,8 +4,11 @@
 // and payload is a position in the same epoch as the record, PUBREC when that is durable; at PUBREL the position is erased, PUBCOMP when
 // that is durable. So redelivery after a crash is known, and a reused id is not taken for one: DUP=0 on a held id is a new message
 // (mosquitto reuses ids so after a crash of its own). An acknowledgement goes only to the connection that delivered.
-// Thread: io. Lifetime: over many connections. Bounds: 65,535 held ids of about 64 bytes (there are no more ids; a server that keeps
-// the receive maximum needs no more than that), kMaxOwed acknowledgements: at the bound may_take() is false and the
+// An id that was released is remembered a while longer, as such, in its position: mosquitto (2.0.11 to 2.0.21) sends the PUBLISH again, with
+// DUP=1, instead of the PUBREL when two connections in a row break before its PUBCOMP, which section 4.3.3 forbids. That is known as long as
+// the server counts its ids up: one that gives an id again soon would have new messages taken for old ones, and has its ids forgotten at PUBREL.
+// Thread: io. Lifetime: over many connections. Bounds: 65,535 ids of about 64 bytes (there are no more ids; a server that keeps
+// the receive maximum needs no more than that, and so many released ones are remembered), kMaxOwed acknowledgements: at the bound may_take() is false and the
 // connection is not read, never closed: mosquitto 2.0.11 overshoots the receive maximum.
 #pragma once
 #include <cstdint>
@@ -56,10 +59,13 @@ class Session {
   struct Held {
     std::uint64_t hash;
     EpochNumber epoch;  // that made it durable; 0: before this process started
+    bool released = false;
   };
   result<void> on_connack(const Connack& connack, std::string& out);
   void on_publish(const Publish& publish);
   void on_pubrel(const Pubrel& pubrel);
+  void on_new_id(std::uint16_t id);
+  void forget_released(std::size_t but);
   void take_qos2(const Publish& publish, std::uint64_t hash, bool deliver);
   void owe(EpochNumber epoch, Type type, std::uint16_t id);
   void pay(Type type, std::uint16_t id);
@@ -70,7 +76,10 @@ class Session {
   Intake& intake_;
   Subscriptions subscriptions_;
   Window window_;
-  std::map<std::uint16_t, Held> held_;
+  std::map<std::uint16_t, Held> held_;    // released ones among them
+  std::deque<std::uint16_t> released_;    // oldest first; an id that is held anew since is passed over
+  std::uint16_t last_new_id_ = 0;         // of a message with DUP=0
+  bool ids_count_up_ = true;              // as far as was seen
   std::deque<Owed> owed_;  // in order of their epochs
   EpochNumber durable_ = 0;
   bool connected_ = false, told_expiry_ = false;
