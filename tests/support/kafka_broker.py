@@ -32,20 +32,20 @@ _locks = []  # of the ports of this process; they go with it
 
 def free_port():
     """A port that nobody else gets here until this process ends, however late it is bound."""
-    while True:
-        port = random.SystemRandom().choice(PORTS)
-        lock = None
+    folder = os.path.join(tempfile.gettempdir(), f"rivulet-ports-{os.getuid()}")
+    os.makedirs(folder, exist_ok=True)
+    for port in random.SystemRandom().sample(PORTS, 1000):
+        lock = open(os.path.join(folder, str(port)), "w")
         try:
-            lock = open(os.path.join(tempfile.gettempdir(), f"rivulet-port-{port}"), "w")
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
         except OSError:  # another test's, or another program's
-            if lock is not None:
-                lock.close()
+            lock.close()
             continue
         _locks.append(lock)
         return port
+    raise RuntimeError("no free port")
 
 
 def fetch():
