@@ -140,29 +140,34 @@ TEST_CASE("an agent that crashed between PUBREL and PUBCOMP, and whose next conn
   Agent agent;
   agent.start(settings);
   REQUIRE(agent.subscribed());
-  agent.commits = false;
-  server.publish(1, 10, 2);
-  REQUIRE(agent.until([&] { return agent.intake->accepted.size() == 10; }));
-  agent.intake->commit(*agent.source);
-  REQUIRE(agent.until([&] { return agent.intake->pending_changes() == 10; }));  // ten PUBRELs
-  agent.intake->make_durable(agent.intake->epoch());
-  agent.crash();  // before PUBCOMP
-  {
-    boost::asio::ip::tcp::socket socket(agent.io);
-    socket.connect({boost::asio::ip::address_v4::loopback(), server.port});
-    mqtt::ConnectOptions options;
-    options.version = 5;
-    options.client_id = "rivulet-agent-m";
-    options.session_expiry_s = 3600;
-    boost::asio::write(socket, boost::asio::buffer(mqtt::encode_connect(options)));
-    socket.set_option(boost::asio::socket_base::linger(true, 0));  // a reset: what mosquitto writes next fails
+  int sent = 0;
+  for (int round = 0; round < 50 && agent.intake->counts["redelivered"] == 0; ++round) {  // most connections break early enough
+    agent.commits = false;
+    server.publish(sent + 1, sent + 10, 2);
+    sent += 10;
+    REQUIRE(agent.until([&] { return agent.intake->accepted.size() >= static_cast<std::size_t>(sent); }));
+    agent.intake->commit(*agent.source);
+    REQUIRE(agent.until([&] { return agent.intake->pending_changes() == 10; }));  // ten PUBRELs
+    agent.intake->make_durable(agent.intake->epoch());
+    agent.crash();  // before PUBCOMP
+    {
+      boost::asio::ip::tcp::socket socket(agent.io);
+      socket.connect({boost::asio::ip::address_v4::loopback(), server.port});
+      mqtt::ConnectOptions options;
+      options.client_id = "rivulet-agent-m";
+      options.session_expiry_s = 3600;
+      boost::asio::write(socket, boost::asio::buffer(mqtt::encode_connect(options)));
+      socket.set_option(boost::asio::socket_base::linger(true, 0));  // a reset: what mosquitto writes then fails
+    }
+    agent.commits = true;
+    agent.start(settings);
+    REQUIRE(agent.subscribed());
+    server.publish(sent + 1, sent + 10, 2);
+    sent += 10;
+    REQUIRE(agent.until([&] { return agent.different() == static_cast<std::size_t>(sent); }));
+    REQUIRE(agent.intake->accepted.size() == static_cast<std::size_t>(sent));
+    REQUIRE(agent.until([&] { return agent.held() == 0 && agent.intake->pending_changes() == 0; }));
   }
-  agent.commits = true;
-  agent.start(settings);
-  REQUIRE(agent.subscribed());
-  server.publish(11, 20, 2);
-  REQUIRE(agent.until([&] { return agent.different() == 20; }));
-  CHECK(agent.intake->accepted.size() == 20);
   CHECK(agent.intake->counts["redelivered"] > 0);  // else this shows nothing: mosquitto was mended
 }
 
