@@ -50,7 +50,7 @@ bool filters_overlap(std::string_view a, std::string_view b) {
 
 std::string describe_guarantee(const config::MqttSource& settings) {
   std::string text;
-  if (settings.qos == 2) text = "exactly once: PUBREC after the commit, packet ids in the same transaction, PUBCOMP after their deletion is committed; redelivery after a crash is recognised";
+  if (settings.qos == 2) text = "exactly once: PUBREC after the commit, packet ids in the same transaction, PUBCOMP after their release is committed; redelivery after a crash is recognised";
   if (settings.qos == 1) text = "at least once: PUBACK after the commit; what was not acknowledged comes again after a crash";
   if (settings.qos == 0) text = "at most once: in a crash what came since the last commit (agent.commit_interval) is lost, and so is what is published while the agent is away";
   if (settings.qos > 0) {
