@@ -145,7 +145,7 @@ void Session::take_qos2(const Publish& publish, std::uint64_t hash, bool deliver
   owe(intake_.epoch(), Type::pubrec, publish.id);
 }
 
-// An id that is not held is answered too (its deletion may be durable already, or on its way): with the epoch that fills now.
+// An id that is not held is answered too (it may have been released and forgotten): with the epoch that fills now.
 void Session::on_pubrel(const Pubrel& pubrel) {
   if (const auto held = held_.find(pubrel.id); held != held_.end() && !held->second.released) {
     held->second.released = true;

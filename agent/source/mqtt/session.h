@@ -1,7 +1,7 @@
 // Session: what a subscribing client owes the server, and when it may pay. No I/O: packets in, bytes to send out.
 //
 // QoS 1: PUBACK when the epoch that holds the record is durable. QoS 2 (MQTT 5.0 section 4.3.3): the packet id with a hash of topic
-// and payload is a position in the same epoch as the record, PUBREC when that is durable; at PUBREL the position is erased, PUBCOMP when
+// and payload is a position in the same epoch as the record, PUBREC when that is durable; at PUBREL the position is marked, PUBCOMP when
 // that is durable. So redelivery after a crash is known, and a reused id is not taken for one: DUP=0 on a held id is a new message
 // (mosquitto reuses ids so after a crash of its own). An acknowledgement goes only to the connection that delivered.
 // An id that was released is remembered a while longer, as such, in its position: mosquitto (2.0.11 to 2.0.21) sends the PUBLISH again, with
