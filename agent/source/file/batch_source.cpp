@@ -89,7 +89,7 @@ void BatchSource::scan() {
       order_.push_back(same->first);
       continue;
     }
-    const auto head = read_head(seen.path);
+    const auto head = read_head(seen);
     if (!head) continue;  // gone meanwhile, or may not be read: the listing will say more, or the next poll
     Batch* batch = known(seen, *head, listing);
     if (batch == nullptr) {
@@ -120,7 +120,7 @@ Batch* BatchSource::known(const Seen& seen, const std::string& head, const Listi
     if (batch.path != seen.path) continue;
     const auto renamed = [&, &of = batch](const Seen& other) {  // and this is another file of the same beginning
       if (other.inode != of.inode || other.path == of.path || !other.wanted) return false;
-      const auto there = read_head(other.path);
+      const auto there = read_head(other);
       return there && of.head.compare(*there) == Head::Match::same;
     };
     if (std::none_of(listing.files.begin(), listing.files.end(), renamed)) found = &batch;

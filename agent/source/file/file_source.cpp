@@ -142,7 +142,7 @@ bool FileSource::blocked(const Tail& tail) const {
 }
 
 Tail* FileSource::next() {
-  const auto usable = [&](const auto& entry) { return readable(*entry.second) && !blocked(*entry.second); };
+  const auto usable = [&](const auto& entry) { return readable(*entry.second) && entry.second->moved_poll != polls_ && !blocked(*entry.second); };
   auto found = std::find_if(tails_.upper_bound(last_served_), tails_.end(), usable);
   if (found == tails_.end()) found = std::find_if(tails_.begin(), tails_.end(), usable);
   if (found == tails_.end()) return nullptr;
@@ -156,15 +156,11 @@ bool FileSource::open(Tail& tail) {
   Descriptor file(::open(tail.path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   struct stat about {};
   if (!file.is_open() || ::fstat(file.get(), &about) != 0) {
-    if (errno == ENOENT) scan_wanted_ = true;
+    if (errno == ENOENT) return moved(tail);
     failed(tail, "cannot open " + tail.path + ": " + std::strerror(errno));
     return false;
   }
-  if (about.st_ino != tail.inode) {  // renamed since the folder was listed
-    scan_wanted_ = true;
-    tail.failed_poll = polls_;
-    return false;
-  }
+  if (about.st_ino != tail.inode) return moved(tail);
   std::size_t open_files = 0;
   Tail* oldest = nullptr;
   for (auto& [serial, each] : tails_) {
@@ -186,8 +182,7 @@ void FileSource::read(Tail& tail) {
   if (tail.check_head) {
     const auto head = read_head(tail.file.get());
     if (head && tail.head.length() > 0 && tail.head.compare(*head) != Head::Match::same) {
-      scan_wanted_ = true;  // written anew in place
-      tail.failed_poll = polls_;
+      moved(tail);  // written anew in place
       return;
     }
     tail.check_head = false;
@@ -239,6 +234,13 @@ void FileSource::failed(Tail& tail, std::string why) {
   if (why == tail.problem) return;
   tail.problem = std::move(why);
   log::warn("{}: {}; trying again at each poll", name_, tail.problem);
+}
+
+// Renamed, deleted or written anew since the folder was listed. Always false.
+bool FileSource::moved(Tail& tail) {
+  scan_wanted_ = true;
+  tail.moved_poll = polls_;
+  return false;
 }
 
 void FileSource::folder_problem(const std::string& text) {

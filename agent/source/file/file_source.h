@@ -59,7 +59,7 @@ class FileSource final : public Source {
   std::string origin_of(const Seen& seen, const Listing& listing) const;
   bool maybe_copy(const Seen& seen);
   void start_at_end(Tail& tail);
-  void tail_lost(Tail& tail, std::uint64_t size);
+  void tail_lost(Tail& tail, const Seen& seen);
   void forget(std::uint64_t serial);
   void retire();
 
@@ -72,6 +72,7 @@ class FileSource final : public Source {
   void read(Tail& tail);
   void save(const Tail& tail);
   void failed(Tail& tail, std::string why);
+  bool moved(Tail& tail);
   void folder_problem(const std::string& text);
   static std::string started_key() { return "started"; }  // position of a source with `start: end` that has started once
 
@@ -96,6 +97,7 @@ class FileSource final : public Source {
   std::uint64_t lines_ = 0;
   std::string problem_;
   bool first_start_ = false;  // no position of this source is known: `start: end` holds for what is found now
+  unsigned torn_scans_ = 0;  // in a row
   bool first_scan_ = true;
   bool scan_wanted_ = true;
   bool turning_ = false;

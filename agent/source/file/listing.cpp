@@ -1,8 +1,10 @@
 #include "agent/source/file/listing.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -11,10 +13,14 @@
 #include <memory>
 #include <set>
 
+#include "agent/base/clock.h"
 #include "agent/base/words.h"
+#include "agent/source/file/tail.h"
 
 namespace rivulet::source {
 namespace {
+
+constexpr std::int64_t tick_ns = 20'000'000;  // a folder's time moves in steps: HZ=100 gives 10 ms
 
 constexpr std::array<std::string_view, 6> compressed{".gz", ".xz", ".zst", ".bz2", ".lz4", ".zip"};
 
@@ -31,7 +37,31 @@ struct CloseFolder {
   void operator()(DIR* folder) const { ::closedir(folder); }
 };
 
+std::set<std::pair<std::string_view, std::uint64_t>> names(const Listing& listing) {
+  std::set<std::pair<std::string_view, std::uint64_t>> names;
+  for (const auto& seen : listing.files) names.emplace(seen.path, seen.inode);
+  return names;
+}
+
+Descriptor open_listed(const Seen& seen) {
+  Descriptor file(::open(seen.path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  struct stat about {};
+  if (file.is_open() && (::fstat(file.get(), &about) != 0 || about.st_ino != seen.inode)) file.close();
+  return file;
+}
+
 }  // namespace
+
+std::optional<std::string> read_head(const Seen& seen) {
+  const Descriptor file = open_listed(seen);
+  return file.is_open() ? read_head(file.get()) : std::nullopt;
+}
+
+bool newline_before(const Seen& seen, std::uint64_t offset) {
+  const Descriptor file = open_listed(seen);
+  char last = 0;
+  return file.is_open() && offset > 0 && ::pread(file.get(), &last, 1, static_cast<off_t>(offset - 1)) == 1 && last == '\n';
+}
 
 std::string_view name_of(std::string_view path) {
   const auto slash = path.rfind('/');
@@ -76,6 +106,21 @@ std::int64_t Where::folder_modified_ns() const {
 }
 
 Listing Where::list() const {
+  const std::int64_t begun_ns = SystemClock().wall_ms() * 1'000'000;  // the file system's clock, whatever the agent's is
+  Listing listing = read();
+  const bool quiet = listing.folder_modified_ns < begun_ns - tick_ns && folder_modified_ns() == listing.folder_modified_ns;
+  if (quiet || !listing.problem.empty()) return listing;
+  for (int readings = 1; readings < max_readings; ++readings) {
+    Listing again = read();
+    const bool agree = names(again) == names(listing);
+    listing = std::move(again);
+    listing.torn = !agree;
+    if (agree) break;
+  }
+  return listing;
+}
+
+Listing Where::read() const {
   Listing listing;
   listing.folder_modified_ns = folder_modified_ns();  // before reading it: what changes meanwhile is seen next time
   const std::unique_ptr<DIR, CloseFolder> folder(::opendir(folder_.c_str()));

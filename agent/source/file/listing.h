@@ -2,6 +2,8 @@
 //
 // The path's last component may be a glob (* ? [...]). Compressed files (.gz .xz .zst .bz2 .lz4 .zip) match only a
 // glob that ends like them: `app.log*` would otherwise read app.log.2.gz as text. One file under two names is listed once.
+// Log rotation renames while we read: a folder that changes is listed until two lists agree, and what is read of a listed file
+// later is read of that very file, never of the one that has its name by then.
 // Thread: any. Bound: max_entries; more are not looked at, and `problem` says so.
 #pragma once
 #include <cstdint>
@@ -26,12 +28,14 @@ struct Listing {
   std::vector<Seen> files;  // oldest first
   std::string problem;      // not empty: the folder could not be read whole; files that are missing may well be there
   bool no_folder = false;
+  bool torn = false;  // the folder changed at each of max_readings; a file that was renamed meanwhile may be missing
   std::int64_t folder_modified_ns = 0;
 };
 
 class Where {
  public:
   static constexpr std::size_t max_entries = 20'000;
+  static constexpr int max_readings = 5;
   // compressed_too: files that are named like compressed ones are as good as any.
   explicit Where(std::string path, bool compressed_too = false);
 
@@ -42,11 +46,16 @@ class Where {
   const std::string& path() const { return path_; }
 
  private:
+  Listing read() const;
   std::string path_, folder_, name_;
   bool glob_, compressed_too_;
 };
 
 std::string_view name_of(std::string_view path);  // its last component
+
+// Of the file that was listed. Nothing (false) when it cannot be read, or when its name is another file's by now.
+std::optional<std::string> read_head(const Seen& seen);  // its first min(size, 1 KiB) bytes
+bool newline_before(const Seen& seen, std::uint64_t offset);
 
 // app.log.1 of app.log.1.gz; none: the name does not end like a compressed file's.
 std::optional<std::string_view> without_compressed_suffix(std::string_view path);

@@ -69,7 +69,7 @@ class Matcher {
         if (taken_.contains(&seen) || seen.size < tail->offset) continue;
         if (tail->missing && !seen.wanted) continue;  // was looked for among these when it went
         const auto& head = head_of(seen);
-        if (!head || tail->head.compare(*head) != Head::Match::same || !newline_before(seen.path, tail->offset)) continue;
+        if (!head || tail->head.compare(*head) != Head::Match::same || !newline_before(seen, tail->offset)) continue;
         best = &seen;
       }
       if (best == nullptr) return false;
@@ -85,7 +85,7 @@ class Matcher {
 
   const std::optional<std::string>& head_of(const Seen& seen) {
     const auto known = heads_.find(&seen);
-    return known != heads_.end() ? known->second : heads_.emplace(&seen, read_head(seen.path)).first->second;
+    return known != heads_.end() ? known->second : heads_.emplace(&seen, read_head(seen)).first->second;
   }
 
   const Listing& listing_;

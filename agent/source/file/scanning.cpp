@@ -17,11 +17,17 @@ namespace {
 constexpr std::uint64_t copy_hold_polls = 20;
 constexpr unsigned quiet_polls = 20;  // an open file that was deleted or moved away is let go after so many without growth
 constexpr std::size_t telling_bytes = 16;
+constexpr unsigned max_torn_scans = 20;  // in a row; then a torn listing is better than none
 
 }  // namespace
 
 void FileSource::scan() {
   const Listing listing = where_.list();
+  torn_scans_ = listing.torn ? torn_scans_ + 1 : 0;
+  if (listing.torn && torn_scans_ % max_torn_scans != 0) {
+    scan_wanted_ = true;
+    return;
+  }
   folder_modified_ns_ = listing.folder_modified_ns;
   folder_problem(listing.problem);
 
@@ -81,7 +87,7 @@ void FileSource::apply(const Matching::Pair& pair) {
   tail.modified_ns = seen.modified_ns;
   if (tail.failed_poll == polls_) tail.failed_poll = 0;
   if (pair.shorter) {
-    tail_lost(tail, seen.size);
+    tail_lost(tail, seen);
   } else if (tail.size < tail.searched_to) {  // an unfinished line was taken back
     tail.searched_to = tail.offset;
     tail.too_long = tail.hole = false;
@@ -92,15 +98,15 @@ void FileSource::apply(const Matching::Pair& pair) {
   }
 }
 
-void FileSource::tail_lost(Tail& tail, std::uint64_t size) {
+void FileSource::tail_lost(Tail& tail, const Seen& seen) {
   log::warn("{}: {} is {} bytes long, shorter than the {} that were read, and begins the same: it lost its end and is "
                "read on from there; nothing is read twice",
-               name_, tail.path, size, tail.offset);
+               name_, tail.path, seen.size, tail.offset);
   intake_.count("tail_lost");
-  tail.offset = tail.searched_to = size;
+  tail.offset = tail.searched_to = seen.size;
   tail.too_long = tail.hole = false;
-  if (const auto head = read_head(tail.path)) {
-    tail.head.set(std::string_view(*head).substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(size, Head::max_bytes))));
+  if (const auto head = read_head(seen)) {
+    tail.head.set(std::string_view(*head).substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(seen.size, Head::max_bytes))));
   }
   save(tail);
 }
@@ -158,7 +164,7 @@ bool FileSource::maybe_copy(const Seen& seen) {
     held_.erase(held);
     return false;
   }
-  const auto head = read_head(seen.path);
+  const auto head = read_head(seen);
   if (!head) return false;
   const bool alike = std::any_of(tails_.begin(), tails_.end(), [&](const auto& entry) {
     const Tail& tail = *entry.second;

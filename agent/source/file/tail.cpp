@@ -63,18 +63,6 @@ std::optional<std::string> read_head(int file) {
   return head;
 }
 
-std::optional<std::string> read_head(const std::string& path) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  if (!file.is_open()) return {};
-  return read_head(file.get());
-}
-
-bool newline_before(const std::string& path, std::uint64_t offset) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  char last = 0;
-  return file.is_open() && offset > 0 && ::pread(file.get(), &last, 1, static_cast<off_t>(offset - 1)) == 1 && last == '\n';
-}
-
 std::uint64_t last_line_end(int file, std::uint64_t size, std::uint64_t max_line_bytes) {
   char block[4096];
   std::uint64_t end = size;

@@ -50,7 +50,8 @@ struct Tail {
   bool missing = false;           // not in the folder, and not open
   std::uint64_t predecessor = 0;  // serial of the file that was written before it under this origin; it is finished first
   unsigned quiet_polls = 0;
-  std::uint64_t failed_poll = 0;  // reading it failed in this poll
+  std::uint64_t failed_poll = 0;  // reading it failed in this poll; its successors do not wait for it
+  std::uint64_t moved_poll = 0;   // in this poll it was not under its name any more; its successors wait for the next listing
   std::string problem;            // why
   std::uint64_t last_read = 0;    // turn number
   std::shared_ptr<struct PackedFile> packed;  // it was compressed, and is read there
@@ -64,9 +65,7 @@ std::string position_key(std::uint64_t serial);
 std::optional<Tail> parse_position(std::string_view key, std::string_view value);
 
 // What a file begins with, min(size, 1 KiB) bytes; nothing when it cannot be read.
-std::optional<std::string> read_head(const std::string& path);
 std::optional<std::string> read_head(int file);
-bool newline_before(const std::string& path, std::uint64_t offset);
 std::uint64_t last_line_end(int file, std::uint64_t size, std::uint64_t max_line_bytes);  // <= size
 
 // Takes lines off a tail, a chunk at a time; one buffer for all tails, so memory does not grow with the number of files.

@@ -1,7 +1,10 @@
 // Cases from the threads of other tailers: logstash-input-file #225 and #109 (inode used again, chains of renames), fluent-bit
 // #1330 (rotation while the agent is down) and #2960 (two positions with one inode), beats #39731 (copytruncate read twice).
 #include <algorithm>
+#include <atomic>
+#include <thread>
 
+#include "agent/source/file/matching.h"
 #include "tests/unit/source/file_fixture.h"
 
 using namespace rivulet;
@@ -323,4 +326,70 @@ TEST_CASE("file: compressed rotations do not match a plain glob") {
   f.begin();
   REQUIRE(f.reads(1));
   CHECK(f.only_marker("app.log", "marker"));
+}
+
+namespace {
+
+// A tail that has read `text`, the beginning of the file.
+source::Tail reader_of(const std::string& path, std::string_view text) {
+  struct stat about {};
+  REQUIRE(::stat(path.c_str(), &about) == 0);
+  source::Tail tail;
+  tail.serial = 1;
+  tail.path = tail.origin = path;
+  tail.inode = about.st_ino;
+  tail.offset = tail.searched_to = text.size();
+  tail.head.set(text);
+  return tail;
+}
+
+}  // namespace
+
+TEST_CASE("file: one that is renamed between the listing and the look at its beginning is not taken for truncated") {
+  for (const char* name : {"app.log", "app.log*"}) {
+    TempFolder folder;
+    const std::string path = folder / "app.log";
+    append(path, numbered(0, 100));
+    auto tail = reader_of(path, numbered(0, 50));
+    const auto listing = source::Where(folder / name).list();
+    std::filesystem::rename(path, folder / "app.log.1");
+    append(path, numbered(0, 100, "other"));
+    const auto matching = source::match({&tail}, listing);
+    CHECK(matching.lost.empty());
+    CHECK(matching.fresh.empty());
+    REQUIRE(matching.pairs.size() == 1);
+    CHECK(matching.pairs[0].tail == &tail);
+    CHECK_FALSE(matching.pairs[0].shorter);
+  }
+}
+
+TEST_CASE("file: a writer that rotates while the folder is read: every line once and in order") {
+  constexpr int kept = 30, lines_a_file = 20, ahead = 200;  // what is rotated away was read long before
+  Follower f("app.log");
+  f.config.poll_ms = 1;
+  append(f.path("app.log"), "0\n");
+  f.begin();
+  REQUIRE(f.reads(1));
+  std::atomic<int> written{1}, taken{1};
+  std::atomic<bool> ending{false};
+  std::thread writer([&] {
+    while (!ending) {
+      for (int i = 0; i < lines_a_file; ++i) append(f.path("app.log"), std::to_string(written++) + "\n");
+      for (int i = kept - 1; i >= 1; --i) ::rename(f.path("app.log." + std::to_string(i)).c_str(), f.path("app.log." + std::to_string(i + 1)).c_str());
+      f.rename("app.log", "app.log.1");
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      while (!ending && written - taken > ahead) std::this_thread::yield();
+    }
+    append(f.path("app.log"), "end\n");
+  });
+  const auto follow = [&] {
+    taken = static_cast<int>(f.intake->accepted.size());
+    return false;
+  };
+  run_until(f.io, follow, std::chrono::seconds(4));
+  ending = true;
+  writer.join();
+  CHECK(f.reads(static_cast<std::size_t>(written) + 1));
+  const auto lines = f.lines();
+  for (std::size_t n = 0; n + 1 < lines.size(); ++n) REQUIRE(lines[n] == std::to_string(n));
 }
