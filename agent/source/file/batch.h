@@ -24,6 +24,7 @@ struct Batch {
   std::uint64_t serial = 0;
   std::string path;
   std::uint64_t inode = 0;
+  std::uint64_t device = 0;  // of the folder in which it was seen last; 0: not seen since the start
   std::uint64_t size = 0;    // on disk, when it was last looked at
   std::uint64_t offset = 0;  // decompressed: everything before it was handed over
   Head head;

@@ -77,6 +77,7 @@ void BatchSource::scan() {
   if (listing.problem.empty())
     for (auto& [serial, batch] : batches_) batch.missing = true;
   order_.clear();
+  bool known_there = false;
   for (const Seen& seen : listing.files) {  // oldest first
     if (!seen.wanted || seen.size == 0) continue;
     const auto same = std::find_if(batches_.begin(), batches_.end(), [&](const auto& entry) {
@@ -84,7 +85,9 @@ void BatchSource::scan() {
       return batch.inode == seen.inode && batch.path == seen.path && batch.size == seen.size && batch.modified_ns == seen.modified_ns;
     });
     if (same != batches_.end()) {
+      known_there = true;
       same->second.missing = false;
+      same->second.device = listing.device;
       same->second.seen_poll = polls_;
       order_.push_back(same->first);
       continue;
@@ -92,8 +95,9 @@ void BatchSource::scan() {
     const auto head = read_head(seen);
     if (!head) continue;  // gone meanwhile, or may not be read: the listing will say more, or the next poll
     Batch* batch = known(seen, *head, listing);
+    known_there |= batch != nullptr;
     if (batch == nullptr) {
-      if (batches_.size() >= max_files) {
+      if (!make_room()) {
         trouble = "more than " + std::to_string(max_files) + " files match " + where_.path() + "; the newest ones are not read before others are removed";
         break;
       }
@@ -104,11 +108,12 @@ void BatchSource::scan() {
     }
     batch->head.set(*head);
     batch->head.forget_bytes();
+    batch->device = listing.device;
     seen_again(*batch, seen);
     order_.push_back(batch->serial);
   }
   problem(trouble);
-  retire();
+  if (known_there) retire(listing.device);
 }
 
 // A file keeps its inode when it is renamed, and its path when it is restored or the file system numbers anew.
@@ -145,15 +150,27 @@ void BatchSource::seen_again(Batch& batch, const Seen& seen) {
   if (moved && (batch.offset > 0 || batch.state != Batch::State::reading)) save(batch);
 }
 
-// Files that are gone are remembered for a while, in case they come back; the oldest go first.
-void BatchSource::retire() {
+// For one more. False: no file is missing whose position could be forgotten.
+bool BatchSource::make_room() {
+  if (batches_.size() < max_files) return true;
+  const auto missing = std::find_if(batches_.begin(), batches_.end(), [&](const auto& entry) { return entry.second.missing && entry.first != current_; });
+  if (missing == batches_.end()) return false;
+  forget(missing->first);
+  return true;
+}
+
+// Files that are gone are remembered for a while, in case they come back; the oldest go first. Where nothing that is known is there, or
+// another file system is, all that is missing may come back: a mount point is empty before the mount.
+void BatchSource::retire(std::uint64_t device) {
   std::vector<std::uint64_t> gone;
   for (const auto& [serial, batch] : batches_)
-    if (batch.missing && serial != current_) gone.push_back(serial);
-  for (std::size_t i = 0; i + max_retired < gone.size(); ++i) {
-    intake_.erase_position(batch_key(gone[i]));
-    batches_.erase(gone[i]);
-  }
+    if (batch.missing && (batch.device == device || batch.device == 0) && serial != current_) gone.push_back(serial);
+  for (std::size_t i = 0; i + max_retired < gone.size(); ++i) forget(gone[i]);
+}
+
+void BatchSource::forget(std::uint64_t serial) {
+  intake_.erase_position(batch_key(serial));
+  batches_.erase(serial);
 }
 
 // --- reading ---
@@ -275,7 +292,7 @@ std::string BatchSource::state() const {
 std::string describe_batch_guarantee(const config::FileSource&) {
   return "exactly once from each file, which must be complete when it appears (rename it into place): its position, in decompressed bytes, is committed with its "
          "lines. A file is known by its first 1 KiB on disk and its inode or its path: renamed or restored in place it is not read again, moved to another file system under "
-         "another name it is. One that is cut off waits for more; of a damaged one the lines before the damage is noticed are taken, the rest is not (counted). Can be lost: lines "
+         "another name it is. Of files that are gone the 32 newest are remembered, all of them while the folder is empty or of another file system. One that is cut off waits for more; of a damaged one the lines before the damage is noticed are taken, the rest is not (counted). Can be lost: lines "
          "longer than max_line (counted); a file that is removed before it was read.";
 }
 

@@ -3,7 +3,8 @@
 // One file at a time, the oldest first. A position row for each file (batch.h) says how far, and that it is done; it is forgotten with the file.
 // A file is known by its first bytes on disk and its inode or its path; one that grew is read on, in decompressed bytes.
 // One that is damaged is left where the damage was found, and reported; one that ends in the middle waits for more. Neither keeps others from being read.
-// Bounds: max_files, one reader (batch.h), max_retired positions of files that are gone. Thread: io. Lifetime: the io_context and the Intake outlive it.
+// Bounds: max_files, one reader (batch.h), max_retired positions of files that are gone (max_files while the folder is not the one that they were
+// in: empty, or of another file system). Thread: io. Lifetime: the io_context and the Intake outlive it.
 // Counts: line_too_long, file_damaged, file_cut_off, read_failed.
 #pragma once
 #include <boost/asio/steady_timer.hpp>
@@ -40,7 +41,9 @@ class BatchSource final : public Source {
   void scan();
   Batch* known(const Seen& seen, const std::string& head, const Listing& listing);
   void seen_again(Batch& batch, const Seen& seen);
-  void retire();
+  bool make_room();
+  void retire(std::uint64_t device);
+  void forget(std::uint64_t serial);
   void turn_later();
   void turn();
   bool open_next();

@@ -269,7 +269,7 @@ std::string describe_guarantee(const config::FileSource& config) {
       "exactly once from the file: its position is committed with its lines. A file is known by its first bytes (up to 1 KiB) "
       "and its inode: it may be renamed, also while the agent is down, and is finished before its successor. A file that lost "
       "its end in a power cut goes on at its new end. One that was compressed (gzip, zstd) beside it while the agent was down is "
-      "read on in there. Can be lost: lines that were not read when a file is deleted or moved out of its folder, or truncated without a copy beside it (copytruncate: also what is written between the copy "
+      "read on in there. Of files that are gone or rotated away the 32 newest are remembered, all of them while their folder is empty or of another file system. Can be lost: lines that were not read when a file is deleted or moved out of its folder, or truncated without a copy beside it (copytruncate: also what is written between the copy "
       "and the truncation); lines longer than max_line_bytes (counted). Can come twice: a file whose first 1 KiB is "
       "changed in place.";
   if (config.path.find_first_of("*?[") == std::string::npos) {

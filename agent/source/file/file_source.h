@@ -3,8 +3,8 @@
 // Each file that is read is a Tail with a position row of its own (tail.h). A poll looks at the open files and at the folder's
 // time; when a name, an inode or a size does not fit any more, the folder is listed and matched anew (matching.h). What was
 // renamed is finished before its successor is begun. A line counts when its newline is there.
-// Bounds: max_tails files, max_open descriptors, max_retired positions of files that are rotated away or gone, one line
-// buffer. One chunk of one file a turn, round robin, so that a large file starves nobody. Thread: io. Lifetime: the io_context
+// Bounds: max_tails files, max_open descriptors, max_retired positions of files that are rotated away or gone (max_tails while the
+// folder is not the one that they were in: empty, or of another file system), one line buffer. One chunk of one file a turn, round robin, so that a large file starves nobody. Thread: io. Lifetime: the io_context
 // and the Intake outlive it. Counts: line_too_long, tail_lost, truncated, hole_bytes, read_failed, compressed_lost.
 #pragma once
 #include <boost/asio/steady_timer.hpp>
@@ -61,6 +61,7 @@ class FileSource final : public Source {
   void start_at_end(Tail& tail);
   void tail_lost(Tail& tail, const Seen& seen);
   void forget(std::uint64_t serial);
+  bool make_room();
   void retire();
 
   void turn_later();
@@ -94,6 +95,8 @@ class FileSource final : public Source {
   std::uint64_t turns_ = 0;
   std::uint64_t last_served_ = 0;  // serial
   std::int64_t folder_modified_ns_ = -2;
+  std::uint64_t device_ = 0;  // of the folder, when it was listed last
+  bool known_there_ = false;  // and whether a file of tails_ was there
   std::uint64_t lines_ = 0;
   std::string problem_;
   bool first_start_ = false;  // no position of this source is known: `start: end` holds for what is found now

@@ -135,6 +135,8 @@ Listing Where::read() const {
     }
     return listing;
   }
+  struct stat itself {};
+  if (::fstat(::dirfd(folder.get()), &itself) == 0) listing.device = itself.st_dev;
   while (const dirent* entry = ::readdir(folder.get())) {
     if (entry->d_type != DT_REG && entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN) continue;
     struct stat about {};

@@ -28,6 +28,7 @@ struct Listing {
   std::vector<Seen> files;  // oldest first
   std::string problem;      // not empty: the folder could not be read whole; files that are missing may well be there
   bool no_folder = false;
+  std::uint64_t device = 0;  // of the folder
   bool torn = false;  // the folder changed at each of max_readings; a file that was renamed meanwhile may be missing
   std::int64_t folder_modified_ns = 0;
 };

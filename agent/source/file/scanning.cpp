@@ -35,6 +35,8 @@ void FileSource::scan() {
   for (auto& [serial, tail] : tails_)
     if (!tail->packed) tails.push_back(tail.get());
   const Matching matching = match(tails, listing);
+  device_ = listing.device;
+  known_there_ = !matching.pairs.empty();
   const Tail* newest = nullptr;
   bool path_taken = where_.is_glob();
   for (const auto& pair : matching.pairs) {
@@ -49,7 +51,7 @@ void FileSource::scan() {
     for (Tail* tail : matching.lost) lose(*tail, listing);
   }
   for (const Seen* seen : matching.fresh) {
-    if (tails_.size() >= max_tails) {
+    if (!make_room()) {
       folder_problem("more than " + std::to_string(max_tails) + " files match " + where_.path() + "; the newest ones are not read");
       break;
     }
@@ -79,6 +81,7 @@ void FileSource::apply(const Matching::Pair& pair) {
   if (other_file) tail.file.close();
   tail.path = seen.path;
   tail.inode = seen.inode;
+  tail.device = device_;
   tail.wanted = seen.wanted;
   held_.erase(seen.inode);
   tail.missing = false;
@@ -148,6 +151,7 @@ void FileSource::begin(const Seen& seen, const std::string& origin) {
   tail->serial = next_serial_++;
   tail->path = seen.path;
   tail->inode = seen.inode;
+  tail->device = device_;
   tail->size = seen.size;
   tail->modified_ns = seen.modified_ns;
   tail->wanted = seen.wanted;
@@ -200,12 +204,23 @@ void FileSource::forget(std::uint64_t serial) {
   tails_.erase(gone);
 }
 
-// Rotated and missing files are remembered in case they are moved again or come back; the oldest go first.
+// For one more. False: no file is missing whose position could be forgotten.
+bool FileSource::make_room() {
+  if (tails_.size() < max_tails) return true;
+  const auto missing = std::find_if(tails_.begin(), tails_.end(), [](const auto& entry) { return entry.second->missing; });
+  if (missing == tails_.end()) return false;
+  forget(missing->first);
+  return true;
+}
+
+// Rotated and missing files are remembered in case they are moved again or come back; the oldest go first. Where nothing that
+// is known is there, or another file system is, all that is missing may come back: a mount point is empty before the mount.
 void FileSource::retire() {
   std::vector<std::uint64_t> retired;
   bool waiting = false;
   for (const auto& [serial, tail] : tails_) {
-    if (tail->missing || (!tail->wanted && !tail->has_data())) retired.push_back(serial);
+    const bool gone = tail->missing && known_there_ && (tail->device == device_ || tail->device == 0);
+    if (gone || (!tail->missing && !tail->wanted && !tail->has_data())) retired.push_back(serial);
     // A descriptor of a file that is not in the folder any more is let go by a listing, not by the folder's time.
     waiting |= tail->file.is_open() && tail->quiet_polls == quiet_polls;
   }

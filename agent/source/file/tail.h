@@ -36,6 +36,7 @@ struct Tail {
   std::string path;
   std::string origin;  // the path it was written under; files of one origin are read one after the other
   std::uint64_t inode = 0;
+  std::uint64_t device = 0;  // of the folder in which it was seen last; 0: not seen since the start
   std::uint64_t offset = 0;  // everything before it was handed over
   Head head;                 // of the bytes before offset
 

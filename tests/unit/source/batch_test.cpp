@@ -166,11 +166,71 @@ TEST_CASE("batch: positions are forgotten with their files, but for the newest t
   REQUIRE(f.settles("40 files read, 0 to be read, 40 lines"));
   f.commit();
   CHECK(f.intake->positions.size() == 40);
-  for (int i = 0; i < 40; ++i) std::filesystem::remove(f.path(std::to_string(i) + ".gz"));
+  for (int i = 1; i < 40; ++i) std::filesystem::remove(f.path(std::to_string(i) + ".gz"));
   REQUIRE(run_until(f.io, [&] {
     f.commit();
-    return f.intake->positions.size() == source::BatchSource::max_retired;
+    return f.intake->positions.size() == 1 + source::BatchSource::max_retired;
   }));
+}
+
+TEST_CASE("batch: a folder that is empty for a while, as a mount point is, forgets nothing") {
+  for (const bool restart : {true, false}) {
+    Batches f("sub/*.gz");
+    std::filesystem::create_directory(f.path("sub"));
+    for (int i = 0; i < 40; ++i) put(f.path("sub/" + std::to_string(i) + ".gz"), gzip("line\n"));
+    f.begin_batches();
+    REQUIRE(f.settles("40 files read, 0 to be read, 40 lines"));
+    f.commit();
+    if (restart) f.kill();
+    f.rename("sub", "unmounted");
+    std::filesystem::create_directory(f.path("sub"));
+    if (restart) f.begin_batches();
+    REQUIRE(f.settles("waiting for " + f.config.path));
+    std::filesystem::remove(f.path("sub"));
+    f.rename("unmounted", "sub");
+    put(f.path("sub/new.gz"), gzip("new\n"));
+    REQUIRE(f.settles("41 files read, 0 to be read, " + std::string(restart ? "1" : "41") + " lines"));
+    CHECK(f.intake->accepted.size() == 41);
+  }
+}
+
+TEST_CASE("batch: a folder of another file system forgets nothing of the first one") {
+  Batches f("sub/*.gz");
+  const TwoFileSystems two(f.folder, "sub");
+  if (!two.differ) {
+    WARN("there is no second file system");
+    return;
+  }
+  for (int i = 0; i < 40; ++i) put(f.path("sub/" + std::to_string(i) + ".gz"), gzip("line\n"));
+  f.begin_batches();
+  REQUIRE(f.settles("40 files read, 0 to be read, 40 lines"));
+  two.show_second();
+  for (int i = 1; i <= 2; ++i) {
+    put(f.path("sub/" + std::to_string(i) + "-other.gz"), gzip("other\n"));
+    REQUIRE(f.settles(std::to_string(i) + " files read, 0 to be read, " + std::to_string(40 + i) + " lines"));
+  }
+  two.show_first();
+  put(f.path("sub/new.gz"), gzip("new\n"));
+  REQUIRE(f.settles("41 files read, 0 to be read, 43 lines"));
+}
+
+TEST_CASE("batch: files that are missing make room for new ones") {
+  constexpr auto most = source::BatchSource::max_files;
+  Batches f("*.gz");
+  source::Batch gone;
+  gone.state = source::Batch::State::done;
+  gone.head.set("the beginning of a file");
+  std::map<std::string, std::string> positions;
+  for (std::uint64_t i = 1; i <= most; ++i) {
+    gone.path = f.path(std::to_string(i) + ".gz");
+    positions[source::batch_key(i)] = gone.position();
+  }
+  f.intake->start_with(positions);
+  put(f.path("new.gz"), gzip("new\n"));
+  f.begin_batches();
+  REQUIRE(f.reads(1));
+  f.commit();
+  CHECK_FALSE(f.intake->positions.contains(source::batch_key(1)));
 }
 
 TEST_CASE("batch: the factory makes one where compression is set, and explains it") {

@@ -65,6 +65,32 @@ struct Follower {
   std::unique_ptr<source::FileSource> source;
 };
 
+// A folder that is a link to one on the first or the second file system, as a mount point shows one or the other.
+struct TwoFileSystems {
+  TwoFileSystems(const TempFolder& folder, const std::string& name) : link_(folder / name), first_(folder / (name + "-first")) {
+    std::filesystem::create_directory(first_);
+    struct stat one {}, other {};
+    differ = ::stat(first_.c_str(), &one) == 0 && ::mkdtemp(second_.data()) != nullptr && ::stat(second_.c_str(), &other) == 0 && one.st_dev != other.st_dev;
+    show_first();
+  }
+  TwoFileSystems(const TwoFileSystems&) = delete;
+  TwoFileSystems& operator=(const TwoFileSystems&) = delete;
+  ~TwoFileSystems() {
+    std::error_code ignored;
+    std::filesystem::remove_all(second_, ignored);
+  }
+  void show_first() const { show(first_); }
+  void show_second() const { show(second_); }
+  bool differ = false;
+
+ private:
+  void show(const std::string& folder) const {
+    std::filesystem::create_directory_symlink(folder, link_ + ".new");
+    std::filesystem::rename(link_ + ".new", link_);
+  }
+  std::string link_, first_, second_ = "/dev/shm/rivulet-test-XXXXXX";
+};
+
 inline std::string numbered(int from, int to, const std::string& text = "line") {
   std::string lines;
   for (int i = from; i < to; ++i) lines += text + " " + std::to_string(i) + "\n";

