@@ -24,7 +24,7 @@ const char* find_newline(std::string_view bytes) {
 
 Framer::Status Framer::feed(std::string_view chunk, const OnFrame& on_frame) {
   RV_CHECK(!stopped_, "a stopped framer is resumed before it is fed");
-  if (skipping_) chunk = after_skipped(chunk);
+  if (skipping()) chunk = after_skipped(chunk);
   while (!carry_.empty() && !chunk.empty()) {
     const std::size_t taken = missing(chunk);
     append(chunk.substr(0, taken));
@@ -115,8 +115,11 @@ Framer::Cut Framer::cut_sized(std::string_view bytes, const OnFrame& on_frame) c
 // What follows the line that is being left out; empty when its end is not in `bytes`.
 std::string_view Framer::after_skipped(std::string_view bytes) {
   const char* end = find_newline(bytes);
-  if (end == nullptr) return {};
-  skipping_ = false;
+  if (end == nullptr) {
+    skipping_bytes_ += bytes.size();
+    return {};
+  }
+  skipping_bytes_ = 0;
   ++skipped_;
   return bytes.substr(static_cast<std::size_t>(end - bytes.data()) + 1);
 }
@@ -136,7 +139,7 @@ Framer::Status Framer::keep(std::string_view rest) {
   append(rest);
   if (kind_ == Kind::newline && carry_.size() > max_bytes_ + 1) {  // + 1: a CR may be its last byte
     if (!skip_) return Status::too_long;
-    skipping_ = true;
+    skipping_bytes_ = carry_.size();
     carry_.clear();
     carry_.shrink_to_fit();
   }

@@ -37,7 +37,9 @@ class Framer {
   // The unfinished frame at the end of the stream, a length header included (a last line without LF).
   std::string_view rest() const { return carry_; }
   std::size_t held_bytes() const { return carry_.capacity(); }
-  bool skipping() const { return skipping_; }  // inside a line that is being left out
+  bool skipping() const { return skipping_bytes_ > 0; }  // inside a line that is being left out
+  // Of the unfinished frame, also of a line that is being left out, and after a refusal of all that is held back.
+  std::uint64_t unfinished_bytes() const { return carry_.size() + skipping_bytes_; }
   std::uint64_t take_skipped();                // lines left out since the last call
   bool has_skipped() const { return skipped_ > 0; }
   void shrink();                               // gives the memory of what is not held back
@@ -57,10 +59,10 @@ class Framer {
 
   Kind kind_;
   bool skip_;
-  bool skipping_ = false;
   bool stopped_ = false;
   std::uint64_t max_bytes_;
-  std::uint64_t skipped_ = 0;
+  std::uint64_t skipped_ = 0;         // lines
+  std::uint64_t skipping_bytes_ = 0;  // of the line that is being left out, as far as it came
   std::string carry_;
 };
 

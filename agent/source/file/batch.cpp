@@ -97,13 +97,13 @@ Framer::Verdict BatchReader::take(std::string_view line, const OnLine& on_line, 
   return Framer::Verdict::taken;
 }
 
-// Where the last line that was taken ends. A line that is being left out begins there still.
+// Where the last line that was taken or left out ends.
 void BatchReader::settle(Outcome& outcome) {
   if (const auto skipped = framer_.take_skipped(); skipped > 0) {
     outcome.too_long += skipped;
     first_line_.missed();
   }
-  if (!framer_.skipping()) offset_ = made_bytes_ - framer_.rest().size();
+  offset_ = made_bytes_ - framer_.unfinished_bytes();
 }
 
 void BatchReader::end(const OnLine& on_line, Outcome& outcome) {

@@ -143,6 +143,47 @@ TEST_CASE("batch: a line longer than the limit, a bomb's too, is left out and co
   CHECK(f.intake->counts["line_too_long"] == 2);
 }
 
+TEST_CASE("batch: the lines before one that is left out come once, whatever becomes of its rest") {
+  const std::string before = "{\"n\":1}\n{\"n\":2}\n", after = "\n{\"n\":3}\n";
+  for (const bool gz : {true, false}) {
+    for (const bool crash : {true, false}) {
+      Batches f("*", gz ? config::FileSource::Compression::gzip : config::FileSource::Compression::automatic);
+      f.config.max_line_bytes = 1024;
+      const std::string bytes = gz ? gzip(before + std::string(5000, 'x')) : before + std::string(5000, 'x');
+      if (gz) append(f.path("a"), std::string_view(bytes).substr(0, bytes.size() - 4));  // without its end
+      else append(f.path("a"), bytes);
+      f.begin_batches();
+      REQUIRE(f.settles(gz ? "0 files read, 0 to be read, 2 lines, 1 files damaged or cut off" : "1 files read, 0 to be read, 2 lines"));
+      f.commit();
+      if (crash) {
+        f.kill();
+        f.begin_batches();
+      }
+      if (gz) append(f.path("a"), std::string_view(bytes).substr(bytes.size() - 4));
+      append(f.path("a"), gz ? gzip(after) : after);
+      REQUIRE(f.settles("1 files read, 0 to be read, " + std::string(crash ? "1" : "3") + " lines"));
+      CHECK(f.lines() == Lines{"{\"n\":1}", "{\"n\":2}", "{\"n\":3}"});
+    }
+  }
+}
+
+TEST_CASE("batch: the lines before one that is left out come once after a crash in its middle") {
+  Batches f("*");
+  f.config.max_line_bytes = 1024;
+  std::string text;
+  while (text.size() < 64 * 1024 - 1500) text += "{\"n\":" + std::to_string(text.size()) + "}\n";
+  const auto lines = static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+  put(f.path("a"), text + std::string(30'000'000, 'x') + "\nlast\n");  // hundreds of turns long
+  f.begin_batches();
+  REQUIRE(run_until(f.io, [&] { return f.intake->accepted.size() == lines; }));
+  f.commit();
+  f.kill();
+  f.begin_batches();
+  REQUIRE(f.settles("1 files read, 0 to be read, 1 lines"));
+  CHECK(f.intake->accepted.size() == lines + 1);
+  CHECK(f.lines().back() == "last");
+}
+
 TEST_CASE("batch: the first line goes with the lines of its file, also after a crash") {
   Batches f("*");
   f.config.first_line_names = true;
