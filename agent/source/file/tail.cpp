@@ -123,7 +123,7 @@ LineReader::Outcome LineReader::read(Tail& tail, const OnLine& on_line) {
       tail.searched_to = from + bytes.size();
       return outcome;
     }
-    outcome.hole_bytes = from + end - tail.offset;
+    outcome.hole_bytes += from + end - tail.offset;
     tail.hole = false;
     tail.offset = tail.searched_to = from + end;
     bytes.remove_prefix(end);
@@ -139,15 +139,21 @@ void LineReader::take_lines(Tail& tail, std::string_view bytes, bool at_end, con
     const auto* end = static_cast<const char*>(std::memchr(bytes.data(), '\n', bytes.size()));
     if (end == nullptr) break;
     const auto whole = static_cast<std::size_t>(end - bytes.data()) + 1;
-    if (!take_line(bytes.substr(0, whole - 1), on_line, outcome)) {
+    std::string_view line = bytes.substr(0, whole - 1);
+    const std::size_t hole = std::min(line.find_first_not_of('\0'), line.size());
+    line.remove_prefix(hole);
+    if (!take_line(line, on_line, outcome)) {
       outcome.no_room = true;
       return;
     }
+    outcome.hole_bytes += hole;
     bytes.remove_prefix(whole);
     tail.offset += whole;
     tail.searched_to = tail.offset;
   }
-  if (bytes.size() > max_line_bytes_ + 1) {
+  if (!bytes.empty() && bytes.front() == '\0') {  // the next read begins with them
+    if (at_end) tail.searched_to = end_of_bytes;
+  } else if (bytes.size() > max_line_bytes_ + 1) {
     tail.too_long = true;
     tail.searched_to = end_of_bytes;
   } else if (at_end || outcome.lines + outcome.too_long + outcome.hole_bytes == 0) {

@@ -57,6 +57,34 @@ TEST_CASE("file: NUL bytes that a power cut or a truncation left before a line a
   CHECK(f.intake->counts["hole_bytes"] == 200'000);
 }
 
+TEST_CASE("file: NUL bytes before any line are left out and counted, wherever a read begins") {
+  Follower f("app.log");
+  append(f.path("app.log"), "a\n" + std::string(100, '\0') + "b\n");
+  f.begin();
+  REQUIRE(f.reads(2));
+  CHECK(f.intake->counts["hole_bytes"] == 100);
+  f.end();
+  f.begin();
+  append(f.path("app.log"), std::string(7, '\0') + "c\n");
+  REQUIRE(f.reads(3));
+  CHECK(f.lines() == Lines{"a", "b", "c"});
+}
+
+TEST_CASE("file: NUL bytes are no part of a line's length, also while the line is not finished") {
+  Follower f("app.log");
+  f.config.max_line_bytes = 100;
+  append(f.path("app.log"), "a\n" + std::string(200, '\0') + "b\nc\n" + std::string(200, '\0'));
+  f.begin();
+  REQUIRE(f.reads(3));
+  append(f.path("app.log"), "d\ne\n" + std::string(50, '\0') + std::string(90, 'x'));
+  REQUIRE(f.reads(5));
+  append(f.path("app.log"), "y\n");
+  REQUIRE(f.reads(6));
+  CHECK(f.lines() == Lines{"a", "b", "c", "d", "e", std::string(90, 'x') + "y"});
+  CHECK(f.intake->counts["hole_bytes"] == 450);
+  CHECK(f.intake->counts["line_too_long"] == 0);
+}
+
 TEST_CASE("file: a line beyond the limit is left out and counted, the lines around it are read") {
   for (const std::size_t length : {std::size_t{101}, std::size_t{70'000}, std::size_t{1'000'000}}) {
     Follower f("app.log");
