@@ -208,7 +208,7 @@ void FileSource::read(Tail& tail) {
   no_room_ = outcome.no_room;
   if (outcome.too_long > 0) {
     intake_.count("line_too_long", outcome.too_long);
-    log::warn("{}: {}: {} lines longer than max_line_bytes ({}) were left out, before byte {}", name_, tail.path,
+    log::warn("{}: {}: {} lines longer than max_line ({} bytes) were left out, before byte {}", name_, tail.path,
                  outcome.too_long, config_.max_line_bytes, tail.offset);
   }
   if (outcome.hole_bytes > 0) {
@@ -270,7 +270,7 @@ std::string describe_guarantee(const config::FileSource& config) {
       "and its inode: it may be renamed, also while the agent is down, and is finished before its successor. A file that lost "
       "its end in a power cut goes on at its new end. One that was compressed (gzip, zstd) beside it while the agent was down is "
       "read on in there. Of files that are gone or rotated away the 32 newest are remembered, all of them while their folder is empty or of another file system. Can be lost: lines that were not read when a file is deleted or moved out of its folder, or truncated without a copy beside it (copytruncate: also what is written between the copy "
-      "and the truncation); lines longer than max_line_bytes (counted). Can come twice: a file whose first 1 KiB is "
+      "and the truncation); lines longer than max_line (counted). Can come twice: a file whose first 1 KiB is "
       "changed in place.";
   if (config.path.find_first_of("*?[") == std::string::npos) {
     text += " Rotated more than once while the agent is down: found when named as the path with a number or date after it; "

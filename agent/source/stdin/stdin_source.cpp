@@ -20,7 +20,7 @@ constexpr std::size_t chunk_bytes = 64 * 1024;
 
 StdinSource::StdinSource(boost::asio::io_context& io, const config::StdinSource& config, std::string name, Intake& intake,
                          int descriptor)
-    : name_(std::move(name)), intake_(intake), descriptor_(descriptor), readable_(io),
+    : name_(std::move(name)), max_line_bytes_(config.max_line_bytes), intake_(intake), descriptor_(descriptor), readable_(io),
       first_line_(config.first_line_names), framer_(Framer::Kind::newline, config.max_line_bytes, Framer::TooLong::skip), buffer_(chunk_bytes) {
   each_frame_ = [this](std::string_view line) {
     if (stopped_ || !intake_.can_accept()) {
@@ -99,7 +99,7 @@ void StdinSource::handle(Framer::Status status) {
   if (const auto skipped = framer_.take_skipped(); skipped > 0) {
     intake_.count("line_too_long", skipped);
     first_line_.missed();
-    log::warn("{}: {} lines longer than max_line_bytes were left out", name_, skipped);
+    log::warn("{}: {} lines longer than max_line ({} bytes) were left out", name_, skipped, max_line_bytes_);
   }
   if (status == Framer::Status::stopped) return;
   framer_.shrink();

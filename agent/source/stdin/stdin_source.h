@@ -1,6 +1,6 @@
 // StdinSource: lines from standard input (a pipe, a terminal, a redirected file). A last line without newline counts.
 //
-// There is no position: what a pipe gave is gone from it. Lines beyond max_line_bytes are left out and counted.
+// There is no position: what a pipe gave is gone from it. Lines beyond max_line are left out and counted.
 // The descriptor's flags stay as they are (a non-blocking terminal would surprise the shell that shares it): it is read only
 // when it is readable. Thread: io. Bound: one line and one chunk. Lifetime: the io_context and the Intake outlive it.
 #pragma once
@@ -36,6 +36,7 @@ class StdinSource final : public Source {
   void end();
 
   std::string name_;
+  std::uint64_t max_line_bytes_;
   Intake& intake_;
   int descriptor_;
   boost::asio::posix::stream_descriptor readable_;

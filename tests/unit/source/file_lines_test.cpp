@@ -1,3 +1,4 @@
+#include "tests/support/log_lines.h"
 #include "tests/unit/source/file_fixture.h"
 
 using namespace rivulet;
@@ -88,12 +89,15 @@ TEST_CASE("file: NUL bytes are no part of a line's length, also while the line i
 TEST_CASE("file: a line beyond the limit is left out and counted, the lines around it are read") {
   for (const std::size_t length : {std::size_t{101}, std::size_t{70'000}, std::size_t{1'000'000}}) {
     Follower f("app.log");
+    const LogLines log;
     f.config.max_line_bytes = 100;
     append(f.path("app.log"), "before\n" + std::string(length, 'x') + "\nafter\n" + std::string(100, 'y') + "\n");
     f.begin();
     REQUIRE(f.reads(3));
     CHECK(f.lines() == Lines{"before", "after", std::string(100, 'y')});
     CHECK(f.intake->counts["line_too_long"] == 1);
+    CHECK(log.with("longer than max_line (100 bytes)").size() == 1);
+    CHECK_THAT(source::describe_guarantee(f.config), ContainsSubstring("longer than max_line (counted)"));
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "tests/support/catch.h"
 #include "tests/support/fake_intake.h"
+#include "tests/support/log_lines.h"
 #include "tests/support/run_until.h"
 #include "tests/support/temp_folder.h"
 
@@ -126,6 +127,7 @@ TEST_CASE("stdin: a line beyond the limit is left out and counted") {
   auto pipe = make_pipe();
   config::StdinSource config;
   config.max_line_bytes = 10;
+  const LogLines log;
   StdinSource source(io, config, "stdin", intake, pipe->out);
   source.start();
   pipe->write("a\n" + std::string(1000, 'x') + "\nb\n" + std::string(50, 'y'));
@@ -133,4 +135,5 @@ TEST_CASE("stdin: a line beyond the limit is left out and counted") {
   REQUIRE(run_until(io, [&] { return source.finished(); }));
   CHECK(intake.payloads() == Lines{"a", "b"});
   CHECK(intake.counts["line_too_long"] == 2);
+  CHECK(log.with("longer than max_line (10 bytes)").size() == 1);
 }
