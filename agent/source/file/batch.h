@@ -33,7 +33,6 @@ struct Batch {
   bool missing = false;
   std::uint64_t seen_poll = 0;    // it was found in that poll's listing
   bool cut_off = false;           // it ends in the middle: nothing more is read before it grows
-  std::uint64_t failed_poll = 0;  // reading it failed in this poll
 
   std::string position() const;
 };

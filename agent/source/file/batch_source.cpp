@@ -11,6 +11,7 @@
 
 #include "agent/base/fault_point.h"
 #include "agent/base/log.h"
+#include "agent/source/file/batch_index.h"
 
 namespace rivulet::source {
 
@@ -78,23 +79,20 @@ void BatchSource::scan() {
     for (auto& [serial, batch] : batches_) batch.missing = true;
   order_.clear();
   bool known_there = false;
+  const BatchIndex index(batches_, listing, polls_);
   for (const Seen& seen : listing.files) {  // oldest first
     if (!seen.wanted || seen.size == 0) continue;
-    const auto same = std::find_if(batches_.begin(), batches_.end(), [&](const auto& entry) {
-      const Batch& batch = entry.second;
-      return batch.inode == seen.inode && batch.path == seen.path && batch.size == seen.size && batch.modified_ns == seen.modified_ns;
-    });
-    if (same != batches_.end()) {
+    if (Batch* same = index.unchanged(seen)) {
       known_there = true;
-      same->second.missing = false;
-      same->second.device = listing.device;
-      same->second.seen_poll = polls_;
-      order_.push_back(same->first);
+      same->missing = false;
+      same->device = listing.device;
+      same->seen_poll = polls_;
+      wait_for_turn(*same);
       continue;
     }
     const auto head = read_head(seen);
     if (!head) continue;  // gone meanwhile, or may not be read: the listing will say more, or the next poll
-    Batch* batch = known(seen, *head, listing);
+    Batch* batch = index.known(seen, *head);
     known_there |= batch != nullptr;
     if (batch == nullptr) {
       if (!make_room()) {
@@ -110,27 +108,10 @@ void BatchSource::scan() {
     batch->head.forget_bytes();
     batch->device = listing.device;
     seen_again(*batch, seen);
-    order_.push_back(batch->serial);
+    wait_for_turn(*batch);
   }
   problem(trouble);
   if (known_there) retire(listing.device);
-}
-
-// A file keeps its inode when it is renamed, and its path when it is restored or the file system numbers anew.
-Batch* BatchSource::known(const Seen& seen, const std::string& head, const Listing& listing) {
-  Batch* found = nullptr;
-  for (auto& [serial, batch] : batches_) {
-    if (batch.seen_poll == polls_ || batch.head.compare(head) != Head::Match::same) continue;
-    if (batch.inode == seen.inode) return &batch;
-    if (batch.path != seen.path) continue;
-    const auto renamed = [&, &of = batch](const Seen& other) {  // and this is another file of the same beginning
-      if (other.inode != of.inode || other.path == of.path || !other.wanted) return false;
-      const auto there = read_head(other);
-      return there && of.head.compare(*there) == Head::Match::same;
-    };
-    if (std::none_of(listing.files.begin(), listing.files.end(), renamed)) found = &batch;
-  }
-  return found;
 }
 
 void BatchSource::seen_again(Batch& batch, const Seen& seen) {
@@ -148,6 +129,10 @@ void BatchSource::seen_again(Batch& batch, const Seen& seen) {
   batch.size = seen.size;
   batch.modified_ns = seen.modified_ns;
   if (moved && (batch.offset > 0 || batch.state != Batch::State::reading)) save(batch);
+}
+
+void BatchSource::wait_for_turn(const Batch& batch) {
+  if (batch.state == Batch::State::reading && !batch.cut_off && batch.serial != current_) order_.push_back(batch.serial);
 }
 
 // For one more. False: no file is missing whose position could be forgotten.
@@ -203,15 +188,14 @@ void BatchSource::on_room() {
 
 // False: there is nothing to read now.
 bool BatchSource::open_next() {
-  for (const std::uint64_t serial : order_) {
-    const auto found = batches_.find(serial);
+  while (!order_.empty()) {
+    const auto found = batches_.find(order_.front());
+    order_.pop_front();
     if (found == batches_.end()) continue;
     Batch& batch = found->second;
-    if (batch.state != Batch::State::reading || batch.missing || batch.cut_off || batch.failed_poll == polls_) continue;
     Descriptor file(::open(batch.path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
     const auto head = file.is_open() ? read_head(file.get()) : std::nullopt;
     if (!head || batch.head.compare(*head) != Head::Match::same) {  // the next listing sees what became of it
-      batch.failed_poll = polls_;
       if (!head) problem("cannot read " + batch.path + ": " + std::strerror(errno));
       return true;
     }
@@ -219,7 +203,7 @@ bool BatchSource::open_next() {
     if (config_.compression == config::FileSource::Compression::gzip) compression = codec::Compression::gzip;
     if (config_.compression == config::FileSource::Compression::zstd) compression = codec::Compression::zstd;
     reader_ = std::make_unique<BatchReader>(std::move(file), compression, batch.offset, config_.max_line_bytes, config_.first_line_names);
-    current_ = serial;
+    current_ = batch.serial;
     return true;
   }
   return false;
@@ -265,7 +249,6 @@ void BatchSource::ended(const BatchReader::Outcome& outcome) {
       return save(batch);
     default:
       intake_.count("read_failed");
-      batch.failed_poll = polls_;
       problem("cannot read " + batch.path + ": " + outcome.why);
   }
 }

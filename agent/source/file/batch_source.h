@@ -8,10 +8,10 @@
 // Counts: line_too_long, file_damaged, file_cut_off, read_failed.
 #pragma once
 #include <boost/asio/steady_timer.hpp>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "agent/config/source.h"
 #include "agent/source/file/batch.h"
@@ -39,7 +39,7 @@ class BatchSource final : public Source {
   void arm();
   void poll();
   void scan();
-  Batch* known(const Seen& seen, const std::string& head, const Listing& listing);
+  void wait_for_turn(const Batch& batch);
   void seen_again(Batch& batch, const Seen& seen);
   bool make_room();
   void retire(std::uint64_t device);
@@ -59,7 +59,7 @@ class BatchSource final : public Source {
   PollPace pace_;
   boost::asio::steady_timer timer_;
   std::map<std::uint64_t, Batch> batches_;
-  std::vector<std::uint64_t> order_;  // serials, the oldest file first
+  std::deque<std::uint64_t> order_;  // serials of what is to be read before the next listing, the oldest file first
   std::unique_ptr<BatchReader> reader_;
   std::uint64_t current_ = 0;  // serial of what reader_ reads; 0: none
   BatchReader::OnLine on_line_;

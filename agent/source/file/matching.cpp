@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 namespace rivulet::source {
 namespace {
@@ -12,7 +11,7 @@ constexpr std::size_t telling_bytes = 16;     // below this a head tells nothing
 
 class Matcher {
  public:
-  Matcher(const std::vector<Tail*>& tails, const Listing& listing) : listing_(listing), open_(tails) {
+  Matcher(const std::vector<Tail*>& tails, const Listing& listing) : listing_(listing), open_(tails), taken_(listing.files.size()) {
     std::sort(open_.begin(), open_.end(), [](const Tail* a, const Tail* b) { return a->serial > b->serial; });
   }
 
@@ -23,7 +22,7 @@ class Matcher {
     elsewhere();
     matching_.lost = std::move(open_);
     for (const auto& seen : listing_.files) {
-      if (seen.wanted && !taken_.contains(&seen)) matching_.fresh.push_back(&seen);
+      if (seen.wanted && !taken(seen)) matching_.fresh.push_back(&seen);
     }
     return std::move(matching_);
   }
@@ -35,7 +34,7 @@ class Matcher {
   void pass(const Candidate& candidate, bool same_inode) {
     std::erase_if(open_, [&](Tail* tail) {
       for (const auto& seen : listing_.files) {
-        if (taken_.contains(&seen) || !candidate(*tail, seen)) continue;
+        if (!candidate(*tail, seen) || taken(seen)) continue;
         const Fit fit = fits(*tail, seen, same_inode);
         if (fit == Fit::no) continue;
         take(tail, seen, fit == Fit::shorter);
@@ -66,7 +65,7 @@ class Matcher {
       if (tail->head.length() < telling_bytes) return false;
       const Seen* best = nullptr;
       for (const auto& seen : listing_.files) {  // oldest first: the newest that fits is taken
-        if (taken_.contains(&seen) || seen.size < tail->offset) continue;
+        if (taken(seen) || seen.size < tail->offset) continue;
         if (tail->missing && !seen.wanted) continue;  // was looked for among these when it went
         const auto& head = head_of(seen);
         if (!head || tail->head.compare(*head) != Head::Match::same || !newline_before(seen, tail->offset)) continue;
@@ -79,9 +78,12 @@ class Matcher {
   }
 
   void take(Tail* tail, const Seen& seen, bool shorter) {
-    taken_.insert(&seen);
+    taken_[index(seen)] = true;
     matching_.pairs.push_back({tail, &seen, shorter});
   }
+
+  std::size_t index(const Seen& seen) const { return static_cast<std::size_t>(&seen - listing_.files.data()); }
+  bool taken(const Seen& seen) const { return taken_[index(seen)]; }
 
   const std::optional<std::string>& head_of(const Seen& seen) {
     const auto known = heads_.find(&seen);
@@ -91,7 +93,7 @@ class Matcher {
   const Listing& listing_;
   std::vector<Tail*> open_;
   Matching matching_;
-  std::set<const Seen*> taken_;
+  std::vector<bool> taken_;  // of listing_.files
   std::map<const Seen*, std::optional<std::string>> heads_;
 };
 

@@ -1,6 +1,9 @@
 #include "agent/source/file/batch_source.h"
 
+#include <ctime>
+
 #include "agent/source/factory.h"
+#include "agent/source/file/batch_index.h"
 #include "tests/support/compressed.h"
 #include "tests/unit/source/file_fixture.h"
 
@@ -272,6 +275,34 @@ TEST_CASE("batch: files that are missing make room for new ones") {
   REQUIRE(f.reads(1));
   f.commit();
   CHECK_FALSE(f.intake->positions.contains(source::batch_key(1)));
+}
+
+TEST_CASE("batch: files that are known are not compared with each other") {
+  constexpr std::uint64_t files = 100'000;  // all pairs of them take minutes
+  std::map<std::uint64_t, source::Batch> batches;
+  source::Listing listing;
+  for (std::uint64_t i = 1; i <= files; ++i) {
+    const std::string path = "/somewhere/" + std::to_string(i);
+    source::Batch& batch = batches[i];
+    batch.path = path;
+    batch.inode = i;
+    batch.size = i;
+    batch.modified_ns = 1;
+    batch.head.set("the same beginning");
+    listing.files.push_back({path, i, 0, i, 1, true, false});
+  }
+  const auto begun = std::clock();
+  const source::BatchIndex index(batches, listing, 1);
+  std::size_t unchanged = 0, known = 0;
+  for (source::Seen& seen : listing.files) {
+    const auto* batch = &batches.at(seen.inode);
+    unchanged += index.unchanged(seen) == batch ? 1 : 0;
+    seen.inode += files;  // restored: by its path
+    known += index.known(seen, "the same beginning, and more") == batch ? 1 : 0;
+  }
+  CHECK(unchanged == files);
+  CHECK(known == files);
+  CHECK((std::clock() - begun) / CLOCKS_PER_SEC < 20);
 }
 
 TEST_CASE("batch: the factory makes one where compression is set, and explains it") {
