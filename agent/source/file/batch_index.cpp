@@ -53,7 +53,7 @@ Batch* BatchIndex::known(const Seen& seen, const std::string& head) const {
 bool BatchIndex::renamed(const Batch& batch) const {
   return std::ranges::any_of(of(listed_, batch.inode), [&](const auto& entry) {
     const Seen& other = *entry.second;
-    if (other.path == batch.path || !other.wanted) return false;
+    if (other.path == batch.path) return false;
     const auto there = read_head(other);
     return there && batch.head.compare(*there) == Head::Match::same;
   });

@@ -74,6 +74,7 @@ void BatchSource::poll() {
 
 void BatchSource::scan() {
   const Listing listing = where_.list();
+  if (listing.torn) return;
   std::string trouble = listing.problem;
   if (listing.problem.empty())
     for (auto& [serial, batch] : batches_) batch.missing = true;
@@ -81,7 +82,7 @@ void BatchSource::scan() {
   bool known_there = false;
   const BatchIndex index(batches_, listing, polls_);
   for (const Seen& seen : listing.files) {  // oldest first
-    if (!seen.wanted || seen.size == 0) continue;
+    if (seen.size == 0) continue;
     if (Batch* same = index.unchanged(seen)) {
       known_there = true;
       same->missing = false;

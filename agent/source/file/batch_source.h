@@ -55,7 +55,7 @@ class BatchSource final : public Source {
   const config::FileSource config_;
   const std::string name_;
   Intake& intake_;
-  const Where where_;
+  Where where_;
   PollPace pace_;
   boost::asio::steady_timer timer_;
   std::map<std::uint64_t, Batch> batches_;

@@ -182,7 +182,8 @@ void FileSource::read(Tail& tail) {
   if (tail.check_head) {
     const auto head = read_head(tail.file.get());
     if (head && tail.head.length() > 0 && tail.head.compare(*head) != Head::Match::same) {
-      moved(tail);  // written anew in place
+      tail.file.close();  // written anew in place
+      moved(tail);
       return;
     }
     tail.check_head = false;
@@ -236,10 +237,10 @@ void FileSource::failed(Tail& tail, std::string why) {
   log::warn("{}: {}; trying again at each poll", name_, tail.problem);
 }
 
-// Renamed, deleted or written anew since the folder was listed. Always false.
+// Renamed, deleted or written anew since the folder was listed. What became of it only a whole listing says. Always false.
 bool FileSource::moved(Tail& tail) {
   scan_wanted_ = true;
-  tail.moved_poll = polls_;
+  (problem_.empty() ? tail.moved_poll : tail.failed_poll) = polls_;
   return false;
 }
 

@@ -100,7 +100,6 @@ class FileSource final : public Source {
   std::uint64_t lines_ = 0;
   std::string problem_;
   bool first_start_ = false;  // no position of this source is known: `start: end` holds for what is found now
-  unsigned torn_scans_ = 0;  // in a row
   bool first_scan_ = true;
   bool scan_wanted_ = true;
   bool turning_ = false;

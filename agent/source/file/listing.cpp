@@ -105,14 +105,22 @@ std::int64_t Where::folder_modified_ns() const {
   return ::stat(folder_.c_str(), &about) == 0 ? nanoseconds(about.st_mtim) : -1;
 }
 
-Listing Where::list() const {
+Listing Where::list() {
+  Listing listing = settled();
+  torn_in_a_row_ = listing.torn ? torn_in_a_row_ + 1 : 0;
+  if (torn_in_a_row_ % max_torn == 0) listing.torn = false;
+  return listing;
+}
+
+Listing Where::settled() const {
   const std::int64_t begun_ns = SystemClock().wall_ms() * 1'000'000;  // the file system's clock, whatever the agent's is
   Listing listing = read();
   const bool quiet = listing.folder_modified_ns < begun_ns - tick_ns && folder_modified_ns() == listing.folder_modified_ns;
   if (quiet || !listing.problem.empty()) return listing;
   for (int readings = 1; readings < max_readings; ++readings) {
     Listing again = read();
-    const bool agree = names(again) == names(listing);
+    const auto now = names(again), before = names(listing);
+    const bool agree = std::includes(now.begin(), now.end(), before.begin(), before.end());
     listing = std::move(again);
     listing.torn = !agree;
     if (agree) break;
@@ -139,6 +147,7 @@ Listing Where::read() const {
   if (::fstat(::dirfd(folder.get()), &itself) == 0) listing.device = itself.st_dev;
   while (const dirent* entry = ::readdir(folder.get())) {
     if (entry->d_type != DT_REG && entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN) continue;
+    if (compressed_too_ && !wants(entry->d_name)) continue;
     struct stat about {};
     if (::fstatat(::dirfd(folder.get()), entry->d_name, &about, 0) != 0 || !S_ISREG(about.st_mode)) continue;
     if (listing.files.size() >= max_entries) {

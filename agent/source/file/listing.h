@@ -2,7 +2,7 @@
 //
 // The path's last component may be a glob (* ? [...]). Compressed files (.gz .xz .zst .bz2 .lz4 .zip) match only a
 // glob that ends like them: `app.log*` would otherwise read app.log.2.gz as text. One file under two names is listed once.
-// Log rotation renames while we read: a folder that changes is listed until two lists agree, and what is read of a listed file
+// Log rotation renames while we read: a folder that changes is listed until a list holds all that the one before it held, and what is read of a listed file
 // later is read of that very file, never of the one that has its name by then.
 // Thread: any. Bound: max_entries; more are not looked at, and `problem` says so.
 #pragma once
@@ -29,7 +29,7 @@ struct Listing {
   std::string problem;      // not empty: the folder could not be read whole; files that are missing may well be there
   bool no_folder = false;
   std::uint64_t device = 0;  // of the folder
-  bool torn = false;  // the folder changed at each of max_readings; a file that was renamed meanwhile may be missing
+  bool torn = false;  // to be given up: files were renamed at each of max_readings, one of them may be missing
   std::int64_t folder_modified_ns = 0;
 };
 
@@ -37,19 +37,22 @@ class Where {
  public:
   static constexpr std::size_t max_entries = 20'000;
   static constexpr int max_readings = 5;
-  // compressed_too: files that are named like compressed ones are as good as any.
+  static constexpr unsigned max_torn = 20;  // in a row; then a torn listing is better than none
+  // compressed_too: files that are named like compressed ones are as good as any, and others than the wanted ones are not listed.
   explicit Where(std::string path, bool compressed_too = false);
 
-  Listing list() const;
+  Listing list();
   bool wants(std::string_view name) const;
   std::int64_t folder_modified_ns() const;  // -1: cannot be asked
   bool is_glob() const { return glob_; }
   const std::string& path() const { return path_; }
 
  private:
+  Listing settled() const;
   Listing read() const;
   std::string path_, folder_, name_;
   bool glob_, compressed_too_;
+  unsigned torn_in_a_row_ = 0;
 };
 
 std::string_view name_of(std::string_view path);  // its last component

@@ -17,14 +17,12 @@ namespace {
 constexpr std::uint64_t copy_hold_polls = 20;
 constexpr unsigned quiet_polls = 20;  // an open file that was deleted or moved away is let go after so many without growth
 constexpr std::size_t telling_bytes = 16;
-constexpr unsigned max_torn_scans = 20;  // in a row; then a torn listing is better than none
 
 }  // namespace
 
 void FileSource::scan() {
   const Listing listing = where_.list();
-  torn_scans_ = listing.torn ? torn_scans_ + 1 : 0;
-  if (listing.torn && torn_scans_ % max_torn_scans != 0) {
+  if (listing.torn) {
     scan_wanted_ = true;
     return;
   }
@@ -134,6 +132,7 @@ void FileSource::lose(Tail& tail, const Listing& listing) {
   if (!tail.file.is_open()) {
     if (!tail.missing) log::info("{}: {} is gone", name_, tail.path);
     tail.missing = true;
+    tail.head.forget_bytes();
     if (tail.offset == 0) forget(tail.serial);
     return;
   }

@@ -1,5 +1,8 @@
 // What becomes of files when it is their folder to which something happens.
 #include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <thread>
 
 #include "tests/unit/source/file_fixture.h"
 
@@ -78,4 +81,82 @@ TEST_CASE("file: a folder of another file system forgets nothing of the first on
   append_to_each(f, "second");
   REQUIRE(f.reads(2 * many + 2));
   CHECK(no_line_twice(f));
+}
+
+TEST_CASE("file: a folder in which files are made all the time is listed whole at once") {
+  TempFolder folder;
+  for (int i = 0; i < 2000; ++i) append(folder / std::to_string(i), "");
+  std::atomic<bool> ending{false};
+  std::thread writer([&] {
+    for (int i = 2000; !ending && i < 10'000; ++i) append(folder / std::to_string(i), "");
+  });
+  source::Where where(folder / "*");
+  for (int i = 0; i < 10; ++i) CHECK_FALSE(where.list().torn);
+  ending = true;
+  writer.join();
+}
+
+TEST_CASE("batch: a folder into which files are renamed all the time is listed whole at once") {
+  TempFolder folder;
+  for (int i = 0; i < 2000; ++i) append(folder / (std::to_string(i) + ".gz"), "");
+  std::atomic<bool> ending{false};
+  std::thread writer([&] {
+    for (int i = 2000; !ending && i < 10'000; ++i) {
+      append(folder / "being-written", "");
+      ::rename((folder / "being-written").c_str(), (folder / (std::to_string(i) + ".gz")).c_str());
+    }
+  });
+  source::Where where(folder / "*.gz", true);
+  for (int i = 0; i < 10; ++i) CHECK_FALSE(where.list().torn);
+  ending = true;
+  writer.join();
+}
+
+TEST_CASE("file: a file that is moved away and overwritten while it is open does not keep its successor waiting") {
+  Follower f("app.log");
+  append(f.path("app.log"), numbered(0, 10));
+  f.begin();
+  REQUIRE(f.reads(10));
+  std::filesystem::create_directory(f.path("away"));
+  f.rename("app.log", "away/app.log");
+  overwrite(f.path("away/app.log"), std::string(4096, 'x'));  // as shred does before it deletes
+  append(f.path("app.log"), numbered(10, 20));
+  CHECK(run_until(f.io, [&] { return f.intake->accepted.size() == 20; }, std::chrono::seconds(30)));
+}
+
+namespace {
+
+struct NotRoot {  // root may list every folder
+  NotRoot() : changed(::geteuid() == 0 && ::seteuid(65534) == 0) {}
+  NotRoot(const NotRoot&) = delete;
+  NotRoot& operator=(const NotRoot&) = delete;
+  ~NotRoot() {
+    if (changed && ::seteuid(0) != 0) std::abort();
+  }
+  const bool changed;
+};
+
+}  // namespace
+
+TEST_CASE("file: in a folder that cannot be listed a file that is written anew does not wait for what it was") {
+  using std::filesystem::perms;
+  Follower f("sub/app.log");
+  std::filesystem::create_directory(f.path("sub"));
+  append(f.path("sub/app.log"), numbered(0, 10));
+  std::filesystem::permissions(f.folder.path(), static_cast<perms>(0711));
+  std::filesystem::permissions(f.path("sub"), static_cast<perms>(0111));
+  std::filesystem::permissions(f.path("sub/app.log"), static_cast<perms>(0666));
+  {
+    const NotRoot not_root;
+    if (::geteuid() == 0) {
+      WARN("root may list every folder");
+      return;
+    }
+    f.begin();
+    REQUIRE(f.reads(10));
+    CHECK_THAT(f.source->state(), ContainsSubstring("cannot read folder"));
+    overwrite(f.path("sub/app.log"), numbered(0, 30, "anew"));
+    CHECK(run_until(f.io, [&] { return f.intake->accepted.size() == 40; }, std::chrono::seconds(30)));
+  }
+  std::filesystem::permissions(f.path("sub"), perms::owner_all);
 }
