@@ -76,10 +76,9 @@ void BatchSource::scan() {
   const Listing listing = where_.list();
   if (listing.torn) return;
   std::string trouble = listing.problem;
-  if (listing.problem.empty())
-    for (auto& [serial, batch] : batches_) batch.missing = true;
   order_.clear();
   bool known_there = false;
+  std::size_t without_room = 0;
   const BatchIndex index(batches_, listing, polls_);
   for (const Seen& seen : listing.files) {  // oldest first
     if (seen.size == 0) continue;
@@ -96,9 +95,9 @@ void BatchSource::scan() {
     Batch* batch = index.known(seen, *head);
     known_there |= batch != nullptr;
     if (batch == nullptr) {
-      if (!make_room()) {
-        trouble = "more than " + std::to_string(max_files) + " files match " + where_.path() + "; the newest ones are not read before others are removed";
-        break;
+      if (batches_.size() >= max_files) {
+        ++without_room;
+        continue;
       }
       batch = &batches_[next_serial_];
       batch->serial = next_serial_++;
@@ -111,6 +110,10 @@ void BatchSource::scan() {
     seen_again(*batch, seen);
     wait_for_turn(*batch);
   }
+  if (listing.problem.empty())
+    for (auto& [serial, batch] : batches_) batch.missing = batch.seen_poll != polls_;
+  if (without_room > 0 && !make_room(without_room))
+    trouble = "more than " + std::to_string(max_files) + " files match " + where_.path() + "; the newest ones are not read before others are removed";
   problem(trouble);
   if (known_there) retire(listing.device);
 }
@@ -136,13 +139,13 @@ void BatchSource::wait_for_turn(const Batch& batch) {
   if (batch.state == Batch::State::reading && !batch.cut_off && batch.serial != current_) order_.push_back(batch.serial);
 }
 
-// For one more. False: no file is missing whose position could be forgotten.
-bool BatchSource::make_room() {
-  if (batches_.size() < max_files) return true;
-  const auto missing = std::find_if(batches_.begin(), batches_.end(), [&](const auto& entry) { return entry.second.missing && entry.first != current_; });
-  if (missing == batches_.end()) return false;
-  forget(missing->first);
-  return true;
+// For so many new files, at the next poll. False: no file is missing whose position could be forgotten.
+bool BatchSource::make_room(std::size_t files) {
+  std::vector<std::uint64_t> missing;
+  for (const auto& [serial, batch] : batches_)
+    if (batch.missing && serial != current_ && missing.size() < files) missing.push_back(serial);
+  for (const std::uint64_t serial : missing) forget(serial);
+  return !missing.empty();
 }
 
 // Files that are gone are remembered for a while, in case they come back; the oldest go first. Where nothing that is known is there, or

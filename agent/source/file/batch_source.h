@@ -41,7 +41,7 @@ class BatchSource final : public Source {
   void scan();
   void wait_for_turn(const Batch& batch);
   void seen_again(Batch& batch, const Seen& seen);
-  bool make_room();
+  bool make_room(std::size_t files);
   void retire(std::uint64_t device);
   void forget(std::uint64_t serial);
   void turn_later();

@@ -261,20 +261,25 @@ TEST_CASE("batch: a folder of another file system forgets nothing of the first o
 TEST_CASE("batch: files that are missing make room for new ones") {
   constexpr auto most = source::BatchSource::max_files;
   Batches f("*.gz");
+  put(f.path("1.gz"), gzip("old\n"));  // this one is there
+  put(f.path("new.gz"), gzip("new\n"));
+  set_modified(f.path("new.gz"), 1'000'000'000);  // and comes after the new one
   source::Batch gone;
   gone.state = source::Batch::State::done;
-  gone.head.set("the beginning of a file");
+  gone.head.set(gzip("old\n"));
+  gone.size = gzip("old\n").size();
   std::map<std::string, std::string> positions;
   for (std::uint64_t i = 1; i <= most; ++i) {
     gone.path = f.path(std::to_string(i) + ".gz");
     positions[source::batch_key(i)] = gone.position();
   }
   f.intake->start_with(positions);
-  put(f.path("new.gz"), gzip("new\n"));
   f.begin_batches();
-  REQUIRE(f.reads(1));
+  REQUIRE(f.settles("2 files read, 0 to be read, 1 lines"));
+  CHECK(f.lines() == Lines{"new"});
   f.commit();
-  CHECK_FALSE(f.intake->positions.contains(source::batch_key(1)));
+  CHECK(f.intake->positions.contains(source::batch_key(1)));
+  CHECK_FALSE(f.intake->positions.contains(source::batch_key(2)));
 }
 
 TEST_CASE("batch: files that are known are not compared with each other") {
