@@ -123,6 +123,10 @@ void RequestReader::look_at_head() {
     request_.expects_other = !request_.expects_continue;
   }
   if (const auto length = parser_->content_length()) request_.content_length = *length;
+  if (const auto codings = head.count(http::field::transfer_encoding); codings > 0) {
+    const bool chunked = codings == 1 && beast::iequals(head[http::field::transfer_encoding], "chunked");
+    request_.transfer_coding = chunked ? Request::TransferCoding::chunked : Request::TransferCoding::other;
+  }
 }
 
 }  // namespace rivulet::source

@@ -1,6 +1,7 @@
 // Request: what of an HTTP request's head matters here; RequestReader: takes a request's bytes apart (HTTP/1.0 and 1.1, by Boost.Beast).
 //
-// A message with both Content-Length and Transfer-Encoding, or with anything else that proxies read differently, is no request (RFC 9112 section 6).
+// A message with both Content-Length and Transfer-Encoding, or with anything else that proxies read differently, is no request (RFC 9112 section 6);
+// where only the transfer coding says so, that is for Rules.
 // Thread: one. Bounds: a head of kMaxHeadBytes; nothing of a body is kept here. Errors: an Answer's status and why.
 #pragma once
 #include <cstdint>
@@ -14,11 +15,13 @@
 namespace rivulet::source {
 
 struct Request {
+  enum class TransferCoding { none, chunked, other };
   std::string method, path;  // of the path what stands before ?
   bool http_1_0 = false, has_host = false, keep_alive = true, expects_continue = false, expects_other = false;
   std::string authorization, content_type, content_encoding, idempotency_key;
   bool repeated = false;  // a header that may stand once stands twice
   bool has_idempotency_key = false;
+  TransferCoding transfer_coding = TransferCoding::none;  // other: where the body ends is not known
   std::optional<std::uint64_t> content_length;
 };
 

@@ -47,6 +47,9 @@ Rules::Rules(const config::HttpSource& config, Kind decode) : config_(config), d
 std::optional<Answer> Rules::refuse(const Request& request) const {
   if (!request.http_1_0 && !request.has_host) return refused(400, "the Host header is missing (HTTP/1.1)");
   if (request.repeated) return refused(400, "Host, Authorization, Content-Type, Content-Encoding, Expect and Idempotency-Key may stand once");
+  if (request.transfer_coding != Request::TransferCoding::none && (request.http_1_0 || request.content_length))
+    return refused(400, "a Transfer-Encoding stands neither in HTTP/1.0 nor beside a Content-Length");
+  if (request.transfer_coding == Request::TransferCoding::other) return refused(501, "of transfer codings chunked alone is known");
   if (!may_enter(request.authorization)) return with(refused(401, "a token is needed: Authorization: Bearer TOKEN"), "WWW-Authenticate: Bearer\r\n");
   if (request.path != config_.path) return refused(404, "records are POSTed to " + config_.path);
   if (request.method != "POST") return with(refused(405, "records are POSTed"), "Allow: POST\r\n");

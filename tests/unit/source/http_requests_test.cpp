@@ -122,6 +122,28 @@ TEST_CASE("http: chunked bodies, in any pieces, and Expect: 100-continue") {
   REQUIRE(server.until([&] { return client.has("HTTP/1.1 200 OK"); }));
 }
 
+TEST_CASE("http: a transfer coding other than one chunked is refused, and what follows its head is no request") {
+  HttpServer server;
+  const auto told = [&](const std::string& headers, const std::string& version = "1.1") {
+    const std::string answer = server.ask("POST / HTTP/" + version + "\r\nHost: g\r\n" + headers + "\r\n" + post("smuggled"));
+    CHECK_THAT(answer, ContainsSubstring("Connection: close\r\n"));
+    CHECK_THAT(answer.substr(8), !ContainsSubstring("HTTP/1.1"));
+    return answer.substr(0, answer.find("\r\n"));
+  };
+  const auto coded = [](const std::string& coding) { return "Transfer-Encoding: " + coding + "\r\n"; };
+  for (const char* coding : {"gzip", "xchunked", "identity", "gzip, chunked", "chunked, gzip", "chunked, chunked", "chunked;q=1", ""}) {
+    INFO("Transfer-Encoding: " << coding);
+    CHECK(told(coded(coding)) == "HTTP/1.1 501 Not Implemented");
+  }
+  CHECK(told(coded("gzip") + coded("chunked")) == "HTTP/1.1 501 Not Implemented");
+  CHECK(told(coded("xchunked") + "Content-Length: 5\r\n") == "HTTP/1.1 400 Bad Request");
+  CHECK(told("Content-Length: 5\r\n" + coded("xchunked")) == "HTTP/1.1 400 Bad Request");
+  CHECK(told(coded("chunked"), "1.0") == "HTTP/1.1 400 Bad Request");
+  CHECK(told(coded("gzip"), "1.0") == "HTTP/1.1 400 Bad Request");
+  CHECK(server.intake->accepted.empty());
+  CHECK_THAT(server.ask("POST / HTTP/1.1\r\nHost: g\r\n" + coded(" CHUNKED ") + "\r\n1\r\nx\r\n0\r\n\r\n"), ContainsSubstring("200 OK"));
+}
+
 TEST_CASE("http: pipelined requests are answered one after the other, each when it is durable") {
   HttpServer server;
   auto client = server.client();
