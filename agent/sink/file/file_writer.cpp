@@ -108,6 +108,7 @@ result<void> FileWriter::go_on() {
   tail_.resize(position_.tail_bytes);
   const auto got = ::pread(fd_, tail_.data(), tail_.size(), static_cast<off_t>(position_.offset - tail_.size()));
   if (got != static_cast<ssize_t>(tail_.size())) return failed("read");
+  torn_ = !tail_.empty() && tail_.back() != '\n';  // what was claimed; ours end where a line does
   return {};
 }
 

@@ -196,6 +196,25 @@ TEST_CASE("a file that is there already is gone on behind its end, on a line of 
   CHECK(fixture.content("out.000001.csv") == "other,columns\n1,2\n");
 }
 
+TEST_CASE("a restart between the claim of somebody's torn file and the first record leaves ours on a line of its own") {
+  Fixture fixture;
+  auto& stream = fixture.stream("p", "file:" + fixture.path());
+  append(fixture.path(), "before\ntorn");
+  for (int start = 0; start < 2; ++start) {
+    auto writer = fixture.file();
+    REQUIRE(writer.open());
+  }
+  auto writer = fixture.file();
+  fixture.put(stream, 1);
+  fixture.deliver_all(writer, stream);
+  CHECK(fixture.content() == "before\ntorn\n{\"n\":1}\n");
+  auto again = fixture.file();
+  fixture.put(stream, 1);
+  writer.close();
+  fixture.deliver_all(again, stream);
+  CHECK(fixture.content() == "before\ntorn\n{\"n\":1}\n{\"n\":2}\n");
+}
+
 TEST_CASE("a file that others move away or empty is left to them, and nothing is lost or doubled") {
   Fixture fixture;
   auto& stream = fixture.stream("p", "file:" + fixture.path());
