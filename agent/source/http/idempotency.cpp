@@ -101,7 +101,7 @@ void IdempotencyKeys::tick() {
 }
 
 void IdempotencyKeys::forget_old() {
-  while (!order_.empty() && order_.front().epoch <= durable_ && too_old(order_.front())) forget(order_.begin());
+  while (!order_.empty() && too_old(order_.front())) forget(order_.begin());
 }
 
 void IdempotencyKeys::forget(Order::iterator entry) {

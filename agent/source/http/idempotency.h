@@ -52,7 +52,7 @@ class IdempotencyKeys {
     EpochNumber epoch = 0;  // 0: of an agent before
   };
   using Order = std::list<Entry>;  // oldest first
-  bool too_old(const Entry& entry) const { return clock_.now_ms() - entry.at_ms > config_.window_ms; }
+  bool too_old(const Entry& entry) const { return entry.epoch <= durable_ && clock_.now_ms() - entry.at_ms > config_.window_ms; }  // under way it never is
   void forget(Order::iterator entry);
   void forget_old();
   void write_clock();

@@ -170,6 +170,25 @@ TEST_CASE("http: keys that are too old are erased, and the running time is writt
   CHECK(intake.pending_changes() == 0);  // without keys nothing is written
 }
 
+TEST_CASE("http: a key that is under way is known however long its commit takes") {
+  FakeIntake intake;
+  ManualClock clock;
+  intake.use_clock(clock);
+  source::IdempotencyKeys keys(intake, {24 * kHourMs, 10});
+  keys.load();
+  const auto body = source::hash_of("1", true);
+  keys.remember("a", body, 1);
+  const EpochNumber epoch = intake.epoch();
+  clock.advance(25 * kHourMs);
+  keys.tick();
+  const auto known = keys.look("a", body);
+  CHECK(known.found == source::IdempotencyKeys::Found::under_way);
+  CHECK(known.epoch == epoch);
+  CHECK(keys.look("a", source::hash_of("2", true)).found == source::IdempotencyKeys::Found::other_body);
+  keys.on_durable(epoch);
+  CHECK(keys.look("a", body).found == source::IdempotencyKeys::Found::unknown);
+}
+
 TEST_CASE("http: unreadable positions are taken for nothing") {
   auto intake = std::make_unique<FakeIntake>();
   intake->start_with({{"key:a", "xyz"}, {"key:b", ""}, {"key:c", std::string(32, '0') + " 5"}, {"clock", "-"}, {"other", "1"}});
