@@ -67,7 +67,7 @@ void Epoch::erase_position(std::string_view source, std::string_view key) {
 }
 
 void Epoch::quarantine(QuarantineEntry entry) {
-  size_bytes_ += entry.reason.size() + entry.place.size() + (entry.first_line ? entry.first_line->size() : 0) + (entry.value ? entry.value->size() : 0) + (entry.key ? entry.key->size() : 0) + kEntryOverhead;
+  size_bytes_ += entry.reason.size() + entry.place.size() + (entry.first_line ? entry.first_line->size() : 0) + (entry.value ? entry.value->size() : 0) + (entry.key ? entry.key->size() : 0) + sizeof entry;
   quarantine_.push_back(std::move(entry));
 }
 

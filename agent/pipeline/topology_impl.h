@@ -87,6 +87,7 @@ struct Topology::Impl {
   Row arrived;    // reused
   Record record;  // reused for what is emitted
   const Arrival* frame_now = nullptr;  // which the record under way was a part of
+  std::size_t set_aside_bytes = 0;  // of that frame, by the source
   std::size_t only_output = kNoOutput;  // of the pipeline under way, and no reader of it: a retry
   std::size_t source_now = kNoOutput;  // whose record is under way; none: a timer, an epoch's end
   std::optional<Timestamp> trusted_ms;  // the wall clock when it was last read
@@ -106,6 +107,7 @@ struct Topology::Impl {
   // Bytes into fields. Nothing: decoded. An error: why not.
   result<bool> decode(std::size_t source, std::string_view payload, Row& row);
   void undecodable(std::size_t source, std::string_view payload, Timestamp arrival_ms, std::string reason, Outputs& to);
+  void set_aside(store::QuarantineEntry entry, Outputs& to);  // what no pipeline gets
   void tell(const std::vector<Reader>& readers, const Row& row, Outputs& to);
   // The segment's row through its steps, and on.
   void run(std::size_t number, std::size_t at, const Came& came, Outputs& to);

@@ -10,8 +10,13 @@ namespace rivulet::pipeline {
 
 namespace {
 
-// The records of one frame may be longer than it: a CSV line repeats the header's names. Beyond this the rest of the frame is undecodable.
+// What one frame becomes may be longer than it: a record repeats a CSV header's names, an entry of the quarantine the whole header. Beyond this the
+// rest of the frame is undecodable, as one piece.
 constexpr std::size_t kMaxGrowth = 4, kMinRecordsBytes = 8 << 20;
+
+std::size_t bytes_of(const store::QuarantineEntry& entry) {  // in memory
+  return sizeof entry + entry.reason.size() + entry.topic.size() + (entry.first_line ? entry.first_line->size() : 0) + (entry.key ? entry.key->size() : 0) + (entry.value ? entry.value->size() : 0);
+}
 
 void take(const std::vector<codec::JsonField>& fields, Row& row) {
   for (const codec::JsonField& field : fields) row.fields.push_back({field.name, field.quoted, field.token, false});
@@ -20,7 +25,7 @@ void take(const std::vector<codec::JsonField>& fields, Row& row) {
 std::size_t most_records_bytes(const Arrival& frame) { return std::max(kMinRecordsBytes, kMaxGrowth * frame.payload.size()); }
 
 std::string too_much(std::size_t bytes, std::size_t most) {
-  return fmt::format("the records before it, of the same frame, have {} bytes; more than {} of one frame are not taken", bytes, most);
+  return fmt::format("what comes before it in the same frame takes {} bytes; more than {} of one frame are not taken", bytes, most);
 }
 
 }  // namespace
@@ -32,6 +37,7 @@ void Topology::Impl::each_record(std::size_t source, const Arrival& frame, Outpu
   decoder.begin(frame.payload, frame.first_line);
   const std::size_t most = most_records_bytes(frame);
   std::size_t bytes = 0;
+  set_aside_bytes = 0;
   for (;;) {
     forget();
     auto found = decoder.next(object);
@@ -42,22 +48,20 @@ void Topology::Impl::each_record(std::size_t source, const Arrival& frame, Outpu
     arrived.key = frame.key;
     if (!found) {
       undecodable(source, decoder.piece(), frame.timestamp_ms, found.error().message, to);
-      continue;
-    }
-    if (*found == Found::nothing) {
+    } else if (*found == Found::nothing) {
       ++counts.dropped;
-      continue;
+    } else {
+      arrived.bytes = object.text();
+      if (object.kind() == codec::JsonKind::other) arrived.fields.push_back({value_field.name, value_field.quoted, object.text(), false});
+      else take(object.fields(), arrived);
+      bytes += object.text().size();
+      body(decoder.piece());
     }
-    arrived.bytes = object.text();
-    if (object.kind() == codec::JsonKind::other) arrived.fields.push_back({value_field.name, value_field.quoted, object.text(), false});
-    else take(object.fields(), arrived);
-    bytes += object.text().size();
-    body(decoder.piece());
-    if (bytes <= most || decoder.rest().empty()) continue;
+    if (bytes + set_aside_bytes <= most || decoder.rest().empty()) continue;
     forget();
     ++counts.in;
     source_now = source;
-    return undecodable(source, decoder.rest(), frame.timestamp_ms, too_much(bytes, most), to);
+    return undecodable(source, decoder.rest(), frame.timestamp_ms, too_much(bytes + set_aside_bytes, most), to);
   }
 }
 
@@ -187,6 +191,11 @@ void Topology::Impl::undecodable(std::size_t source, std::string_view payload, T
     else if (const codec::Decoder* decoder = sources[source].decoder.get(); decoder != nullptr) entry.first_line = decoder->header();
   }
   keep_for_quarantine(entry, key, payload);
+  set_aside(std::move(entry), to);
+}
+
+void Topology::Impl::set_aside(store::QuarantineEntry entry, Outputs& to) {
+  set_aside_bytes += bytes_of(entry);
   to.quarantine(std::move(entry));
 }
 
@@ -223,7 +232,7 @@ bool Topology::Impl::keyed(std::size_t source, std::string_view topic, Outputs& 
   if (outcome.kind == Outcome::Kind::failed) {
     store::QuarantineEntry entry = entry_of({"key", outcome.reason});
     keep(entry, {Place::At::key}, {&arrived});
-    to.quarantine(std::move(entry));
+    set_aside(std::move(entry), to);
     return false;
   }
   if (const auto& key = node.key->results()[0]; !key.null) arrived.key = arena.keep(key.text);

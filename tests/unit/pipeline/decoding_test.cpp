@@ -76,6 +76,44 @@ TEST_CASE("decoding: a frame's records are bounded, and its rest is undecodable"
   CHECK_THAT(d.out.quarantined[0].reason, ContainsSubstring("more than 8388608 of one frame are not taken"));
 }
 
+TEST_CASE("decoding: what is set aside of one frame is bounded like its records, and the rest is one entry") {
+  const auto repeated = [](const std::string& line, int times) {
+    std::string all;
+    for (int i = 0; i < times; ++i) all += line;
+    return all;
+  };
+  const auto bounded = [](Decoding& d, const std::string& frame, std::size_t line_bytes) {
+    CHECK(d.run(frame).empty());
+    store::Epoch epoch;
+    std::size_t kept = 0;
+    for (const store::QuarantineEntry& entry : d.out.quarantined) {
+      if (&entry != &d.out.quarantined.back()) kept += entry.value->size();
+      epoch.quarantine(entry);
+    }
+    CHECK(epoch.size_bytes() < (8 << 20) + 4 * frame.size());
+    CHECK(d.out.quarantined.size() * sizeof(store::QuarantineEntry) < (8 << 20));
+    const store::QuarantineEntry& rest = d.out.quarantined.back();
+    CHECK_THAT(rest.reason, ContainsSubstring("more than 8388608 of one frame are not taken"));
+    CHECK(kept == (d.out.quarantined.size() - 1) * line_bytes);
+    CHECK(d.topology->counts().in == d.out.quarantined.size());
+    return std::pair(kept, rest);
+  };
+  Decoding csv("    decode: csv\n");
+  const std::string header = std::string(30'000, 'x') + ",b\n", lines = repeated("x\n", 20'000);
+  const auto [kept, rest] = bounded(csv, header + lines, 2);
+  CHECK(kept > 2 * 200);
+  CHECK(rest.value == lines.substr(kept));
+  Decoding influx("    decode: influx\n");
+  const std::string many = repeated("x\n", 400'000);
+  const auto [read, last] = bounded(influx, many, 2);
+  CHECK(read > 2 * 4'000);
+  CHECK_THAT(last.reason, ContainsSubstring(std::to_string(many.size() - read) + " bytes are kept"));
+  Decoding untimed("    decode: influx\n    timestamp: {field: ts}\n");
+  bounded(untimed, repeated("m f=1\n", 100'000), 6);
+  Decoding unkeyed("    decode: influx\n    key: \"1e308 * f\"\n");
+  bounded(unkeyed, repeated("m f=10\n", 100'000), std::string_view(R"({"measurement":"m","f":10.0})").size());
+}
+
 TEST_CASE("decoding: replay takes the frame as a text, or the record that it would be") {
   CHECK(Replayed(yaml("{csv: {columns: [a, b]}}")).in("in", "k", "\"1,x\\n2,\"", 5).in("in", "k", R"({"a":9})", 6).out() == Lines{R"(k {"a":1,"b":"x"} @5)", R"(k {"a":2,"b":null} @5)", R"(k {"a":9} @6)"});
   CHECK(Replayed(yaml("influx")).in("in", "k", R"("m f=1i")", 5).out() == Lines{R"(k {"measurement":"m","f":1} @5)"});

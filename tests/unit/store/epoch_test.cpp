@@ -24,6 +24,14 @@ TEST_CASE("a position that is set many times in an epoch is one change, the last
   CHECK(epoch.positions()[5].value == "1");
 }
 
+TEST_CASE("a quarantined record counts what it takes in memory, not its bytes alone") {
+  Epoch epoch;
+  QuarantineEntry entry;
+  entry.value = "x";
+  for (int i = 0; i < 100; ++i) epoch.quarantine(entry);
+  CHECK(epoch.size_bytes() >= 100 * sizeof(QuarantineEntry));
+}
+
 TEST_CASE("names of sources and keys do not run into each other") {
   Epoch epoch;
   epoch.set_position("a", "bc", "1");
