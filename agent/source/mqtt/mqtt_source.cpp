@@ -25,6 +25,7 @@ using std::chrono::milliseconds;
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::size_t kReadBytes = 64 * 1024;
+constexpr std::size_t kMaxQueuedBytes = 256 * 1024;  // of acknowledgements: as many as there are packet ids
 constexpr std::int64_t kRetryFirstMs = 250, kRetryMaxMs = 30'000;
 constexpr auto kAnswerTimeout = std::chrono::seconds(15);  // from the first packet on the way to the SUBACK
 constexpr auto kSteady = std::chrono::seconds(5);          // a connection that lasted so long begins the waits anew
@@ -60,9 +61,10 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
 
   std::string state() const override {
     if (!session_.connected()) return fmt::format("not connected to {}{}", address_, why_.empty() ? "" : ": " + why_);
-    if (!session_.subscribed()) return fmt::format("connected to {}, not yet subscribed{}", address_, reading_ ? "" : ", waiting for room");
+    const std::string waiting = reading_ ? "" : behind() ? ", waiting for the server to read" : ", waiting for room";
+    if (!session_.subscribed()) return fmt::format("connected to {}, not yet subscribed{}", address_, waiting);
     const std::string refused = session_.refused();
-    return fmt::format("subscribed at {}{}{}", address_, refused.empty() ? "" : "; refused: " + refused, reading_ ? "" : ", waiting for room");
+    return fmt::format("subscribed at {}{}{}", address_, refused.empty() ? "" : "; refused: " + refused, waiting);
   }
 
   void abandon() {  // the owner is gone: nothing may touch the Intake any more
@@ -112,12 +114,14 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
     if (connected_ && !reading_ && !stopping_) take_packets(true);
   }
 
-  // Everything that is complete, as long as the agent takes it. Before CONNACK nothing can come that needs room.
+  bool behind() const { return queue_.size() > kMaxQueuedBytes; }  // the server does not read what it is sent
+
+  // Everything that is complete, as long as the agent takes it and the server its acknowledgements. Before CONNACK nothing can come that needs room.
   void take_packets(bool drained) {
     const bool was_connected = session_.connected(), was_subscribed = session_.subscribed();
     std::string out;
     bool room = true;
-    while (!stopping_ && (room = !session_.connected() || (session_.may_take() && intake_.can_accept()))) {
+    while (!stopping_ && (room = !session_.connected() || (session_.may_take() && intake_.can_accept() && !behind()))) {
       const auto item = stream_.next();
       if (!item) return refuse(item.error(), kMalformed);
       if (!*item) break;
@@ -128,7 +132,7 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
     session_.after_read(drained);
     if (session_.connected() && !was_connected) watch(milliseconds(session_.keep_alive_s() * 500));
     if (session_.subscribed() && !was_subscribed) subscribed();
-    if (!stopping_ && room) read();  // else on_room() comes back here
+    if (!stopping_ && room) read();  // else on_room() comes back here, or what was written
   }
 
   void refuse(const Error& error, std::uint8_t reason) {
@@ -193,7 +197,9 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
       if (self->abandoned_) return self->transport_->finish(encode_disconnect(self->settings_.version));
       if (error) return self->lost(fmt::format("cannot send: {}", error.message()));
       if (acknowledges) fault_point("mqtt.after_ack");
+      const bool was_behind = self->behind();
       self->write();
+      if (was_behind) self->resume();
     });
   }
 

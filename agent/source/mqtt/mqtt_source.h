@@ -1,7 +1,8 @@
 // The MQTT source: a subscriber to one server, 3.1.1 or 5.0, that acknowledges only what is durable.
 //
 // Our own client, because the libraries in Debian acknowledge before their caller can commit. It connects, subscribes, and connects
-// again with growing, jittered waits for ever. Thread: io. Bounds: one packet of max_packet and one read of 64 KiB in memory; while
+// again with growing, jittered waits for ever. Thread: io. Bounds: one packet of max_packet and one read of 64 KiB in memory; acknowledgements
+// that the server does not read: beyond 256 KiB nothing is read either, and they are about 1 MiB at most. While
 // the Intake cannot accept it does not read, for every QoS, so the server's queue fills and its limits decide (max_queued_messages
 // drops in silence). Pings go out meanwhile, so the server keeps the connection; that the server is gone is then noticed
 // when reading goes on. Errors: every one closes the connection with a reason in the log, never the process; one line when the

@@ -1,0 +1,123 @@
+// The MQTT source against a server of the test's own, for what no real one does.
+#include "agent/source/mqtt/mqtt_source.h"
+
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+
+#include <array>
+#include <string>
+
+#include "tests/support/catch.h"
+#include "tests/support/fake_intake.h"
+#include "tests/support/run_until.h"
+
+using namespace rivulet;
+using namespace rivulet::test;
+
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+// Accepts one client of version 3.1.1 and its one subscription, then sends messages of QoS 1; reads acknowledgements only when told to.
+class Flood {
+ public:
+  static constexpr std::size_t kMessages = 1000, kAcknowledgementBytes = 4;  // kMessages at once
+
+  explicit Flood(asio::io_context& io) : acceptor_(io), socket_(io) {
+    const int small = 536;
+    acceptor_.open(tcp::v4());
+    acceptor_.set_option(asio::socket_base::receive_buffer_size(4096));  // so that little is on its way
+    REQUIRE(::setsockopt(acceptor_.native_handle(), IPPROTO_TCP, TCP_MAXSEG, &small, sizeof small) == 0);
+    acceptor_.bind({asio::ip::address_v4::loopback(), 0});
+    acceptor_.listen();
+    for (std::size_t i = 1; i <= kMessages; ++i) messages_ += {'\x32', '\x06', '\0', '\x01', 't', static_cast<char>(i >> 8), static_cast<char>(i), 'x'};
+    acceptor_.async_accept(socket_, [this](const error_code& error) {
+      if (!error) read_connect();
+    });
+  }
+  std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
+  void read_all() {
+    floods_ = false;
+    socket_.async_read_some(asio::buffer(chunk_), [this](const error_code& error, std::size_t count) {
+      acknowledged_bytes += count;
+      if (!error) read_all();
+    });
+  }
+
+  std::size_t sent = 0, acknowledged_bytes = 0;
+
+ private:
+  void read_connect() {
+    socket_.async_read_some(asio::buffer(chunk_), [this](const error_code& error, std::size_t) {
+      if (!error) write(std::string("\x20\x02\0\0", 4), [this] { read_subscribe(); });
+    });
+  }
+  void read_subscribe() {
+    socket_.async_read_some(asio::buffer(chunk_), [this](const error_code& error, std::size_t count) {
+      if (!error && count > 3) write(std::string("\x90\x03") + chunk_[2] + chunk_[3] + '\x01', [this] { flood(); });
+    });
+  }
+  void flood() {
+    if (!floods_) return;
+    sent += kMessages;
+    write(messages_, [this] { flood(); });
+  }
+  template <class Then>
+  void write(std::string bytes, Then then) {
+    out_ = std::move(bytes);
+    asio::async_write(socket_, asio::buffer(out_), [then](const error_code& error, std::size_t) {
+      if (!error) then();
+    });
+  }
+
+  tcp::acceptor acceptor_;
+  tcp::socket socket_;
+  std::string messages_, out_;
+  std::array<char, 64 * 1024> chunk_{};
+  bool floods_ = true;
+};
+
+}  // namespace
+
+TEST_CASE("mqtt: from a server that does not read acknowledgements nothing is read either, until it does") {
+  constexpr std::size_t kTooMany = 4'000'000;
+  asio::io_context io;
+  Flood server(io);
+  FakeIntake intake;
+  config::MqttSource settings;
+  settings.host = "127.0.0.1";
+  settings.port = server.port();
+  settings.topics = {"t"};
+  settings.qos = 1;
+  settings.version = 3;
+  const auto source = source::make_mqtt_source(io, settings, "m", "agent", intake);
+  source->start();
+  std::size_t taken = 0;
+  const auto commit = [&] {
+    if (intake.accepted.empty()) return;
+    taken += intake.accepted.size();
+    intake.accepted.clear();
+    intake.commit(*source);
+  };
+  const auto waits = [&] { return source->state().find("waiting for the server to read") != std::string::npos; };
+  run_until(io, [&] {
+    commit();
+    return waits() || taken > kTooMany;
+  });
+  REQUIRE(waits());
+  server.read_all();
+  CHECK(run_until(io, [&] {
+    commit();
+    return taken == server.sent && server.acknowledged_bytes >= server.sent * Flood::kAcknowledgementBytes;
+  }));
+  CHECK(server.acknowledged_bytes == server.sent * Flood::kAcknowledgementBytes);
+  CHECK_FALSE(waits());
+}
