@@ -66,7 +66,7 @@ constexpr Setting kMqtt[] = {
     integer("receive_maximum", 1, 65'535, "messages that wait for their acknowledgement").else_("1000"),
     duration("keep_alive", kSecond, 65'535 * kSecond, "a server that is silent for longer is left").else_("30s"),
     duration("session_expiry", kMinute, 49'000 * kDay, "how long the server keeps the session of an agent that is away").else_("7d"),
-    size("max_packet", 1024, kMaxFrame, "a larger packet closes the connection").else_("1MiB"),
+    size("max_packet", 1024, kMaxFrame, "a larger message is acknowledged, dropped, and counted as packet_too_large; any other larger packet closes the connection").else_("1MiB"),
     boolean("tls", "with mqtts://").or_map(tls),
 };
 constexpr Setting kTcp[] = {

@@ -62,6 +62,7 @@ std::string describe_guarantee(const config::MqttSource& settings) {
   if (settings.qos > 0)
     text += ", max_inflight_messages (how much it sends before it waits for a commit; version 5 uses receive_maximum instead), and persistence true with a short "
             "autosave_interval (what it has not saved is lost, or comes twice, when the server itself crashes)";
+  text += fmt::format(". A message larger than max_packet ({} bytes) is {}dropped, and counted as packet_too_large", settings.max_packet_bytes, settings.qos > 0 ? "acknowledged and " : "");
   return text + overlap(settings);
 }
 

@@ -114,7 +114,10 @@ TEST_CASE("explain says what each QoS guarantees, what to check at the server, a
   auto settings = with_topics({"plant/#", "plant/+/t"});
   CHECK_THAT(describe_guarantee(settings), ContainsSubstring("at least once") && ContainsSubstring("max_queued_messages") && ContainsSubstring("7 days") &&
                                                ContainsSubstring("autosave_interval") && ContainsSubstring("plant/# and plant/+/t overlap"));
-  settings.qos = 2;
+  for (const std::uint8_t qos : {0, 1, 2}) {
+    settings.qos = qos;
+    CHECK_THAT(describe_guarantee(settings), ContainsSubstring("larger than max_packet (1048576 bytes)") && ContainsSubstring("packet_too_large"));
+  }
   settings.version = 3;
   settings.topics = {"a", "b"};
   CHECK_THAT(describe_guarantee(settings), ContainsSubstring("exactly once") && ContainsSubstring("persistent_client_expiration") && ContainsSubstring("max_inflight_messages") &&
