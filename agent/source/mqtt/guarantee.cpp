@@ -63,6 +63,9 @@ std::string describe_guarantee(const config::MqttSource& settings) {
     text += ", max_inflight_messages (how much it sends before it waits for a commit; version 5 uses receive_maximum instead), and persistence true with a short "
             "autosave_interval (what it has not saved is lost, or comes twice, when the server itself crashes)";
   text += fmt::format(". A message larger than max_packet ({} bytes) is {}dropped, and counted as packet_too_large", settings.max_packet_bytes, settings.qos > 0 ? "acknowledged and " : "");
+  if (settings.qos == 2)
+    text += ". Redelivery is told by packet ids, which mosquitto counts up: of a server that gives the lowest free packet id instead, a message that equals the one before it in topic and payload is "
+            "taken for its repetition if the connection breaks between the two and no two new messages have shown yet how it counts";
   return text + overlap(settings);
 }
 

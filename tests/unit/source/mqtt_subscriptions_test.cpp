@@ -117,6 +117,7 @@ TEST_CASE("explain says what each QoS guarantees, what to check at the server, a
   for (const std::uint8_t qos : {0, 1, 2}) {
     settings.qos = qos;
     CHECK_THAT(describe_guarantee(settings), ContainsSubstring("larger than max_packet (1048576 bytes)") && ContainsSubstring("packet_too_large"));
+    CHECK((describe_guarantee(settings).find("lowest free packet id") != std::string::npos) == (qos == 2));
   }
   settings.version = 3;
   settings.topics = {"a", "b"};
