@@ -44,6 +44,16 @@ std::string yaml(const std::string& decode, const std::string& steps = "") {
 
 }  // namespace
 
+TEST_CASE("decoding: raw takes any bytes, keeps them in an untouched record, and makes U+FFFD of what is no UTF-8 in a changed one") {
+  const std::string latin1 = "21.5 \xb0" "C", replaced = "21.5 \xef\xbf\xbd" "C";
+  CHECK(Decoding("    decode: raw\n").run(latin1) == Lines{"null " + latin1 + " @42"});
+  CHECK(Decoding("    decode: raw\n    key: value\n").run(latin1) == Lines{latin1 + " " + latin1 + " @42"});
+  CHECK(Decoding("    decode: raw\n", "    steps: [{where: \"length(value) = 7\"}, {set: {n: 1}}]\n").run(latin1) == Lines{R"(null {"value":")" + replaced + R"(","n":1} @42)"});
+  Decoding pattern("    decode: {raw: {pattern: \"(?<value>.*)\"}}\n");
+  CHECK(pattern.run(latin1).empty());
+  CHECK(pattern.out.quarantined.at(0).value == latin1);
+}
+
 TEST_CASE("decoding: CSV's fields are there for key, timestamp and steps, each line of a message is a record") {
   Decoding d("    decode: csv\n    key: device\n    timestamp: {field: ts, unit: s}\n", "    steps: [{where: t > 20}, {set: {f: t * 2}}]\n");
   CHECK(d.run("device,ts,t\nd1,7,21.5\nd2,8,19\nd3,x,30\nd4,9\n") == Lines{R"(d1 {"device":"d1","ts":7,"t":21.5,"f":43.0} @7000)"});
