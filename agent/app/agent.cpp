@@ -140,7 +140,7 @@ result<void> Agent::attach_sources() {
     auto positions = parts_.store.positions(source.name);
     if (!positions) return positions.error();
     Attached attached;
-    attached.intake = std::make_unique<AgentIntake>(shared_, i, source.name, std::move(*positions), streams_of(i));
+    attached.intake = std::make_unique<AgentIntake>(shared_, i, source, std::move(*positions), streams_of(i));
     attached.source = parts_.make_source(parts_.io, source, parts_.config.agent.id, *attached.intake);
     RV_CHECK(attached.source != nullptr, "every configured source can be made");
     if (!attached.source->ready()) shared_.first.push_back(i);

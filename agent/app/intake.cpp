@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "agent/codec/json.h"
+
 namespace rivulet::app {
 
 bool AgentIntake::has_room() const {
@@ -32,6 +34,7 @@ void AgentIntake::accept(const source::Frame& frame) {
   if (shared_ == nullptr) return;  // it was refused before, and is not acknowledged
   ++records_;
   bytes_ += frame.payload.size();
+  if (takes_any_bytes_ && !codec::is_utf8(frame.payload)) count("not_utf8", 1);
   shared_->topology.arrive(index_, arrival(frame), shared_->outputs);
   shared_->cycle.grown();
   shared_->accepted();

@@ -32,8 +32,9 @@ class AgentIntake final : public source::Intake {
   using Events = std::map<std::string, std::uint64_t, std::less<>>;
   static constexpr std::size_t kMaxEvents = 64;  // different names; more of them are counted as "other"
 
-  AgentIntake(const Shared& shared, std::size_t index, std::string name, std::map<std::string, std::string> positions, std::vector<StreamId> streams)
-      : shared_(&shared), clock_(shared.clock), index_(index), name_(std::move(name)), positions_(std::move(positions)), streams_(std::move(streams)) {}
+  AgentIntake(const Shared& shared, std::size_t index, const config::Source& source, std::map<std::string, std::string> positions, std::vector<StreamId> streams)
+      : shared_(&shared), clock_(shared.clock), index_(index), name_(source.name), takes_any_bytes_(source.decode.kind == config::Decode::Kind::raw && source.decode.pattern.empty()),
+        positions_(std::move(positions)), streams_(std::move(streams)) {}
 
   bool can_accept() const override;
   void accept(const source::Frame& frame) override;
@@ -65,6 +66,7 @@ class AgentIntake final : public source::Intake {
   const Clock& clock_;
   std::size_t index_;
   const std::string name_;
+  const bool takes_any_bytes_;  // raw without a pattern: what is no UTF-8 is counted as not_utf8
   const std::map<std::string, std::string> positions_;
   std::vector<StreamId> streams_;  // that its records may lead to
   std::uint64_t records_ = 0, bytes_ = 0;

@@ -217,6 +217,23 @@ TEST_CASE("an undecodable record is in quarantine when its source hears that it 
   CHECK(held->front().source == "a");
 }
 
+TEST_CASE("raw bytes that are no UTF-8 are counted; an untouched record keeps them, in a text each is U+FFFD") {
+  Folder folder;
+  AgentFixture fixture(folder.path(), 20, "  c: {stdin: {}, decode: raw}\n  d: {stdin: {}, decode: {raw: {pattern: \"(?<v>.*)\"}}}\npipelines:\n  as_is: {from: c, to: out}\n"
+                                          "  text: {from: c, steps: [{set: {n: 1}}], to: texts}\n  parts: {from: d, to: parts}\n");
+  HandSource& raw = *fixture.sources[2];
+  raw.send("21.5 \xb0" "C");
+  const EpochNumber epoch = raw.send("21.5 \xc2\xb0" "C");
+  const EpochNumber of_pattern = fixture.sources[3]->send("\xb0");
+  REQUIRE(fixture.until([&] { return raw.durable_up_to() >= epoch && fixture.sources[3]->durable_up_to() >= of_pattern; }));
+  CHECK(fixture.stored() == std::vector<std::string>{"21.5 \xb0" "C", "21.5 \xc2\xb0" "C", "{\"value\":\"21.5 \xef\xbf\xbd" "C\",\"n\":1}", "{\"value\":\"21.5 \xc2\xb0" "C\",\"n\":1}"});
+  CHECK(fixture.store->quarantined(0, 10).value().size() == 1);  // the pattern's
+  app::Snapshot snapshot;
+  fixture.agent->describe(snapshot);
+  CHECK(snapshot.sources[2].events["not_utf8"] == 1);
+  CHECK(snapshot.sources[3].events.count("not_utf8") == 0);
+}
+
 TEST_CASE("a record of the quarantine goes on in the epoch that takes it out of there, also when it fails again") {
   Folder folder;
   {
