@@ -46,7 +46,10 @@ void read_root(const Value& root, Config& config, bool fragment) {
     return;
   }
   const Map map(root, schema::root);
-  if (!fragment) {
+  if (fragment) {
+    for (const char* key : {"agent", "kafka", "status", "log", "extensions"})
+      if (map.has(key)) map.get(key)->error("belongs into the configuration itself; files of pipelines.d add sources, tables and pipelines");
+  } else {
     read_agent(map.map("agent"), config.agent);
     if (auto kafka = map.get("kafka")) {
       config.kafka.emplace();
@@ -155,8 +158,10 @@ Loaded load(const std::string& file) {
 
   std::vector<std::string> fragments;
   std::error_code absent;  // a folder that is not there is no fragments
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(file).parent_path() / "pipelines.d", absent))
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(file).parent_path() / "pipelines.d", absent)) {
     if (entry.path().extension() == ".yaml") fragments.push_back(entry.path().string());
+    if (entry.path().extension() == ".yml") report.warning({entry.path().string(), 1, 1}, "", "is not read, expected a name that ends in .yaml");
+  }
   std::sort(fragments.begin(), fragments.end());
   if (fragments.size() > kMaxFragments) {
     report.error({file, 1, 1}, "pipelines.d", "holds more than " + std::to_string(kMaxFragments) + " files");

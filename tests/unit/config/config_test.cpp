@@ -164,6 +164,21 @@ TEST_CASE("fragments in pipelines.d are merged in order and a name used twice na
   CHECK_THAT(all(loaded), ContainsSubstring("20-again.yaml:1:16: pipelines.p: this name is taken (" + folder.path + "/rivulet.yaml:3)"));
 }
 
+TEST_CASE("settings of the agent in pipelines.d are refused with their place, and a .yml file is said not to be read") {
+  Folder folder;
+  folder.write("rivulet.yaml", "agent: {id: g}\nsources: {in: {stdin: {}}}\npipelines: {p: {from: in, to: t}}\n");
+  folder.write("pipelines.d/10-settings.yaml", "agent: {memory: 8MiB}\nkafka: {brokers: [b]}\nstatus: {listen: \"127.0.0.1:8686\"}\nlog: {level: debug}\nextensions: [/x.so]\n");
+  folder.write("pipelines.d/20-table.yaml", "tables: {t: {file: {path: /t.csv, key: id}}}\n");
+  folder.write("pipelines.d/30-other.yml", "pipelines: {q: {from: p, to: u}}\n");
+  const Loaded loaded = load(folder.path + "/rivulet.yaml");
+  INFO(all(loaded));
+  CHECK_FALSE(loaded.ok());
+  for (const char* expected : {"10-settings.yaml:1:8: agent: belongs into the configuration itself", "10-settings.yaml:2:8: kafka: belongs", "10-settings.yaml:3:9: status: belongs",
+                               "10-settings.yaml:4:6: log: belongs", "10-settings.yaml:5:13: extensions: belongs", "30-other.yml:1:1: warning: is not read"})
+    CHECK_THAT(all(loaded), ContainsSubstring(expected));
+  CHECK(loaded.config.tables.size() == 1);
+}
+
 TEST_CASE("what is no configuration at all is one clear problem") {
   for (const std::string& text : {std::string(""), std::string("a: [b"), std::string("\xff\xfe"), std::string("just words"), std::string("a\0b", 3), "a: " + std::string(10'000, '[')}) {
     const Loaded loaded = load_text(text, "r.yaml");
