@@ -3,7 +3,10 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <tuple>
+
+#include <yaml-cpp/eventhandler.h>
 
 #include "agent/config/sections.h"
 
@@ -67,6 +70,28 @@ void read_root(const Value& root, Config& config, bool fragment) {
   map.done();
 }
 
+// Where a second document begins. YAML::LoadAll() comes to no end on some texts that are not YAML.
+std::optional<YAML::Mark> second_document(const std::string& text) {
+  class Starts final : public YAML::EventHandler {
+   public:
+    YAML::Mark last;
+    void OnDocumentStart(const YAML::Mark& mark) override { last = mark; }
+    void OnDocumentEnd() override {}
+    void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+    void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+    void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+    void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+    void OnSequenceEnd() override {}
+    void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+    void OnMapEnd() override {}
+  };
+  std::istringstream in(text);
+  YAML::Parser parser(in);
+  Starts starts;
+  if (!parser.HandleNextDocument(starts) || !parser.HandleNextDocument(starts)) return std::nullopt;
+  return starts.last;
+}
+
 void read_text(std::string text, const std::string& file, Config& config, Report& report, bool fragment) {
   if (text.rfind("\xEF\xBB\xBF", 0) == 0) text.erase(0, 3);
   const Location start{file, 1, 1};
@@ -75,6 +100,7 @@ void read_text(std::string text, const std::string& file, Config& config, Report
   if (too_deep(text)) return report.error(start, "", "is nested deeper than " + std::to_string(kMaxDepth) + " levels");
   try {
     read_root(Value(YAML::Load(text), "", file, report), config, fragment);
+    if (const auto second = second_document(text)) report.error({file, second->line + 1, second->column + 1}, "", "begins a second document after ---, expected one; other files belong into pipelines.d");
   } catch (const YAML::Exception& problem) {
     const Location at{file, std::max(problem.mark.line, 0) + 1, std::max(problem.mark.column, 0) + 1};
     report.error(at, "", "is not YAML: " + problem.msg);

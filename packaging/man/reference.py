@@ -18,7 +18,7 @@ What
 .BR rivulet (1)
 reads when it starts: where records come from, what is done with them, and which Kafka takes them. YAML. The files of
 .I pipelines.d
-add sources, tables and pipelines, and nothing else; the same name twice is an error.
+add sources, tables and pipelines, and nothing else; the same name twice is an error. A file is one YAML document.
 .PP
 .B rivulet check
 reports every problem in one pass as file:line:col: path: what is wrong, what was expected. Unknown and repeated keys are errors.

@@ -179,6 +179,14 @@ TEST_CASE("settings of the agent in pipelines.d are refused with their place, an
   CHECK(loaded.config.tables.size() == 1);
 }
 
+TEST_CASE("a second YAML document is refused with its place") {
+  const std::string one = "agent: {id: g}\nsources: {in: {stdin: {}}}\n";
+  CHECK_THAT(all(load_text(one + "---\npipelines: {p: {from: in, to: t}}\n", "r.yaml")), ContainsSubstring("r.yaml:3:1: begins a second document after ---"));
+  CHECK_FALSE(load_text(one + "---\nnonsense: [\n", "r.yaml").ok());
+  CHECK(load_text("---\n" + one, "r.yaml").ok());
+  CHECK(load_text("# a comment\n---\n" + one + "...\n", "r.yaml").ok());
+}
+
 TEST_CASE("what is no configuration at all is one clear problem") {
   for (const std::string& text : {std::string(""), std::string("a: [b"), std::string("\xff\xfe"), std::string("just words"), std::string("a\0b", 3), "a: " + std::string(10'000, '[')}) {
     const Loaded loaded = load_text(text, "r.yaml");
