@@ -77,8 +77,13 @@ void read_step_body(const std::string& kind, const Value& value, Step& step) {
   } else if (kind == "rename") {
     Rename rename;
     if (!value.is_map()) value.error("expected a map of old: new");
-    for (const auto& [old_name, new_name] : value.entries())
-      if (auto text = new_name.text()) rename.fields.emplace_back(old_name, *text);
+    std::map<std::string, std::string> old_names;
+    for (const auto& [old_name, new_name] : value.entries()) {
+      const auto text = new_name.text();
+      if (!text) continue;
+      if (const auto [other, is_new] = old_names.emplace(*text, old_name); !is_new) new_name.error("'" + *text + "' is the new name of '" + other->second + "' as well, and one of the values would be lost; expected another name");
+      rename.fields.emplace_back(old_name, *text);
+    }
     step.what = rename;
   } else if (kind == "key") {
     if (auto expression = read_expression(value)) step.what = Key{std::move(*expression)};

@@ -77,16 +77,20 @@ void Row::drop(std::string_view name) {
   changed = true;
 }
 
-void Row::rename(std::string_view from, const FieldName& to) {
-  if (from == to.name || find(from) == nullptr) return;
-  drop(to.name);
-  for (Field& field : fields)
-    if (field.name == from) {
-      field.name = to.name;
-      field.quoted = to.quoted;
-      break;
-    }
-  changed = true;
+void Row::rename(const std::vector<Renamed>& names) {
+  const auto new_name = [&](std::string_view name) -> const FieldName* {
+    const auto found = std::find_if(names.begin(), names.end(), [&](const Renamed& one) { return one.from == name; });
+    return found == names.end() ? nullptr : &found->to;
+  };
+  for (const Renamed& one : names)
+    if (find(one.from) != nullptr && new_name(one.to.name) == nullptr) drop(one.to.name);
+  for (Field& field : fields) {
+    const FieldName* to = new_name(field.name);
+    if (to == nullptr || to->name == field.name) continue;
+    field.name = to->name;
+    field.quoted = to->quoted;
+    changed = true;
+  }
 }
 
 std::optional<std::string_view> Row::value(std::string& buffer) const {

@@ -47,6 +47,11 @@ struct FieldName {
   explicit FieldName(std::string text);
 };
 
+struct Renamed {
+  std::string from;
+  FieldName to;
+};
+
 // A table's change: what its row was before. Lives as long as the table's result is on its way.
 struct TableChange {
   std::optional<std::string_view> old_value;  // none: there was no row
@@ -68,7 +73,8 @@ struct Row {
   const Field* find(std::string_view name) const;
   void set(const FieldName& name, std::string_view token);  // in place, or at the end; `name` outlives the row
   void drop(std::string_view name);
-  void rename(std::string_view from, const FieldName& to);  // `to` that exists already goes
+  // All at once, by the names as they were; each field stays in its place. What has a new name and keeps it goes. `names` outlive the row.
+  void rename(const std::vector<Renamed>& names);
   // The value as it leaves: `buffer` is used when it has to be written anew.
   std::optional<std::string_view> value(std::string& buffer) const;
 };

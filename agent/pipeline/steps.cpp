@@ -105,7 +105,7 @@ void Steps::add_step(const config::Step& step, std::vector<config::Problem>& pro
 void Steps::add_plain(const config::Step& step) {
   Stage& stage = stages_.emplace_back(Stage{nullptr, {}, &step});
   if (const auto* rename = std::get_if<config::Rename>(&step.what))
-    for (const auto& [from, to] : rename->fields) stage.names.emplace_back(to);
+    for (const auto& [from, to] : rename->fields) stage.renamed.push_back({from, FieldName(to)});
   if (const auto* flatten = std::get_if<config::Flatten>(&step.what)) stage.flatten = std::make_unique<Flatten>(*flatten);
   if (const auto* clamp = std::get_if<config::Clamp>(&step.what)) stage.clamp = std::make_unique<Clamp>(*clamp, clock_);
   if (const auto* enrich = std::get_if<config::Enrich>(&step.what)) stage.enrich = std::make_unique<Enrichment>(*enrich);
@@ -167,8 +167,7 @@ StepResult Steps::run_plain(Stage& stage, Row& row, StepFailure& failure) {
   if (null_value(row)) return StepResult::passed;
   if (const auto* drop = std::get_if<config::Drop>(&stage.plain->what))
     for (const std::string& field : drop->fields) row.drop(field);
-  if (const auto* rename = std::get_if<config::Rename>(&stage.plain->what))
-    for (std::size_t i = 0; i < stage.names.size(); ++i) row.rename(rename->fields[i].first, stage.names[i]);
+  if (!stage.renamed.empty()) row.rename(stage.renamed);
   if (stage.enrich != nullptr) stage.enrich->set(row, row.key);
   if (stage.flatten == nullptr) return StepResult::passed;
   const auto done = stage.flatten->run(row, arena_);

@@ -50,7 +50,7 @@ class Steps {
     std::unique_ptr<Group> group;
     std::vector<Apply> apply;
     const config::Step* plain = nullptr;
-    std::vector<FieldName> names = {};  // a rename's new ones
+    std::vector<Renamed> renamed = {};
     std::unique_ptr<Flatten> flatten = nullptr;
     std::unique_ptr<Clamp> clamp = nullptr;
     std::unique_ptr<Enrichment> enrich = nullptr;  // by the record's key

@@ -187,6 +187,11 @@ TEST_CASE("a second YAML document is refused with its place") {
   CHECK(load_text("# a comment\n---\n" + one + "...\n", "r.yaml").ok());
 }
 
+TEST_CASE("a step that would lose values or do nothing is refused") {
+  const auto step = [](const std::string& one) { return all(load_text("agent: {id: g}\nsources: {s: {stdin: {}}}\npipelines: {p: {from: s, to: t, steps: [" + one + "]}}\n", "r.yaml")); };
+  CHECK_THAT(step("{rename: {a: b, c: b}}"), ContainsSubstring("r.yaml:3:60: pipelines.p.steps[0].rename.c: 'b' is the new name of 'a' as well"));
+}
+
 TEST_CASE("what is no configuration at all is one clear problem") {
   for (const std::string& text : {std::string(""), std::string("a: [b"), std::string("\xff\xfe"), std::string("just words"), std::string("a\0b", 3), "a: " + std::string(10'000, '[')}) {
     const Loaded loaded = load_text(text, "r.yaml");

@@ -24,6 +24,17 @@ std::string nested(std::size_t levels) {
 
 }  // namespace
 
+TEST_CASE("a rename goes by the names before the step, so that fields can change places, and each stays where it was") {
+  CHECK(values("{rename: {a: b, b: a}}", R"({"a":1,"b":2,"c":3})") == Lines{R"({"b":1,"a":2,"c":3})"});
+  CHECK(values("{rename: {a: b, b: c, c: a}}", R"({"a":1,"b":2,"c":3})") == Lines{R"({"b":1,"c":2,"a":3})"});
+  CHECK(values("{rename: {a: b, b: c}}", R"({"a":1,"c":3})") == Lines{R"({"b":1,"c":3})"});
+  CHECK(values("{rename: {a: b, b: c}}", R"({"b":2,"c":3})") == Lines{R"({"c":2})"});
+  CHECK(values("{rename: {a: b}}", R"({"b":2,"a":1})") == Lines{R"({"b":1})"});
+  CHECK(values("{set: {a: a + 1}}, {rename: {a: b, b: a}}, {set: {a: a + 10}}, {where: b = 2}", R"({"a":1,"b":2})") == Lines{R"({"b":2,"a":12})"});
+  const std::string odd = R"({ "a" : 1 })";
+  CHECK(values("{rename: {a: a, x: y}}", odd) == Lines{odd});
+}
+
 TEST_CASE("flatten makes fields of what lies in objects, and leaves lists, empty objects and tokens as they came") {
   CHECK(values("{flatten: {}}", R"({"a":{"b":1.50,"c":{"d":"x\u00e9"}},"e":[{"f":1}],"g":{},"h":{ "i" : { } , "j":null}})") ==
         Lines{R"({"a_b":1.50,"a_c_d":"x\u00e9","e":[{"f":1}],"g":{},"h_i":{ },"h_j":null})"});
