@@ -46,7 +46,10 @@ struct Kafka {
   std::optional<Sasl> sasl;
   std::map<std::string, std::string> librdkafka;  // passed through; owned keys were refused
 };
-struct Status { std::string listen; };  // empty: off; "127.0.0.1:8686" or "unix:/run/..."
+struct Status {
+  std::string listen;  // empty: off; "127.0.0.1:8686" or "unix:/run/..."
+  Location at;         // of `listen`
+};
 struct Log { std::string level = "info"; };
 
 // Rows by key that come from elsewhere, for joins.

@@ -64,9 +64,9 @@ void warn_of_the_end(const Pipeline& pipeline, Report& report) {
   else if (!route->otherwise) report.warning(pipeline.at, "pipelines." + pipeline.name, "has no 'to', and no pipeline reads from it; records that no case of its route takes go nowhere (else: TOPIC takes them)");
 }
 
-std::string place(const Location& at) { return at.file + ":" + std::to_string(at.line); }
-
 }  // namespace
+
+std::string place(const Location& at) { return at.file + ":" + std::to_string(at.line); }
 
 bool check_graph(Config& config, Report& report) {
   std::map<std::string, Location> names;

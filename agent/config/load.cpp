@@ -128,6 +128,7 @@ void finish(Loaded& loaded, Report& report) {
   Config& config = loaded.config;
   if (check_graph(config, report)) check_inputs(config, report);
   check_outputs(config, report);
+  check_resources(config, report);
   for (const Source& source : config.sources) {
     const auto* kafka = std::get_if<KafkaSource>(&source.type);
     if (kafka == nullptr || kafka->topic.empty()) continue;

@@ -211,14 +211,4 @@ ModbusSource read_modbus(const Value& value) {
   return modbus;
 }
 
-void check_modbus_devices(const Value& value, const std::vector<Source>& sources) {
-  std::map<std::string, std::string> owners;
-  for (const Source& source : sources)
-    if (const auto* modbus = std::get_if<ModbusSource>(&source.type))
-      for (const auto& bus : modbus->buses)
-        if (bus.rtu)
-          if (const auto [owner, first] = owners.emplace(bus.rtu->device, source.name); !first)
-            value.error("'" + source.name + "' and '" + owner->second + "' poll on " + bus.rtu->device + ": a serial line has one master; make one source of them, with 'slaves' and 'groups'");
-}
-
 }  // namespace rivulet::config

@@ -41,7 +41,7 @@ class Check {
       if (!output.local) continue;
       if (++locals_ == kMaxLocalOutputs + 1) report_.error(output.at, path_, "is one local output too many, expected at most " + std::to_string(kMaxLocalOutputs));
       if (const auto* file = std::get_if<FileOutput>(&*output.local)) check_file(pipeline, output, *file);
-      if (const auto* mqtt = std::get_if<MqttOutput>(&*output.local)) check_mqtt(pipeline, output, *mqtt);
+      if (const auto* mqtt = std::get_if<MqttOutput>(&*output.local)) check_mqtt(*mqtt);
     }
   }
 
@@ -60,11 +60,7 @@ class Check {
     }
   }
 
-  void check_mqtt(const Pipeline& pipeline, const Output& output, const MqttOutput& mqtt) {
-    if (!mqtt.client_id.empty()) {
-      const auto [other, is_new] = clients_.emplace(output.topic + " " + mqtt.client_id, pipeline.name);
-      if (!is_new) report_.error(output.at, path_ + ".mqtt.client_id", "pipeline '" + other->second + "' has '" + mqtt.client_id + "' at the same server, which would close the one for the other; expected another one");
-    }
+  void check_mqtt(const MqttOutput& mqtt) {
     for (const Source& source : config_.sources) {
       const auto* reads = std::get_if<MqttSource>(&source.type);
       if (reads == nullptr || reads->host != mqtt.host || reads->port != mqtt.port || mqtt.topic.empty()) continue;
@@ -78,7 +74,7 @@ class Check {
   Report& report_;
   std::string path_;
   std::size_t locals_ = 0;
-  std::map<std::string, std::string> files_, clients_;  // -> the pipeline
+  std::map<std::string, std::string> files_;  // -> the pipeline
 };
 
 }  // namespace

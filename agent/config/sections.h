@@ -18,7 +18,6 @@ ExecSource read_exec(const Value& value);      // exec.cpp
 SerialSource read_serial(const Value& value);  // serial.cpp
 IioSource read_iio(const Value& value);        // iio.cpp
 ModbusSource read_modbus(const Value& value);  // modbus.cpp
-void check_modbus_devices(const Value& value, const std::vector<Source>& sources);  // a serial line has one master
 CanSource read_can(const Value& value);        // can.cpp
 void read_decode(const Value& value, Source& source);  // decode.cpp; after the source's type
 void read_pipelines(const Value& value, std::vector<Pipeline>& pipelines);
@@ -66,5 +65,8 @@ bool check_graph(Config& config, Report& report);
 void check_inputs(Config& config, Report& report);
 // Outputs that would meet each other, or what a source reads (outputs_check.cpp).
 void check_outputs(const Config& config, Report& report);
+// What only one can have, of sources, the status listener and outputs (resources.cpp).
+void check_resources(const Config& config, Report& report);
+std::string place(const Location& at);  // file:line
 
 }  // namespace rivulet::config

@@ -157,6 +157,7 @@ void read_status(const Value& value, Status& status) {
   const Map map(value, schema::status);
   if (auto listen = map.need("listen", "an address such as 127.0.0.1:8686 or unix:/run/rivulet/status.sock"))
     if (auto text = listen->text()) {
+      status.at = listen->at();
       std::string host;
       std::uint16_t port = 0;
       if (text->rfind("unix:", 0) == 0 ? text->size() > 5 && text->size() < 108 : read_host_port(*listen, *text, host, port)) status.listen = *text;

@@ -246,7 +246,6 @@ void read_sources(const Value& value, std::vector<Source>& sources) {
     map.done();
     sources.push_back(std::move(source));
   }
-  check_modbus_devices(value, sources);
 }
 
 }  // namespace rivulet::config

@@ -131,7 +131,7 @@ TEST_CASE("modbus: what cannot be polled is refused with its reason") {
 
 TEST_CASE("modbus: two sources on one serial line are refused") {
   const Loaded loaded = load_sources("  s: {" + modbus("rtu: {device: /dev/ttyS0}") + "}\n  t: {" + modbus("rtu: {device: /dev/ttyS0, baud: 9600}") + "}");
-  CHECK_THAT(all(loaded), ContainsSubstring("'t' and 's' poll on /dev/ttyS0: a serial line has one master"));
+  CHECK_THAT(all(loaded), ContainsSubstring("sources.t: /dev/ttyS0 is taken by source 's' (r.yaml:4): a serial line has one master"));
 }
 
 TEST_CASE("can: messages, signals and filters are read, an extended id by its size") {
