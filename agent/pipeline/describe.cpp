@@ -97,7 +97,7 @@ std::string describe(const config::Step& step) {
   if (const auto* aggregate = std::get_if<config::Aggregate>(&step.what)) text += describe(*aggregate) + assignments(aggregate->select);
   if (const auto* table = std::get_if<config::Table>(&step.what)) text += table->history_ms ? "every version, " + duration(*table->history_ms) + " back" : "the latest row of each key";
   if (const auto* join = std::get_if<config::Join>(&step.what)) text += describe(*join) + (join->select.empty() ? "" : ": " + assignments(join->select));
-  if (const auto* absence = std::get_if<config::Absence>(&step.what)) text += "of a key " + duration(absence->after_ms) + " after its last record";
+  if (const auto* absence = std::get_if<config::Absence>(&step.what)) text += "of a key " + duration(absence->after_ms) + " after its last record, told when a later record or time.idle brings that time";
   if (const auto* suppress = std::get_if<config::Suppress>(&step.what)) text += suppress->until_closed ? "until closed" : "for " + duration(suppress->limit_ms) + " after the first change";
   while (!text.empty() && text.back() == ' ') text.pop_back();
   return text;

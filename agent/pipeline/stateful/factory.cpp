@@ -96,4 +96,19 @@ config::Time time_of(const config::Config& config, const config::Pipeline& pipel
   return times.empty() ? config::Time{} : times.front();
 }
 
+void check_idle(const config::Config& config, std::vector<config::Problem>& problems) {
+  for (const config::Pipeline& pipeline : config.pipelines) {
+    const auto waits = [](const config::Step& step) {
+      const auto* aggregate = std::get_if<config::Aggregate>(&step.what);
+      const bool closes = aggregate != nullptr && (aggregate->emit == config::EmitWhen::closed || aggregate->suppressed == config::Aggregate::Suppressed::until_closed);
+      return closes || std::holds_alternative<config::Absence>(step.what);
+    };
+    const auto step = std::find_if(pipeline.steps.begin(), pipeline.steps.end(), waits);
+    std::vector<config::Problem> known;
+    if (step == pipeline.steps.end() || time_of(config, pipeline, known).idle_ms != 0) continue;
+    const bool absence = std::holds_alternative<config::Absence>(step->what);
+    problems.push_back({step->at, step->path, std::string(absence ? "a silence is noticed" : "a window closes") + " when a later record comes, and when none comes, never; time: {idle: 30s} in the pipeline or its source goes by the clock", true});
+  }
+}
+
 }  // namespace rivulet::pipeline

@@ -116,5 +116,7 @@ bool part_of_the_step_before(const config::Step& step);  // the aggregate before
 std::optional<std::string> late_topic(const config::Step& step);
 // The pipeline's time, else that of the sources it reads from; a problem when these differ.
 config::Time time_of(const config::Config& config, const config::Pipeline& pipeline, std::vector<config::Problem>& problems);
+// A warning of each pipeline whose results wait for the next record because its time.idle is never: of its first such step.
+void check_idle(const config::Config& config, std::vector<config::Problem>& problems);
 
 }  // namespace rivulet::pipeline

@@ -1,6 +1,10 @@
 // Stream time: its scope, silence, the future.
+#include <algorithm>
+#include <filesystem>
+
 #include "agent/pipeline/state/memory.h"
 #include "agent/pipeline/state/state.h"
+#include "agent/pipeline/stateful/operator.h"
 #include "agent/pipeline/stateful/windowed_key.h"
 #include "tests/unit/pipeline/replay_cases.h"
 
@@ -75,4 +79,38 @@ TEST_CASE("windowed keys are Kafka Streams' bytes: key and start, of a session k
   pipeline::append_window(session, {258, 300, true});
   CHECK(key == std::string("k\0\0\0\0\0\0\1\2", 9));
   CHECK(session == std::string("k\0\0\0\0\0\0\1\x2c\0\0\0\0\0\0\1\2", 17));
+}
+
+TEST_CASE("what would wait for the next record is a warning without time.idle, once a pipeline") {
+  const auto warnings = [](const std::string& yaml) {
+    const config::Loaded loaded = config::load_text("sources: {a: {stdin: {}}, b: {simulate: {}, time: {idle: 5s}}}\npipelines:\n" + yaml, "r.yaml");
+    REQUIRE(loaded.ok());
+    std::vector<config::Problem> problems;
+    pipeline::check_idle(loaded.config, problems);
+    std::string text;
+    for (const auto& problem : problems) text += problem.text() + "\n";
+    return text;
+  };
+  const std::string closed = "{aggregate: {window: {tumbling: 10s}, select: {n: count(*)}, emit: closed}}", absence = "{absence: {after: 30s}}";
+  const std::string updates = "{aggregate: {window: {tumbling: 10s}, select: {n: count(*)}}}";
+  const auto one = [&](const std::string& steps, const std::string& from = "a", const std::string& more = "") { return warnings("  p: {from: " + from + ", " + more + "to: t, steps: [" + steps + "]}\n"); };
+  CHECK_THAT(one(absence), ContainsSubstring("r.yaml:3:41: warning: pipelines.p.steps[0].absence: a silence is noticed when a later record comes"));
+  CHECK_THAT(one(closed), ContainsSubstring("warning: pipelines.p.steps[0].aggregate: a window closes when a later record comes"));
+  CHECK_THAT(one(updates + ", {suppress: {until: closed}}"), ContainsSubstring("steps[0].aggregate: a window closes"));
+  const std::string both = one(closed + ", " + absence);
+  CHECK(std::count(both.begin(), both.end(), '\n') == 1);
+  CHECK(one(updates).empty());
+  CHECK(one(closed, "b").empty());
+  CHECK(one(absence, "a", "time: {idle: 1m}, ").empty());
+  CHECK(warnings("  p: {from: b}\n  q: {from: p, to: t, steps: [" + absence + "]}\n").empty());
+}
+
+TEST_CASE("no example waits for the next record") {
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(RIVULET_SOURCE_DIR) + "/config")) {
+    if (entry.path().extension() != ".yaml") continue;
+    std::vector<config::Problem> problems;
+    pipeline::check_idle(config::load(entry.path().string()).config, problems);
+    INFO(entry.path());
+    CHECK(problems.empty());
+  }
 }
