@@ -22,7 +22,7 @@ void read_command(const Value& value, ExecSource& exec) {
   for (const Value& argument : value.list())
     if (auto text = argument.text(); text && fits(argument, *text)) exec.command.push_back(*text);
   if (value.list().size() > kMaxArguments) return value.error("has more than " + std::to_string(kMaxArguments) + " arguments");
-  if (value.list().empty() || (!exec.command.empty() && exec.command.front().empty())) return value.error("is empty, expected a program and its arguments, such as [vmstat, \"1\"]");
+  if (!exec.command.empty() && exec.command.front().empty()) return value.error("is empty, expected a program and its arguments, such as [vmstat, \"1\"]");
   // One text with a blank is a shell's command line, or a path that has one: it is told apart by the slash.
   if (!value.is_list() && exec.command.size() == 1 && exec.command.front().find(' ') != std::string::npos && exec.command.front().find('/') != 0)
     value.error("'" + exec.command.front().substr(0, 80) + "' is one program with blanks in its name, no shell takes it apart; expected a list such as [vmstat, \"1\"], or [sh, -c, \"...\"]");

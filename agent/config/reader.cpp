@@ -336,8 +336,11 @@ std::optional<Value> Map::need(std::string_view key, const std::string& expected
   const Setting& of = row(key);
   RV_CHECK(of.required, "the table of settings has no such row");
   auto found = get(key);
-  if (!found && (value_.is_map() || value_.is_null())) value_.error("'" + std::string(key) + "' is missing, expected " + (expected.empty() ? std::string(of.meaning) : expected));
-  return found;
+  const std::string wanted = "expected " + (expected.empty() ? std::string(of.meaning) : expected);
+  if (!found && (value_.is_map() || value_.is_null())) value_.error("'" + std::string(key) + "' is missing, " + wanted);
+  if (!found || !found->is_list() || found->node().size() > 0) return found;
+  found->error("is empty, " + wanted);
+  return std::nullopt;
 }
 
 Value Map::map(std::string_view key) const {

@@ -82,7 +82,7 @@ class Map {
  public:
   Map(const Value& value, const Section& section);
   std::optional<Value> get(std::string_view key) const;  // or its default
-  std::optional<Value> need(std::string_view key, const std::string& expected = {}) const;  // absent: reported; expected: else what its row says
+  std::optional<Value> need(std::string_view key, const std::string& expected = {}) const;  // absent or an empty list: reported; expected: else what its row says
   Value map(std::string_view key) const;  // absent: an empty one, so that its keys' defaults hold
   bool has(std::string_view key) const;   // it is written
   void done() const;                      // reports every key that is not in the table

@@ -98,7 +98,7 @@ void read_route(const Value& value, Step& step) {
   const Map map(value, schema::route);
   step.name = read_step_name(map);
   if (auto cases = map.need("cases", "a list such as [{when: \"level = 'error'\", to: errors}]")) {
-    if (!cases->is_list() || cases->node().size() == 0) cases->error("expected a list such as [{when: \"level = 'error'\", to: errors}]");
+    if (!cases->is_list()) cases->error("expected a list such as [{when: \"level = 'error'\", to: errors}]");
     else if (cases->node().size() > kMaxCases) cases->error("has " + std::to_string(cases->node().size()) + " cases, expected at most " + std::to_string(kMaxCases));
     else
       for (const Value& each : cases->list()) {

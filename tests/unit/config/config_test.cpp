@@ -187,6 +187,22 @@ TEST_CASE("a second YAML document is refused with its place") {
   CHECK(load_text("# a comment\n---\n" + one + "...\n", "r.yaml").ok());
 }
 
+TEST_CASE("a list that is needed is not empty") {
+  const std::string text = all(load_text(R"(agent: {id: g}
+kafka: {brokers: []}
+sources: {m: {mqtt: {url: "mqtt://h", topics: []}}, e: {exec: {command: []}}}
+pipelines: {p: {from: [], to: t}, q: {from: m, to: t, steps: [{route: {cases: []}}]}}
+)", "r.yaml"));
+  INFO(text);
+  for (const char* expected : {"r.yaml:2:18: kafka.brokers: is empty, expected a list such as [kafka-1:9092, kafka-2:9092]", "r.yaml:3:47: sources.m.mqtt.topics: is empty, expected a list of topic filters",
+                               "sources.e.exec.command: is empty, expected a list", "pipelines.p.from: is empty, expected a source", "pipelines.q.steps[0].route.cases: is empty, expected a list"}) {
+    CHECK_THAT(text, ContainsSubstring(expected));
+  }
+  std::size_t empty = 0;
+  for (auto at = text.find("is empty"); at != std::string::npos; at = text.find("is empty", at + 1)) ++empty;
+  CHECK(empty == 5);
+}
+
 TEST_CASE("a step that would lose values or do nothing is refused") {
   const auto step = [](const std::string& one) { return all(load_text("agent: {id: g}\nsources: {s: {stdin: {}}}\npipelines: {p: {from: s, to: t, steps: [" + one + "]}}\n", "r.yaml")); };
   CHECK_THAT(step("{rename: {a: b, c: b}}"), ContainsSubstring("r.yaml:3:60: pipelines.p.steps[0].rename.c: 'b' is the new name of 'a' as well"));
