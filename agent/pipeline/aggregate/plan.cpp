@@ -217,6 +217,9 @@ result<void> Compiler::add_output(const config::Assignment& field) {
       if (auto added = add_outer(ItemKind::json, rewritten->sql, "select." + field.field); !added) return added;
     }
   }
+  const bool bound = field.field == "window_start" || field.field == "window_end";
+  if (bound && windowed() && output.what != (field.field == "window_start" ? What::window_start : What::window_end))
+    return refused("'" + field.field + "' is a field of the window's own; expected another name (or '" + field.field + "' itself, to place it)");
   plan_->outputs.push_back(std::move(output));
   return {};
 }

@@ -47,6 +47,16 @@ TEST_CASE("the key and the window can stand outside of aggregates") {
   CHECK_THAT(problem_of("window_start", false), ContainsSubstring("no window"));
 }
 
+TEST_CASE("no field of a result takes the place of the window's own") {
+  for (const char* name : {"window_start", "window_end"})
+    for (const char* other : {"count(*)", "key", "window_start + 1", "0"}) {
+      AggregateFixture fixture(Fields{{name, other}});
+      INFO(name << ": " << other);
+      REQUIRE(fixture.problems.size() == 1);
+      CHECK_THAT(fixture.problems[0].message, ContainsSubstring(std::string("'") + name + "' is a field of the window's own"));
+    }
+}
+
 TEST_CASE("having keeps results back, and knows the fields of select by their names") {
   for (const char* having : {"count(*) > 1", "n > 1", "n > 1 AND total IS NOT NULL", "key = 'k' AND sum(x) + 0 >= 3"}) {
     AggregateFixture fixture(Fields{{"n", "count(*)"}, {"total", "round(sum(x), 1)"}}, having);
