@@ -109,8 +109,9 @@ bool check_graph(Config& config, Report& report) {
   for (const Pipeline& pipeline : config.pipelines)
     if (!used[pipeline.name] && pipeline.to.empty()) warn_of_the_end(pipeline, report);
 
-  std::map<std::string, std::size_t> index;
+  std::map<std::string, std::size_t> index;  // of pipelines; a name that was taken is whose it was first
   for (std::size_t i = 0; i < config.pipelines.size(); ++i) index.emplace(config.pipelines[i].name, i);
+  for (const Source& source : config.sources) index.erase(source.name);
   Walk walk{config, report, std::vector<std::vector<std::size_t>>(config.pipelines.size()), std::vector<Mark>(config.pipelines.size(), Mark::fresh), {}, {}};
   for (std::size_t i = 0; i < config.pipelines.size(); ++i) {
     const auto read = [&](const std::string& name) {

@@ -208,6 +208,13 @@ TEST_CASE("a step that would lose values or do nothing is refused") {
   CHECK_THAT(step("{rename: {a: b, c: b}}"), ContainsSubstring("r.yaml:3:60: pipelines.p.steps[0].rename.c: 'b' is the new name of 'a' as well"));
 }
 
+TEST_CASE("a source and a pipeline of one name are one problem") {
+  const Loaded loaded = load_text("agent: {id: g}\nsources: {h: {stdin: {}}}\npipelines: {h: {from: h, to: {stdout: {}}}}\n", "r.yaml");
+  INFO(all(loaded));
+  REQUIRE(loaded.problems.size() == 1);
+  CHECK_THAT(all(loaded), ContainsSubstring("r.yaml:3:16: pipelines.h: this name is taken (r.yaml:2)"));
+}
+
 TEST_CASE("what is no configuration at all is one clear problem") {
   for (const std::string& text : {std::string(""), std::string("a: [b"), std::string("\xff\xfe"), std::string("just words"), std::string("a\0b", 3), "a: " + std::string(10'000, '[')}) {
     const Loaded loaded = load_text(text, "r.yaml");
