@@ -73,10 +73,12 @@ void read_step_body(const std::string& kind, const Value& value, Step& step) {
     Drop drop;
     for (const Value& field : value.list())
       if (auto text = field.text()) drop.fields.push_back(*text);
+    if (value.list().empty()) value.error("is empty, expected at least one field");
     step.what = drop;
   } else if (kind == "rename") {
     Rename rename;
     if (!value.is_map()) value.error("expected a map of old: new");
+    else if (value.node().size() == 0) value.error("is empty, expected at least one old: new");
     std::map<std::string, std::string> old_names;
     for (const auto& [old_name, new_name] : value.entries()) {
       const auto text = new_name.text();

@@ -206,6 +206,8 @@ pipelines: {p: {from: [], to: t}, q: {from: m, to: t, steps: [{route: {cases: []
 TEST_CASE("a step that would lose values or do nothing is refused") {
   const auto step = [](const std::string& one) { return all(load_text("agent: {id: g}\nsources: {s: {stdin: {}}}\npipelines: {p: {from: s, to: t, steps: [" + one + "]}}\n", "r.yaml")); };
   CHECK_THAT(step("{rename: {a: b, c: b}}"), ContainsSubstring("r.yaml:3:60: pipelines.p.steps[0].rename.c: 'b' is the new name of 'a' as well"));
+  CHECK_THAT(step("{drop: []}"), ContainsSubstring("r.yaml:3:48: pipelines.p.steps[0].drop: is empty, expected at least one field"));
+  CHECK_THAT(step("{rename: {}}"), ContainsSubstring("pipelines.p.steps[0].rename: is empty, expected at least one old: new"));
 }
 
 TEST_CASE("a source and a pipeline of one name are one problem") {
