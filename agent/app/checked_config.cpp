@@ -25,6 +25,7 @@ CheckedConfig check_config(const std::string& file, const Clock& clock) {
     std::vector<config::Problem> more;
     checked.topology = pipeline::Topology::build(loaded.config, clock, more);
     pipeline::check_changelogs(loaded.config, more);
+    pipeline::check_topics(loaded.config, more);
     pipeline::check_idle(loaded.config, more);
     if (std::any_of(more.begin(), more.end(), is_error)) checked.topology.reset();
     problems.insert(problems.end(), more.begin(), more.end());

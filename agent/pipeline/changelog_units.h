@@ -20,5 +20,7 @@ struct ChangelogUnit {
 
 std::vector<ChangelogUnit> changelog_units(const config::Config& config);  // of a configuration without problems
 void check_changelogs(const config::Config& config, std::vector<config::Problem>& problems);
+// Topics that are not for records: no output goes to the progress topic or one of Kafka's own, no source reads the progress topic or a changelog.
+void check_topics(const config::Config& config, std::vector<config::Problem>& problems);
 
 }  // namespace rivulet::pipeline

@@ -68,3 +68,24 @@ TEST_CASE("a changelog needs transactions and a topic of its own") {
   CHECK_THAT(problems_of("  p: {from: b, to: t, changelog: bad}\n"), ContainsSubstring("takes records as well"));
   CHECK_THAT(problems_of("  p: {from: a, to: t, changelog: rivulet-progress}\n"), ContainsSubstring("progress topic"));
 }
+
+TEST_CASE("no output goes to the progress topic or one of Kafka's own, and no source reads what is no record") {
+  const auto refused = [](const std::string& pipelines, const std::string& sources = "  a: {stdin: {}}\n") {
+    const config::Loaded loaded = config::load_text("kafka: {brokers: [k:9092], progress_topic: prog}\nsources:\n" + sources + "pipelines:\n" + pipelines, "r.yaml");
+    REQUIRE(loaded.ok());
+    std::vector<config::Problem> problems;
+    pipeline::check_topics(loaded.config, problems);
+    std::string text;
+    for (const auto& problem : problems) text += problem.text() + "\n";
+    return text;
+  };
+  CHECK_THAT(refused("  p: {from: a, to: [t, prog]}\n"), ContainsSubstring("r.yaml:5:24: pipelines.p.to: 'prog' is the progress topic"));
+  CHECK_THAT(refused("  p: {from: a, to: t, steps: [{route: {cases: [{when: x, to: prog}]}}]}\n"), ContainsSubstring("'prog' is the progress topic"));
+  CHECK_THAT(refused("  p: {from: a, to: t, steps: [{aggregate: {window: {tumbling: 1s}, select: {n: count(*)}, late: {topic: prog}}}]}\n"),
+             ContainsSubstring("pipelines.p.steps[0].aggregate.late.topic: 'prog' is the progress topic"));
+  CHECK_THAT(refused("  p: {from: a, to: __consumer_offsets}\n"), ContainsSubstring("'__consumer_offsets' is Kafka's own"));
+  CHECK_THAT(refused("  p: {from: a, to: t}\n", "  a: {stdin: {}, undecodable: prog}\n"), ContainsSubstring("r.yaml:3:6: sources.a.undecodable: 'prog' is the progress topic"));
+  CHECK_THAT(refused("  p: {from: a, to: t}\n", "  a: {kafka: {topic: prog}}\n"), ContainsSubstring("r.yaml:3:22: sources.a.kafka.topic: 'prog' is the progress topic"));
+  CHECK_THAT(refused("  p: {from: a, to: t, changelog: c}\n", "  a: {kafka: {topic: c}}\n"), ContainsSubstring("'c' is the changelog of the pipeline 'p'"));
+  CHECK(refused("  p: {from: a, to: t, changelog: c}\n", "  a: {kafka: {topic: d}, undecodable: e}\n").empty());
+}
