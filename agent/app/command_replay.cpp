@@ -19,7 +19,6 @@ int command_replay(const ReplayOptions& options) {
   std::ios::sync_with_stdio(false);
   std::cin.tie(nullptr);  // the output is flushed epoch by epoch, not whenever input is waited for
   const auto done = pipeline::replay(checked.config, *checked.topology, clock, std::cin, std::cout, {options.epoch_lines, options.drops, options.restart_every});
-  std::cout.flush();
   if (done) return kDone;
   fmt::print(stderr, "{}\n", done.error().message);
   return kCannot;

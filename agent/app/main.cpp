@@ -1,6 +1,9 @@
 // rivulet: the command line. Each command is a function of commands.h.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <limits>
 #include <string_view>
@@ -216,6 +219,13 @@ int run(int argc, char** argv) {
   return code;
 }
 
+// What was printed and could not be written was not done.
+int written(int code) {
+  if (std::fflush(stdout) == 0) return code;
+  std::fprintf(stderr, "writing the output: %s\n", std::strerror(errno));
+  return std::max(code, kCannot);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -223,7 +233,7 @@ int main(int argc, char** argv) {
   rivulet::store::start_sqlite();
   set_up_logging(LogTo::standard_error, "warning");  // `run` sets its own
   try {
-    return run(argc, argv);
+    return written(run(argc, argv));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "rivulet: %s\n", error.what());
     return kCannot;

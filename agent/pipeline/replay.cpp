@@ -3,7 +3,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <istream>
 #include <memory>
 #include <ostream>
@@ -134,6 +136,7 @@ class Replay {
       if (restarts || lines % options_.epoch_lines == 0) end_epoch();
       tell_drops();
       if (lines % options_.epoch_lines == 0) out_.flush();  // who reads along sees epoch by epoch
+      if (!out_) return not_written();
       if (restarts)
         if (auto done = restart(); !done) return done;
       ++printer_.after;
@@ -144,11 +147,12 @@ class Replay {
     const Counts& now = topology_->counts();
     out_ << fmt::format("{{\"summary\":{{\"in\":{},\"out\":{},\"late\":{},\"dropped\":{},\"undecodable\":{}}}}}\n", now.in + before_.in, now.out + before_.out,
                         now.late + before_.late, now.dropped + before_.dropped, now.undecodable + before_.undecodable);
-    out_.flush();
-    return {};
+    return out_.flush() ? result<void>() : not_written();
   }
 
  private:
+  static Error not_written() { return Error{ErrorCode::unavailable, std::string("writing the output: ") + std::strerror(errno)}; }
+
   result<void> attach() {
     while (topology_->look_at_tables({})) {
     }

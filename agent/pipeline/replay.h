@@ -1,6 +1,6 @@
 // Replay: records from a text through the pipelines to a text, without broker, store or clock: how a user tests a pipeline.
 //
-// The format of both texts is in this folder's README. Thread: one. Errors: a line that is no input ends it with its number.
+// The format of both texts is in this folder's README. Thread: one. Errors: a line that is no input ends it with its number, output that cannot be written with the reason.
 #pragma once
 #include <cstdint>
 #include <iosfwd>

@@ -101,6 +101,13 @@ def replay_refuses_an_epoch_that_is_no_number_of_lines(program):
             assert done.returncode == 2 and "--epoch" in done.stderr and not done.stdout, (epoch, done)
 
 
+def output_that_cannot_be_written_is_no_success(program):
+    with Files(program) as files, open("/dev/full", "w") as full:
+        for command in (("replay", files.config), ("check", "-c", files.config), ("check", "--reference"), ("explain", "-c", files.config), ("--help",)):
+            done = subprocess.run([program, *command], input=line(1), stdout=full, stderr=subprocess.PIPE, text=True, timeout=SECONDS)
+            assert done.returncode == 2 and "No space left on device" in done.stderr, (command, done)
+
+
 def check_tells_of_expressions_although_the_structure_has_problems(program):
     bad = CONFIG.replace("agent: {", "agent: {cuckoo: 1, ").replace("key: device}", "key: device +}").replace("temperature > 30", "(temperature + ) > 30").replace("\"'F'\"", "no_such(1)")
     with Files(program, bad) as files:
