@@ -90,9 +90,10 @@ void explain_reload(const config::Config& config) {
   std::vector<std::string> cannot_repeat;
   for (const auto& source : config.sources)
     if (source::guarantee(source).rfind("at most once", 0) == 0) cannot_repeat.push_back(source.name);
-  fmt::print("reload (SIGHUP, systemctl reload)\n  takes the file anew, as a whole or not at all; what is refused leaves the one before at work, and `rivulet status` says so. All but agent.id\n"
-             "  and agent.state may change. Sources wait while the last epoch commits, and go on with their connections; one whose own settings changed is\n"
-             "  closed and opened anew, from its durable position{}. A stateful step goes on with its state; one whose definition changed is refused, as at a start\n\n",
+  fmt::print("reload (SIGHUP, systemctl reload)\n  takes the file anew, as a whole or not at all; what is refused leaves the one before at work, and `rivulet status` says so. All but agent.id,\n"
+             "  agent.state and outputs to file, mqtt and stdout (with the name of their pipeline) may change; these need a restart. Sources wait while\n"
+             "  the last epoch commits, and go on with their connections; one whose own settings changed is closed and opened anew, from its durable position{}.\n"
+             "  A stateful step goes on with its state; one whose definition changed is refused, as at a start\n\n",
              cannot_repeat.empty() ? "" : "; for those that cannot send again (" + list(cannot_repeat) + ") what comes meanwhile is lost");
 }
 
