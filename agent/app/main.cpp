@@ -149,6 +149,10 @@ int run(int argc, char** argv) {
   replay->add_option("--epoch", replay_options.epoch_lines, "input lines of an epoch; its results are written when it ends")->capture_default_str()->check(kFromOne);
   replay->add_flag("--drops", replay_options.drops, "also say after which line records were late or dropped");
   replay->add_option("--restart-every", replay_options.restart_every, "write the state out and read it back after so many lines, as a restart does")->check(kFromOne);
+  replay->footer(
+      "Input, one a line: {\"source\":\"s\",\"key\":\"k\",\"value\":{...},\"ts\":1700000000000}, or {\"advance\":5000}: the clock moves on by so many ms. Key and ts are as the source's\n"
+      "key and timestamp would make them, which are not applied to what is read here; without a key it is null. A text is the frame as it came where csv, influx, raw or cbor\n"
+      "(hexadecimal digits) is decoded.");
   replay->callback([&] { code = command_replay(replay_options); });
 
   TopicsOptions topics_options;
