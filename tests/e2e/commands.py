@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import select
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -99,6 +100,33 @@ def replay_refuses_an_epoch_that_is_no_number_of_lines(program):
         for epoch in ("0", "-1", "two", "1.5", ""):
             done = files.run("replay", files.config, "--epoch", epoch)
             assert done.returncode == 2 and "--epoch" in done.stderr and not done.stdout, (epoch, done)
+
+
+def check_warns_of_tables_and_certificates_that_no_source_could_begin_with(program):
+    text = """agent: {id: e2e-commands, state: STATE}
+sources:
+  machines: {tcp: {listen: "127.0.0.1:5000", tls: {certificate: FOLDER/absent.pem, key: FOLDER/absent.key}}, key: device}
+tables:
+  sites: {file: {path: FOLDER/sites.csv, key: nothing}}
+  owners: {sqlite: {path: FOLDER/owners.db, query: "DELETE FROM owners", key: id}}
+pipelines:
+  p:
+    from: machines
+    steps: [{join: {with: sites, kind: left, name: s}}, {join: {with: owners, kind: left, name: o}}]
+    to: {stdout: {}}
+"""
+    with Files(program) as files:
+        folder = os.path.dirname(files.config)
+        with open(files.config, "w") as config, open(os.path.join(folder, "sites.csv"), "w") as sites:
+            config.write(text.replace("FOLDER", folder).replace("STATE", folder))
+            sites.write("id,name\n1,north\n")
+        with sqlite3.connect(os.path.join(folder, "owners.db")) as owners:
+            owners.execute("CREATE TABLE owners(id PRIMARY KEY, name)")
+        done = files.run("check", "-c", files.config)
+        assert done.returncode == 0 and "in order" in done.stdout, done
+        for warning in (":3:13: warning: sources.machines.tcp.tls: tls: ", ":5:10: warning: tables.sites: ", ":6:11: warning: tables.owners: "):
+            assert done.stderr.count(warning) == 1, (warning, done.stderr)
+        assert done.stderr.count("no source is read") == 2, done.stderr
 
 
 def output_that_cannot_be_written_is_no_success(program):
