@@ -17,6 +17,8 @@ DROP_INS = os.path.join(ROOT, "packaging", "drop-ins")
 BAR, BAR_WITH_DROP_IN = 1.5, 2.0
 # systemd.service(5): what a unit without them does not keep.
 NEEDED = ["Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "WatchdogSec=", "StateDirectory=rivulet", "StateDirectoryMode=0700", "Restart=always", "User=rivulet", "NoNewPrivileges=yes"]
+# systemd.resource-control(5): a node that is not there when the unit starts, and a class whose driver is not loaded then, stay refused for good.
+LATE_CLASSES = {"char-ttyUSB": "modprobe@usbserial.service", "char-ttyACM": "modprobe@cdc_acm.service"}
 
 
 def analyze(*arguments):
@@ -24,8 +26,20 @@ def analyze(*arguments):
     return done.returncode, done.stdout + done.stderr
 
 
+def device_offences(text):
+    """What keeps a device that is plugged in after the start from being allowed."""
+    for device in re.findall(r"^DeviceAllow=(\S+)", text, re.MULTILINE):
+        if device.startswith("/dev/"):
+            yield f"allows {device} and not its class: refused for good when it is plugged in later"
+        for word in ("Wants", "After"):
+            module = LATE_CLASSES.get(device)
+            if module and module not in " ".join(re.findall(f"^{word}=(.*)", text, re.MULTILINE)).split():
+                yield f"allows {device} without {word}={module}: refused for good when its driver is loaded later"
+
+
 def offences(unit_text, drop_in=None):
     """What is wrong with a unit of that text, with one drop-in (name, text) or none."""
+    yield from device_offences(drop_in[1] if drop_in else unit_text)
     for line in NEEDED:
         if not re.search("^" + re.escape(line), unit_text, re.MULTILINE):
             yield f"has no {line}"
@@ -77,6 +91,8 @@ def self_test():
         "has no WatchdogSec=": (unit.replace("WatchdogSec=60s\n", ""), None),
         "at most 2.0": (unit, ("open.conf", "[Service]\nNoNewPrivileges=no\nSystemCallFilter=\nCapabilityBoundingSet=~\nUser=root\nProtectSystem=no\n")),
         "AF_CANN": (unit, ("wrong.conf", "[Service]\nRestrictAddressFamilies=AF_CANN\n")),
+        "allows /dev/ttyUSB0": (unit, ("node.conf", "[Service]\nDeviceAllow=/dev/ttyUSB0 rw\n")),
+        "without After=modprobe@cdc_acm": (unit, ("late.conf", "[Unit]\nWants=modprobe@cdc_acm.service\n[Service]\nDeviceAllow=char-ttyACM rw\n")),
     }
     for expected, (text, drop_in) in cases.items():
         assert text != unit or drop_in
