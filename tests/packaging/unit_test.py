@@ -16,7 +16,7 @@ UNIT = os.path.join(ROOT, "packaging", "rivulet.service")
 DROP_INS = os.path.join(ROOT, "packaging", "drop-ins")
 BAR, BAR_WITH_DROP_IN = 1.5, 2.0
 # systemd.service(5): what a unit without them does not keep.
-NEEDED = ["Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "WatchdogSec=", "StateDirectory=rivulet", "StateDirectoryMode=0700", "Restart=always", "TimeoutStartSec=infinity", "User=rivulet", "NoNewPrivileges=yes"]
+NEEDED = ["Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "ExecReload=/usr/bin/rivulet check", "WatchdogSec=", "StateDirectory=rivulet", "StateDirectoryMode=0700", "Restart=always", "TimeoutStartSec=infinity", "User=rivulet", "NoNewPrivileges=yes"]
 # systemd.resource-control(5): a node that is not there when the unit starts, and a class whose driver is not loaded then, stay refused for good.
 LATE_CLASSES = {"char-ttyUSB": "modprobe@usbserial.service", "char-ttyACM": "modprobe@cdc_acm.service"}
 
@@ -48,7 +48,7 @@ def offences(unit_text, drop_in=None):
         program = os.path.join(folder, "rivulet")  # verify wants a program that is there
         shutil.copy("/bin/true", program)
         with open(path, "w") as file:
-            file.write(re.sub(r"^ExecStart=\S+", f"ExecStart={program}", unit_text, flags=re.MULTILINE))
+            file.write(unit_text.replace("=/usr/bin/rivulet ", f"={program} "))
         if drop_in:
             os.mkdir(path + ".d")
             with open(os.path.join(path + ".d", drop_in[0]), "w") as file:
