@@ -1,6 +1,6 @@
 """A minimal Debian in a folder, in which packages are installed and run: what a bare gateway has, and no more.
 
-systemd is not in it: a stand-in for systemctl writes down what it is asked for, and answers is-active as the test says. Needs root.
+systemd is not in it: a stand-in for systemctl writes down what it is asked for, and answers is-active and is-enabled as the test says. Needs root.
 """
 import os
 import re
@@ -13,7 +13,10 @@ CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.
 FRESH_S = 7 * 86400
 SYSTEMCTL = """#!/bin/sh
 echo "$@" >>/var/log/systemctl
-case " $* " in *" is-active "*) [ -e /run/agent-is-active ] ;; esac
+case " $* " in
+  *" is-active "*) [ -e /run/agent-is-active ] ;;
+  *" is-enabled "*) [ ! -e /run/agent-is-enabled ] || echo enabled ;;
+esac
 """
 
 

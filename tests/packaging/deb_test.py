@@ -134,6 +134,18 @@ def restarts_an_agent_that_runs(chroot, after):
     chroot.write("/etc/rivulet/rivulet.yaml", OF_ADMIN)
 
 
+def starts_again_after_a_removal_that_dpkg_takes_back(chroot):
+    chroot.asked_of_systemd()
+    for enabled in (False, True):
+        if enabled:
+            chroot.write("/run/agent-is-enabled", "")
+        chroot.run("/var/lib/dpkg/info/rivulet.prerm", "remove")
+        assert "stop rivulet.service" in chroot.asked_of_systemd()
+        chroot.run("/var/lib/dpkg/info/rivulet.postinst", "abort-remove")
+        starts = [line for line in chroot.asked_of_systemd() if re.search(r"\bstart rivulet.service", line)]
+        assert len(starts) == int(enabled), (enabled, starts)
+
+
 def removes_and_purges(chroot):
     os.makedirs(chroot.path("/etc/systemd/system/multi-user.target.wants"), exist_ok=True)
     link = "/etc/systemd/system/multi-user.target.wants/rivulet.service"
@@ -175,6 +187,7 @@ def main():
                                ("keeps", lambda: keeps_a_configuration_that_was_there(chroot, "/now.deb")),
                                ("upgrades", lambda: upgrades_with_a_backlog(chroot, "/next.deb")),
                                ("restarts", lambda: restarts_an_agent_that_runs(chroot, "/next.deb")),
+                               ("starts again", lambda: starts_again_after_a_removal_that_dpkg_takes_back(chroot)),
                                ("removes", lambda: removes_and_purges(chroot))):
                 begin = time.monotonic()
                 test()
