@@ -98,6 +98,15 @@ def installs(chroot, deb):
     assert not chroot.exists("/etc/systemd/system/multi-user.target.wants/rivulet.service")
 
 
+def names_files_that_are_there(chroot):
+    """What the installed texts send a reader to is on the device, not in the repository."""
+    texts = chroot.run("find", "/etc/rivulet", "/usr/share/doc/rivulet/examples", "-name", "*.yaml", "-o", "-name", "*.conf").stdout.split()
+    assert len(texts) > 10, texts
+    for text in texts:
+        for name in re.findall(r"[\w./-]*/[\w.-]+\.(?:md|conf|yaml)\b", chroot.read(text)):
+            assert chroot.exists("/" + name.lstrip("/")), f"{text} names {name}"
+
+
 def keeps_a_configuration_that_was_there(chroot, deb):
     chroot.write("/etc/rivulet/rivulet.yaml", OF_ADMIN)
     apt(chroot, *KEEP, "install", "--reinstall", deb)
@@ -184,6 +193,7 @@ def main():
             for path, name in ((deb, "/now.deb"), (after, "/next.deb")):
                 shutil.copy(path, chroot.path(name))
             for name, test in (("installs", lambda: installs(chroot, "/now.deb")),
+                               ("names", lambda: names_files_that_are_there(chroot)),
                                ("keeps", lambda: keeps_a_configuration_that_was_there(chroot, "/now.deb")),
                                ("upgrades", lambda: upgrades_with_a_backlog(chroot, "/next.deb")),
                                ("restarts", lambda: restarts_an_agent_that_runs(chroot, "/next.deb")),
