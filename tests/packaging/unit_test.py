@@ -16,7 +16,7 @@ UNIT = os.path.join(ROOT, "packaging", "rivulet.service")
 DROP_INS = os.path.join(ROOT, "packaging", "drop-ins")
 BAR, BAR_WITH_DROP_IN = 1.5, 2.0
 # systemd.service(5): what a unit without them does not keep.
-NEEDED = ["Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "ExecReload=/usr/bin/rivulet check", "WatchdogSec=", "StateDirectory=rivulet", "StateDirectoryMode=0700", "Restart=always", "TimeoutStartSec=infinity", "User=rivulet", "NoNewPrivileges=yes"]
+NEEDED = ["Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "ExecReload=/usr/bin/rivulet check", "WatchdogSec=", "StateDirectory=rivulet", "StateDirectoryMode=0700", "Restart=always", "LimitNOFILE=16384", "TimeoutStartSec=infinity", "User=rivulet", "NoNewPrivileges=yes"]
 # systemd.resource-control(5): a node that is not there when the unit starts, and a class whose driver is not loaded then, stay refused for good.
 LATE_CLASSES = {"char-ttyUSB": "modprobe@usbserial.service", "char-ttyACM": "modprobe@cdc_acm.service"}
 
