@@ -13,8 +13,8 @@
 
 namespace rivulet::app {
 
-CheckedConfig check_config(const std::string& file, const Clock& clock) {
-  config::Loaded loaded = config::load(file);
+CheckedConfig check_config(const std::string& file, const Clock& clock, config::Secrets secrets) {
+  config::Loaded loaded = config::load(file, secrets);
   CheckedConfig checked;
   checked.problems = std::move(loaded.problems);
   const auto is_error = [](const config::Problem& problem) { return !problem.warning; };

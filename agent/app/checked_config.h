@@ -17,7 +17,7 @@ struct CheckedConfig {
   bool ok() const { return topology != nullptr; }
 };
 
-CheckedConfig check_config(const std::string& file, const Clock& clock);
+CheckedConfig check_config(const std::string& file, const Clock& clock, config::Secrets secrets = config::Secrets::needed);
 // One problem a line to standard error; false: there is an error among them.
 bool print_problems(const CheckedConfig& checked);
 

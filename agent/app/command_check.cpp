@@ -61,7 +61,7 @@ int command_check(const std::string& config, const CheckOptions& options) {
   if (options.reference) fmt::print("{}", config::reference());
   if (options.schema || options.reference) return kDone;
   const SystemClock clock;
-  CheckedConfig checked = check_config(config, clock);
+  CheckedConfig checked = check_config(config, clock, config::Secrets::of_service_later);
   if (checked.ok()) Surroundings(checked).look();
   const bool ok = print_problems(checked);
   const auto warnings = std::count_if(checked.problems.begin(), checked.problems.end(), [](const auto& problem) { return problem.warning; });

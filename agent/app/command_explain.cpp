@@ -120,7 +120,7 @@ void explain_changelog(const config::Config& config, const pipeline::ChangelogUn
 
 int command_explain(const std::string& file, ExplainAs as) {
   const SystemClock clock;
-  const CheckedConfig checked = check_config(file, clock);
+  const CheckedConfig checked = check_config(file, clock, config::Secrets::unused);
   if (!print_problems(checked)) return kNotInOrder;
   if (as != ExplainAs::words) {
     const TopologyPicture picture(checked.config, *checked.topology);

@@ -50,7 +50,7 @@ int list(const std::vector<pipeline::QueryTable>& tables) {
 
 int command_query(const QueryOptions& options) {
   const SystemClock clock;
-  const CheckedConfig checked = check_config(options.config, clock);
+  const CheckedConfig checked = check_config(options.config, clock, config::Secrets::unused);
   if (!checked.ok()) return print_problems(checked), kCannot;
   std::vector<std::string> clashes;
   const auto tables = pipeline::query_tables(*checked.topology, clashes);

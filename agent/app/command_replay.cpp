@@ -14,7 +14,7 @@ namespace rivulet::app {
 int command_replay(const ReplayOptions& options) {
   set_up_logging(LogTo::standard_error, "info");  // standard output is the result's
   ManualClock clock;
-  CheckedConfig checked = check_config(options.config, clock);
+  CheckedConfig checked = check_config(options.config, clock, config::Secrets::unused);
   if (!print_problems(checked)) return kNotInOrder;
   std::ios::sync_with_stdio(false);
   std::cin.tie(nullptr);  // the output is flushed epoch by epoch, not whenever input is waited for

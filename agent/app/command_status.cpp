@@ -43,7 +43,7 @@ int from_store(const config::Config& config, bool json) {
 }  // namespace
 
 int command_status(const StatusOptions& options) {
-  const config::Loaded loaded = config::load(options.config);
+  const config::Loaded loaded = config::load(options.config, config::Secrets::unused);
   const std::string& listen = loaded.config.status.listen;
   if (!loaded.ok()) {  // the agent goes on with the one before: where it listens is all that has to be known
     for (const auto& problem : loaded.problems) fmt::print(stderr, "{}\n", problem.text());

@@ -67,7 +67,7 @@ int live(const std::string& listen, std::int64_t interval_ms) {
 }  // namespace
 
 int command_top(const TopOptions& options) {
-  const config::Loaded loaded = config::load(options.config);
+  const config::Loaded loaded = config::load(options.config, config::Secrets::unused);
   if (!loaded.ok()) {
     for (const auto& problem : loaded.problems) fmt::print(stderr, "{}\n", problem.text());
     return kCannot;

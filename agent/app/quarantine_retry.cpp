@@ -144,7 +144,7 @@ void print_kept(const Retry& retry) {
 
 int retry_quarantined(const QuarantineOptions& options) {
   const SystemClock clock;
-  CheckedConfig checked = check_config(options.config, clock);
+  CheckedConfig checked = check_config(options.config, clock, config::Secrets::unused);
   if (!checked.ok()) {
     print_problems(checked);
     return kNotInOrder;

@@ -20,7 +20,7 @@ store::Options store_options(const config::Agent& agent) {
 }
 
 result<config::Config> load_for_store(const std::string& file) {
-  config::Loaded loaded = config::load(file);
+  config::Loaded loaded = config::load(file, config::Secrets::unused);
   if (loaded.ok()) return std::move(loaded.config);
   std::string message;
   for (const auto& problem : loaded.problems) {

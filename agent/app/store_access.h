@@ -11,7 +11,7 @@ namespace rivulet::app {
 
 store::Options store_options(const config::Agent& agent);
 
-// The configuration, to find the store by; problems become one message.
+// The configuration, to find the store by; problems become one message. Its secrets may be missing.
 result<config::Config> load_for_store(const std::string& file);
 
 // For changes by hand: an existing store that no agent uses at the moment. `options`: store_options(), or changed ones.

@@ -95,9 +95,16 @@ struct Loaded {
   bool ok() const;
 };
 
+// What a secret is whose ${file:} cannot be read.
+enum class Secrets {
+  needed,            // an error
+  of_service_later,  // a warning below /run/credentials, where systemd puts it while the service runs; else an error
+  unused,            // a warning: what is done needs none
+};
+
 // Reads FILE and the *.yaml of pipelines.d/ beside it. Never throws on bad input. Expressions are not compiled here
 // (config knows no SQLite): the pipeline room checks them and adds its own Problems.
-Loaded load(const std::string& file);
+Loaded load(const std::string& file, Secrets secrets = Secrets::needed);
 Loaded load_text(const std::string& text, const std::string& file_name);  // no pipelines.d
 
 }  // namespace rivulet::config

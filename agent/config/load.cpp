@@ -175,10 +175,10 @@ Loaded load_text(const std::string& text, const std::string& file_name) {
   return loaded;
 }
 
-Loaded load(const std::string& file) {
+Loaded load(const std::string& file, Secrets secrets) {
   Loaded loaded;
   loaded.config.file = file;
-  Report report(loaded.problems);
+  Report report(loaded.problems, secrets);
   const auto text = read_file(file, report);
   if (!text) return loaded;
   read_text(*text, file, loaded.config, report, false);

@@ -145,7 +145,11 @@ std::optional<Secret> Value::secret() const {
   }
   auto found = substitute(node_.Scalar());
   if (!found) {
-    error(found.error().message);
+    const bool of_service = node_.Scalar().find("${file:/run/credentials/") != std::string::npos;
+    const Secrets secrets = report_->secrets();
+    const bool missed = secrets == Secrets::needed || (secrets == Secrets::of_service_later && !of_service);
+    if (missed || found.error().code != ErrorCode::io) error(found.error().message);
+    else report_->warning(at(), path_, found.error().message);
     return std::nullopt;
   }
   return Secret(std::move(*found));

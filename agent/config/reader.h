@@ -26,15 +26,17 @@ inline constexpr std::size_t kMaxKnown = 1000;
 
 class Report {
  public:
-  explicit Report(std::vector<Problem>& problems) : problems_(problems) {}
+  explicit Report(std::vector<Problem>& problems, Secrets secrets = Secrets::needed) : problems_(problems), secrets_(secrets) {}
   void error(const Location& at, const std::string& path, const std::string& message);
   void warning(const Location& at, const std::string& path, const std::string& message);
   bool full() const { return errors_ >= kMaxProblems; }  // no further error is kept: do not look for more
+  Secrets secrets() const { return secrets_; }
   bool may_visit() { return ++visited_ <= kMaxNodes; }
 
  private:
   void add(Problem problem);
   std::vector<Problem>& problems_;
+  Secrets secrets_;
   std::size_t errors_ = 0;
   std::size_t visited_ = 0;
 };

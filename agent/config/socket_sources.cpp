@@ -71,10 +71,12 @@ HttpSource read_http(const Value& value) {
       if (!legal_path(*text)) path->error("'" + *text + "' is no path of a URL, expected one such as /records");
     }
   if (auto token = map.get("token")) {
-    http.token = token->secret().value_or(Secret());
-    const std::string& text = http.token.reveal();
-    if (text.empty() || text.size() > 4096 || !std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; }))
-      token->error("is no token, expected 1 to 4096 printable characters without blanks");
+    if (auto secret = token->secret()) {
+      const std::string& text = secret->reveal();
+      if (text.empty() || text.size() > 4096 || !std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; }))
+        token->error("is no token, expected 1 to 4096 printable characters without blanks");
+      http.token = std::move(*secret);
+    }
   }
   if (auto tls = map.get("tls")) http.tls = read_server_tls(*tls);
   if (auto framing = map.get("framing"))

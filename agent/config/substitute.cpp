@@ -12,7 +12,11 @@ constexpr std::size_t kMaxFileBytes = 64 * 1024;
 
 result<std::string> read_secret(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) return Error{ErrorCode::not_found, "cannot read ${file:" + path + "}: " + std::strerror(errno)};
+  if (!file) {
+    const std::string why = std::strerror(errno);
+    const bool of_service = path.rfind("/run/credentials/", 0) == 0;
+    return Error{ErrorCode::io, "cannot read ${file:" + path + "}: " + why + (of_service ? "; it is there while the service runs, whose unit names it with LoadCredential=" : "")};
+  }
   std::string content(kMaxFileBytes + 1, '\0');
   file.read(content.data(), static_cast<std::streamsize>(content.size()));
   if (file.bad()) return Error{ErrorCode::io, "cannot read ${file:" + path + "}"};

@@ -1,5 +1,5 @@
 // ${env:NAME} and ${file:PATH} inside a value; $${ stands for ${. A file's trailing newline is cut.
-// Errors name the variable or path, never a content. Bound: 64 KiB a file.
+// Errors name the variable or path, never a content; io: a file that cannot be read. Bound: 64 KiB a file.
 #pragma once
 #include <string>
 

@@ -25,6 +25,9 @@ reports every problem in one pass as file:line:col: path: what is wrong, what wa
 .PP
 Durations: 250ms, 10s, 5m, 2h, 7d. Sizes: 64KiB, 8MiB, 2GiB. Rates: 50/s. ${{env:NAME}} and ${{file:PATH}} (trailing newline cut, at most
 64 KiB) are substituted inside values; $${{ is a literal ${{. Secrets come that way and are never printed.
+One that cannot be read is an error where it is needed; check only warns of one below
+.IR /run/credentials ,
+which systemd puts there while the service runs.
 .SH EXAMPLE
 .nf
 agent: {{id: gateway\-1, state: /var/lib/rivulet}}

@@ -37,6 +37,25 @@ def a_state_folder_that_cannot_be_written_is_said_and_systemd_tries_again(progra
         assert done.returncode == 0, f"it is writable again: {done}"
 
 
+def a_secret_that_only_the_service_has_is_needed_by_what_talks_to_kafka_only(program):
+    with Files(program) as files:
+        assert files.run("run", "-c", files.config, given='{"device": "d1", "temperature": 31}\n').returncode == 0
+        login = 'kafka: {brokers: ["127.0.0.1:9"], sasl: {mechanism: PLAIN, username: u, password: "${file:/run/credentials/rivulet-test.service/absent}"}}\n'
+        with open(files.config, "a") as file:
+            file.write(login)
+        done = files.run("check", "-c", files.config)
+        assert done.returncode == 0 and "warning: kafka.sasl.password: cannot read" in done.stderr, done
+        for words in (["status"], ["query", "SELECT seq FROM outbox"], ["state", "list"], ["quarantine", "retry"]):
+            done = files.run(*words, "-c", files.config)
+            assert done.returncode == 0, done
+        for words, code in ((["run"], 1), (["topics"], 1), (["verify", "--topic", "hot-machines"], 2)):
+            done = files.run(*words, "-c", files.config)
+            assert done.returncode == code and "LoadCredential" in done.stdout + done.stderr, done
+        with open(files.config, "w") as file:
+            file.write(files.text + login.replace("/run/credentials", files.folder.name))
+        assert files.run("check", "-c", files.config).returncode == 1, "a path that is wrong is an error"
+
+
 class Systemd:
     """The receiving end of sd_notify, and an agent that talks to it. `with Systemd(files, watchdog_s=...) as systemd:`"""
 

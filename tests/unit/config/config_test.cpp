@@ -153,6 +153,29 @@ TEST_CASE("a secret comes from a file or the environment and never shows in a me
   CHECK(all(bad).find("hunter") == std::string::npos);
 }
 
+TEST_CASE("a secret that only the service has is an error, a warning of check, and nothing to who uses none") {
+  Folder folder;
+  folder.write("rivulet.yaml", "agent: {id: g}\nkafka: {brokers: [b], sasl: {mechanism: PLAIN, username: u, password: \"${file:/run/credentials/rivulet-test.service/absent}\"}}\n"
+                               "sources: {in: {http: {listen: \"127.0.0.1:1\", token: \"${file:/run/credentials/rivulet-test.service/token}\"}}}\npipelines: {p: {from: in, to: t}}\n");
+  const std::string file = folder.path + "/rivulet.yaml";
+  const Loaded needed = load(file);
+  CHECK_FALSE(needed.ok());
+  REQUIRE(needed.problems.size() == 2);
+  CHECK_THAT(needed.problems[0].text(), ContainsSubstring("while the service runs"));
+  const Loaded checked = load(file, Secrets::of_service_later);
+  INFO(all(checked));
+  CHECK(checked.ok());
+  CHECK(checked.problems.size() == 2);
+  CHECK(load(file, Secrets::unused).ok());
+
+  folder.write("rivulet.yaml", "agent: {id: g}\nkafka: {brokers: [b], sasl: {mechanism: PLAIN, username: u, password: \"${file:" + folder.path + "/absent}\"}}\n");
+  CHECK_FALSE(load(file).ok());
+  CHECK_FALSE(load(file, Secrets::of_service_later).ok());
+  CHECK(load(file, Secrets::unused).ok());
+  folder.write("rivulet.yaml", "agent: {id: g}\nkafka: {brokers: [b], sasl: {mechanism: PLAIN, username: u, password: \"${fill:/x}\"}}\n");
+  CHECK_FALSE(load(file, Secrets::unused).ok());
+}
+
 TEST_CASE("fragments in pipelines.d are merged in order and a name used twice names both places") {
   Folder folder;
   folder.write("rivulet.yaml", "agent: {id: g}\nsources: {in: {stdin: {}}}\npipelines: {p: {from: in, to: t}}\n");
