@@ -29,7 +29,7 @@ int command_restore(const RestoreOptions& options) {
     fmt::print(stderr, "{} has no pipeline with a changelog: there is nothing to restore from\n", options.config);
     return kNotInOrder;
   }
-  auto store = store::Store::open(store_options(config.agent), clock);
+  auto store = open_store(store_options(config.agent), clock);
   if (!store) return failed(store.error());
   const auto uplink = kafka_uplink(config);
   const auto restored = restore_store(config, **store, *uplink, clock);

@@ -58,7 +58,7 @@ Service::Service(config::Config config, const Clock& clock, Options options)
 Service::~Service() = default;
 
 result<void> Service::set_up(std::unique_ptr<pipeline::Topology> topology) {
-  auto opened = store::Store::open(store_options(config_->agent), clock_);
+  auto opened = open_store(store_options(config_->agent), clock_);
   if (!opened) return opened.error();
   store_ = std::move(*opened);
   if (!store_->identity().notice.empty()) log::error("{}", store_->identity().notice);

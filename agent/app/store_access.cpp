@@ -1,5 +1,7 @@
 #include "agent/app/store_access.h"
 
+#include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/app/agent.h"
@@ -31,11 +33,21 @@ result<config::Config> load_for_store(const std::string& file) {
   return Error{ErrorCode::invalid, message};
 }
 
+result<std::unique_ptr<store::Store>> open_store(const store::Options& options, const Clock& clock) {
+  struct stat folder{};
+  if (::geteuid() == 0 && ::stat(options.directory.c_str(), &folder) == 0 && folder.st_uid != 0) {
+    const passwd* const owner = ::getpwuid(folder.st_uid);
+    const std::string user = owner != nullptr ? owner->pw_name : "'#" + std::to_string(folder.st_uid) + "'";
+    return Error{ErrorCode::denied, options.directory + " belongs to the user " + user + ", whose agent could not open what root makes there; run this as that user: sudo -u " + user + " rivulet ..."};
+  }
+  return store::Store::open(options, clock);
+}
+
 result<std::unique_ptr<store::Store>> open_store_alone(const store::Options& options, const Clock& clock) {
   const std::string file = options.directory + "/rivulet.db";
   if (::access(file.c_str(), R_OK | W_OK) != 0)
     return Error{ErrorCode::not_found, "no store at " + file + " that you may write; has the agent run with this agent.state, and are you its user (sudo -u rivulet)?"};
-  return store::Store::open(options, clock);
+  return open_store(options, clock);
 }
 
 }  // namespace rivulet::app

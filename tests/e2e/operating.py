@@ -37,6 +37,27 @@ def a_state_folder_that_cannot_be_written_is_said_and_systemd_tries_again(progra
         assert done.returncode == 0, f"it is writable again: {done}"
 
 
+def root_leaves_no_files_in_the_folder_of_the_agents_user(program):
+    if os.geteuid() != 0:
+        return
+    counts = "agent: {id: e2e, state: STATE}\nsources: {machines: {stdin: {}, key: device}}\npipelines:\n  n: {from: machines, CHANGELOG steps: [aggregate: {select: {n: count(*)}}], to: t}\n"
+    with Files(program, counts.replace("CHANGELOG", "")) as files:
+        state = os.path.join(files.folder.name, "state")
+        assert files.run("run", "-c", files.config, given='{"device": "d1"}\n').returncode == 0
+        with open(files.config, "w") as file:
+            file.write(counts.replace("STATE", state).replace("CHANGELOG", "changelog: c,") + 'kafka: {brokers: ["127.0.0.1:9"]}\n')
+        for name in [".", *os.listdir(state)]:
+            os.chown(os.path.join(state, name), 65534, 65534)
+        for words in (["run"], ["adopt"], ["state", "reset", "n", "aggregate"], ["quarantine", "retry"], ["quarantine", "drop", "1"]):
+            done = files.run(*words, "-c", files.config)
+            assert done.returncode == 2 and "sudo -u nobody" in done.stdout + done.stderr, done
+        for name in os.listdir(state):
+            assert os.stat(os.path.join(state, name)).st_uid == 65534, name
+            os.remove(os.path.join(state, name))
+        done = files.run("restore", "-c", files.config)
+        assert done.returncode == 2 and "sudo -u nobody" in done.stderr and not os.listdir(state), done
+
+
 def a_secret_that_only_the_service_has_is_needed_by_what_talks_to_kafka_only(program):
     with Files(program) as files:
         assert files.run("run", "-c", files.config, given='{"device": "d1", "temperature": 31}\n').returncode == 0
