@@ -5,6 +5,7 @@
 
 #include "agent/app/checked_config.h"
 #include "agent/app/commands.h"
+#include "agent/app/store_access.h"
 #include "agent/config/document.h"
 #include "agent/net/tls.h"
 
@@ -68,6 +69,10 @@ int command_check(const std::string& config, const CheckOptions& options) {
   const auto errors = static_cast<std::ptrdiff_t>(checked.problems.size()) - warnings;
   if (!ok) {
     fmt::print(stderr, "{}: {} problem{}; nothing was started\n", config, errors, errors == 1 ? "" : "s");
+    return kNotInOrder;
+  }
+  if (const auto fits = check_state(*checked.topology, checked.config.agent.state); !fits && fits.error().code == ErrorCode::conflict) {
+    fmt::print(stderr, "{}: does not fit the store in {}: {}\n", config, checked.config.agent.state, fits.error().message);
     return kNotInOrder;
   }
   fmt::print("{}: in order ({} sources, {} pipelines, {} topics{})\n", config, checked.config.sources.size(), checked.config.pipelines.size(),

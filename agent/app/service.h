@@ -86,7 +86,6 @@ class Service {
   // service_reload.cpp
   struct Reload;
   result<void> read_anew(Reload& next);
-  result<void> check_state(const pipeline::Topology& topology) const;
   std::string reload_waits_for();
   void reload_when_ready();
   void reload_without_forwarder();

@@ -19,7 +19,6 @@
 #include "agent/app/store_access.h"
 #include "agent/base/fault_point.h"
 #include "agent/base/log.h"
-#include "store/inspect.h"
 
 namespace rivulet::app {
 namespace {
@@ -81,7 +80,7 @@ result<void> Service::read_anew(Reload& next) {
   if (!checked.ok()) return Error{ErrorCode::invalid, problems_in_short(checked.problems)};
   if (const auto names = needs_restart(*config_, checked.config); !names.empty())
     return Error{ErrorCode::invalid, fmt::format("needs a restart: {} (take it back, or `systemctl restart rivulet`)", fmt::join(names, ", "))};
-  if (auto fits = check_state(*checked.topology); !fits) return fits;
+  if (auto fits = check_state(*checked.topology, config_->agent.state); !fits) return fits;
   next.config = std::make_unique<config::Config>(std::move(checked.config));
   next.stamps = stamps_of(*next.config);
   next.topology = std::move(checked.topology);
@@ -91,19 +90,6 @@ result<void> Service::read_anew(Reload& next) {
   auto status = StatusServer::listen(io_, next.config->status.listen, [this] { return look(); }, [this] { return history_.samples(); });
   if (!status) return status.error();
   next.status = std::move(*status);
-  return {};
-}
-
-// As it would be refused at a start, while the agent goes on. On a connection of its own: the store's thread may be waiting for its disk.
-result<void> Service::check_state(const pipeline::Topology& topology) const {
-  if (!topology.stateful()) return {};
-  auto file = store::Inspect::open(config_->agent.state);
-  if (!file) return file.error();
-  for (const auto& step : topology.stateful_steps()) {
-    const auto kept = file->state_definition(step.pipeline, step.step);
-    if (!kept) return kept.error();
-    if (*kept && **kept != step.definition) return store::definition_changed(step.pipeline, step.step);
-  }
   return {};
 }
 

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "agent/app/agent.h"
+#include "store/inspect.h"
+#include "store/state.h"
 
 namespace rivulet::app {
 
@@ -41,6 +43,18 @@ result<std::unique_ptr<store::Store>> open_store(const store::Options& options, 
     return Error{ErrorCode::denied, options.directory + " belongs to the user " + user + ", whose agent could not open what root makes there; run this as that user: sudo -u " + user + " rivulet ..."};
   }
   return store::Store::open(options, clock);
+}
+
+result<void> check_state(const pipeline::Topology& topology, const std::string& directory) {
+  if (!topology.stateful()) return {};
+  auto file = store::Inspect::open(directory);
+  if (!file) return file.error();
+  for (const auto& step : topology.stateful_steps()) {
+    const auto kept = file->state_definition(step.pipeline, step.step);
+    if (!kept) return kept.error();
+    if (*kept && **kept != step.definition) return store::definition_changed(step.pipeline, step.step);
+  }
+  return {};
 }
 
 result<std::unique_ptr<store::Store>> open_store_alone(const store::Options& options, const Clock& clock) {

@@ -5,6 +5,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/config/config.h"
+#include "agent/pipeline/topology.h"
 #include "store/store.h"
 
 namespace rivulet::app {
@@ -17,6 +18,10 @@ result<config::Config> load_for_store(const std::string& file);
 // The store of the agent, made if there is none; by whoever may write it. Root is refused where the folder is another user's: what root makes
 // there that user's agent could not open.
 result<std::unique_ptr<store::Store>> open_store(const store::Options& options, const Clock& clock);
+
+// Whether the state in `directory` is of these steps, read-only and on a connection of its own. Errors: conflict, as a start would refuse it; those of
+// Inspect.
+result<void> check_state(const pipeline::Topology& topology, const std::string& directory);
 
 // For changes by hand: an existing store that no agent uses at the moment. `options`: store_options(), or changed ones.
 result<std::unique_ptr<store::Store>> open_store_alone(const store::Options& options, const Clock& clock);

@@ -58,6 +58,20 @@ def root_leaves_no_files_in_the_folder_of_the_agents_user(program):
         assert done.returncode == 2 and "sudo -u nobody" in done.stderr and not os.listdir(state), done
 
 
+def check_holds_the_steps_against_the_state_that_is_there(program):
+    """Else an upgrade would restart a working agent into a configuration that no start takes."""
+    text = "agent: {id: e2e, state: STATE}\nsources: {machines: {stdin: {}, key: device}}\npipelines:\n  n: {from: machines, steps: [aggregate: {window: {tumbling: 10s}, select: {n: count(*)}}], to: t}\n"
+    with Files(program, text) as files:
+        assert files.run("check", "-c", files.config).returncode == 0, "without a store"
+        assert files.run("run", "-c", files.config, given='{"device": "d1"}\n').returncode == 0
+        assert files.run("check", "-c", files.config).returncode == 0
+        with open(files.config, "w") as file:
+            file.write(text.replace("STATE", os.path.join(files.folder.name, "state")).replace("10s", "20s"))
+        assert files.run("run", "-c", files.config).returncode == 2
+        done = files.run("check", "-c", files.config)
+        assert done.returncode == 1 and "another definition" in done.stderr and "n aggregate" in done.stderr, done
+
+
 def a_secret_that_only_the_service_has_is_needed_by_what_talks_to_kafka_only(program):
     with Files(program) as files:
         assert files.run("run", "-c", files.config, given='{"device": "d1", "temperature": 31}\n').returncode == 0
