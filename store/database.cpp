@@ -219,7 +219,7 @@ result<DirectoryLock> DirectoryLock::take(const std::string& directory) {
   const std::string path = directory + "/lock";
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0 && errno == EROFS)
-    return Error{ErrorCode::io, "store: " + directory + " is on a file system that is mounted read-only (the kernel does that, too, to a disk that fails: see dmesg); mount it writable, or set agent.state to a folder that is"};
+    return Error{ErrorCode::io, "store: " + directory + " is on a file system that is mounted read-only. The service may write below /var/lib/rivulet only, unless its unit has ReadWritePaths= (drop-ins/state.conf); the kernel mounts a disk that fails so (see dmesg). Else mount it writable, or set agent.state to a folder that is"};
   if (fd < 0) return Error{ErrorCode::io, "store: cannot write in " + directory + " (" + std::strerror(errno) + "); make the folder writable for the agent's user or set agent.state"};
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     ::close(fd);

@@ -28,7 +28,7 @@ def a_state_folder_that_cannot_be_written_is_said_and_systemd_tries_again(progra
         mount = f"mount -t tmpfs -o ro none {state} && exec {program} run -c {files.config}"
         if os.geteuid() == 0 and shutil.which("unshare") and subprocess.run(["unshare", "--mount", "sh", "-c", f"mount -t tmpfs -o ro none {state}"], capture_output=True).returncode == 0:
             done = subprocess.run(["unshare", "--mount", "sh", "-c", mount], input="", capture_output=True, text=True, timeout=SECONDS)
-            assert done.returncode == 2 and "mounted read-only" in done.stdout and "agent.state" in done.stdout, done
+            assert done.returncode == 2 and "mounted read-only" in done.stdout and "agent.state" in done.stdout and "ReadWritePaths" in done.stdout, done
         if os.geteuid() == 0:
             other = shutil.copy(program, files.folder.name)  # the folder of the build may be closed to others, as /root is
             done = subprocess.run([other, "run", "-c", files.config], input="", capture_output=True, text=True, timeout=SECONDS, user=65534)
