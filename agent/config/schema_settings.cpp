@@ -29,7 +29,7 @@ constexpr Setting kAgent[] = {
     label("id", "names this gateway in Kafka: transactional id, progress record, `rv` header; absent: what /etc/machine-id says"),
     text("state", "folder of the store").else_("/var/lib/rivulet"),
     duration("commit_interval", 1, kMinute, "an epoch commits at least so often; for a source that cannot replay, what a crash can lose").else_("1s"),
-    size("memory", 4 * kMiB, 4 * kGiB, "bounds what is in flight").else_("16MiB"),
+    size("memory", 4 * kMiB, 4 * kGiB, "bounds what is in flight; above 64MiB the unit's MemoryMax=256M is too little (drop-ins/memory.conf)").else_("16MiB"),
     boolean("restore", "an empty state folder is filled from the changelogs at the first start (else by `rivulet restore`)").else_("false"),
     word("compression", "zstd | lz4 | none", "of stored packs").else_("zstd"),
     map("storage", storage, "the store on disk"),

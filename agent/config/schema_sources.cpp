@@ -103,7 +103,7 @@ constexpr Setting kHttp[] = {
     boolean("tls", "needs `certificate` and `key`; with `ca` clients need one, too").or_map(tls),
     word("framing", "auto | newline | body", "a record each line, or the body as one frame; auto: by the Content-Type and the codec").else_("auto"),
     size("max_body", 64, kMaxFrame, "decompressed; a longer one is 413").else_("1MiB"),
-    size("max_bodies", 64, kGiB, "of all requests at a time; more is 503").else_("8MiB"),
+    size("max_bodies", 64, kGiB, "of all requests at a time; more is 503. Above 64MiB the unit's MemoryMax=256M is too little (drop-ins/memory.conf)").else_("8MiB"),
     integer("max_clients", 1, 10'000, "connections at a time").else_("64"),
     duration("timeout", kSecond, kDay, "of a request, from its first byte to its last").else_("60s"),
     duration("idle", kSecond, kDay, "a connection without a request for longer is closed").else_("60s"),
