@@ -63,7 +63,7 @@ result<int> open_socket(const CanSource& config, const std::string& name) {
   if (socket < 0) {
     const bool absent = errno == EAFNOSUPPORT || errno == EPROTONOSUPPORT;
     return Error{ErrorCode::io, "can: no socket for " + config.interface + ": " + system_text(errno) +
-                                    (absent ? "; load the kernel's module can_raw, and let the unit use AF_CAN (packaging/drop-ins/can.conf)" : "")};
+                                    (absent ? "; load the kernel's module can_raw, and let the unit use AF_CAN (/usr/share/doc/rivulet/examples/drop-ins/can.conf)" : "")};
   }
   const auto failed = [&](ErrorCode code, const std::string& what) {
     const std::string why = system_text(errno);

@@ -22,7 +22,7 @@ using std::chrono::steady_clock;
 
 const char* advice(const boost::system::error_code& error) {
   if (error == boost::system::errc::no_such_file_or_directory || error == boost::system::errc::no_such_device || error == boost::system::errc::no_such_device_or_address) return "; is it plugged in?";
-  if (error == boost::system::errc::permission_denied) return "; is the agent in the group dialout, and does its unit allow the device (drop-ins/serial.conf)?";
+  if (error == boost::system::errc::permission_denied) return "; is the agent in the group dialout, and does its unit allow the device (/usr/share/doc/rivulet/examples/drop-ins/serial.conf)?";
   if (error == boost::system::errc::device_or_resource_busy) return "; another program has it";
   if (error == boost::system::errc::inappropriate_io_control_operation) return "; it is no serial port";
   return "";
