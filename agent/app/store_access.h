@@ -15,7 +15,7 @@ store::Options store_options(const config::Agent& agent);
 // The configuration, to find the store by; problems become one message. Its secrets may be missing.
 result<config::Config> load_for_store(const std::string& file);
 
-// The store of the agent, made if there is none; by whoever may write it. Root is refused where the folder is another user's: what root makes
+// The store of the agent, made if there is none. Root is refused where the folder is another user's: what root makes
 // there that user's agent could not open.
 result<std::unique_ptr<store::Store>> open_store(const store::Options& options, const Clock& clock);
 
