@@ -63,7 +63,7 @@ result<std::uint64_t> Outbox::drop_oldest(const std::map<StreamId, Sequence>& ke
     if (*row && (!oldest_ms || head_.integer(1) < *oldest_ms)) {
       oldest = id;
       oldest_ms = head_.integer(1);
-      at = static_cast<std::uint64_t>(head_.integer(0)) & kMaxSequence;
+      at = first_of(head_.integer(0));
     }
     head_.reset();
   }

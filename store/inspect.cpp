@@ -9,6 +9,7 @@
 
 #include "store/database.h"
 #include "store/limits.h"
+#include "store/outbox.h"
 #include "store/quarantine.h"
 #include "store/state_tables.h"
 
@@ -96,7 +97,7 @@ result<std::vector<StreamInfo>> Inspect::streams() {
   for (;;) {
     auto row = select->step();
     if (!row) return row.error();
-    if (!*row) return found;
+    if (!*row) break;
     StreamInfo info;
     info.id = static_cast<StreamId>(select->integer(0));
     info.name = select->bytes(1);
@@ -106,6 +107,16 @@ result<std::vector<StreamInfo>> Inspect::streams() {
     info.bytes = static_cast<std::uint64_t>(select->integer(5));
     found.push_back(std::move(info));
   }
+  auto gaps = connection_.prepare("SELECT id, last FROM packs WHERE gap = 1");
+  if (!gaps) return gaps.error();
+  for (;;) {
+    auto row = gaps->step();
+    if (!row) return row.error();
+    if (!*row) return found;
+    const std::int64_t id = gaps->integer(0);
+    for (StreamInfo& info : found)
+      if (info.id == stream_of(id)) info.gap_records += count_above(info.acknowledged, first_of(id), std::min(info.last, static_cast<Sequence>(gaps->integer(1))));
+  }
 }
 
 result<StoreStats> Inspect::stats() {
@@ -113,7 +124,7 @@ result<StoreStats> Inspect::stats() {
   if (!all) return all.error();
   StoreStats stats;
   for (const StreamInfo& info : *all) {
-    stats.outbox_records += info.last - info.acknowledged;
+    stats.outbox_records += info.waiting();
     stats.outbox_bytes += info.bytes;
   }
   const auto pages = connection_.integer("PRAGMA page_count");

@@ -8,7 +8,6 @@ namespace rivulet::store {
 namespace {
 
 std::int64_t number(std::uint64_t value) { return static_cast<std::int64_t>(value); }
-Sequence first_of(std::int64_t id) { return static_cast<std::uint64_t>(id) & kMaxSequence; }
 
 }  // namespace
 
@@ -24,7 +23,8 @@ result<void> Outbox::prepare() {
       {&trim_, "DELETE FROM packs WHERE id BETWEEN ?1 AND ?2"},
       {&raise_writer_, "UPDATE meta SET value = CAST('2' AS BLOB) WHERE name = 'oldest_writer' AND CAST(CAST(value AS TEXT) AS INTEGER) < 2"},
       {&oldest_, "SELECT last FROM packs WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1"},
-      {&head_, "SELECT id, at_ms FROM packs WHERE id BETWEEN ?1 AND ?2 AND gap = 0 ORDER BY id LIMIT 1"}};
+      {&head_, "SELECT id, at_ms FROM packs WHERE id BETWEEN ?1 AND ?2 AND gap = 0 ORDER BY id LIMIT 1"},
+      {&gaps_, "SELECT id, last FROM packs WHERE gap = 1 AND id BETWEEN ?1 AND ?2 AND last > ?3"}};
   for (const auto& [statement, sql] : statements) {
     auto prepared = connection_.prepare(sql);
     if (!prepared) return prepared.error();
@@ -59,7 +59,16 @@ result<void> Outbox::load() {
     if (*row && static_cast<Sequence>(oldest_.integer(0)) <= info.acknowledged) trim_due_.insert(id);
     oldest_.reset();
   }
-  return {};
+  auto gaps = connection_.prepare("SELECT id, last FROM packs WHERE gap = 1");
+  if (!gaps) return gaps.error();
+  for (;;) {
+    auto row = gaps->step();
+    if (!row) return row.error();
+    if (!*row) return {};
+    const std::int64_t id = gaps->integer(0);
+    const auto info = streams_.find(stream_of(id));
+    if (info != streams_.end()) info->second.gap_records += count_above(info->second.acknowledged, first_of(id), static_cast<Sequence>(gaps->integer(1)));
+  }
 }
 
 result<StreamInfo> Outbox::stream(const std::string& name, const std::string& topic) {
@@ -91,6 +100,7 @@ void Outbox::streams(std::vector<StreamInfo>& copy) const {
       copy[at].last = info.last;
       copy[at].acknowledged = info.acknowledged;
       copy[at].bytes = info.bytes;
+      copy[at].gap_records = info.gap_records;
     } else {
       copy.resize(at);
       copy.push_back(info);
@@ -107,14 +117,14 @@ const StreamInfo* Outbox::find(StreamId stream) const {
 
 std::uint64_t Outbox::records() const {
   std::uint64_t count = 0;
-  for (const auto& [id, info] : streams_) count += info.last - info.acknowledged;
+  for (const auto& [id, info] : streams_) count += info.waiting();
   return count;
 }
 
 std::uint64_t Outbox::local_records() const {
   std::uint64_t count = 0;
   for (const auto& [id, info] : streams_)
-    if (is_local(info.topic)) count += info.last - info.acknowledged;
+    if (is_local(info.topic)) count += info.waiting();
   return count;
 }
 
@@ -130,11 +140,13 @@ result<void> Outbox::update(const StreamInfo& info) {
 
 result<void> Outbox::put(StreamInfo& info, const Row& row) {
   info.bytes += row.bytes.size();
+  if (row.gap) info.gap_records += count_above(info.acknowledged, row.first, row.last);
   return insert_.bind(1, row_id(info.id, row.first)).bind(2, number(row.last)).bind(3, std::int64_t{row.gap}).bind(4, row.at_ms).bind_blob(5, row.bytes).run();
 }
 
 result<void> Outbox::remove(StreamInfo& info, const Row& row) {
   info.bytes -= std::min<std::uint64_t>(info.bytes, row.bytes.size());
+  if (row.gap) info.gap_records -= count_above(info.acknowledged, row.first, row.last);
   return remove_.bind(1, row_id(info.id, row.first)).run();
 }
 
@@ -214,10 +226,21 @@ result<std::vector<Pack>> Outbox::read(StreamId stream, Sequence after, std::siz
 result<void> Outbox::acknowledge(StreamId stream, Sequence last) {
   const auto it = streams_.find(stream);
   RV_CHECK(it != streams_.end() && last <= it->second.last, "only records that were given out are acknowledged");
-  if (last <= it->second.acknowledged) return {};
-  it->second.acknowledged = last;
+  StreamInfo& info = it->second;
+  if (last <= info.acknowledged) return {};
+  if (info.gap_records > 0) {
+    gaps_.bind(1, row_id(stream, 0)).bind(2, row_id(stream, last)).bind(3, number(info.acknowledged));
+    for (;;) {
+      auto row = gaps_.step();
+      if (!row) return row.error();
+      if (!*row) break;
+      info.gap_records -= count_above(info.acknowledged, first_of(gaps_.integer(0)), std::min(last, static_cast<Sequence>(gaps_.integer(1))));
+    }
+    gaps_.reset();
+  }
+  info.acknowledged = last;
   trim_due_.insert(stream);
-  return update(it->second);
+  return update(info);
 }
 
 result<std::uint64_t> Outbox::trim(std::uint64_t max_packs) {

@@ -6,6 +6,7 @@
 // Every method works in the caller's transaction; what is held in memory is right only after it committed, so a caller that
 // rolls back calls load() (which reads two rows a stream). Thread: store.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -27,6 +28,14 @@ inline constexpr Sequence kMaxSequence = (1ULL << kSequenceBits) - 1;  // at 100
 inline std::int64_t row_id(StreamId stream, Sequence first) {
   return static_cast<std::int64_t>(std::uint64_t{stream} << kSequenceBits | first);
 }
+
+// Of the sequence numbers [first, last] those above `acknowledged`.
+inline std::uint64_t count_above(Sequence acknowledged, Sequence first, Sequence last) {
+  return last <= acknowledged ? 0 : last - std::max(first, acknowledged + 1) + 1;
+}
+
+inline StreamId stream_of(std::int64_t id) { return static_cast<StreamId>(static_cast<std::uint64_t>(id) >> kSequenceBits); }
+inline Sequence first_of(std::int64_t id) { return static_cast<std::uint64_t>(id) & kMaxSequence; }
 
 class Outbox {
  public:
@@ -58,7 +67,7 @@ class Outbox {
   result<std::uint64_t> drop_oldest(const std::map<StreamId, Sequence>& keep_up_to);
 
   std::uint64_t bytes() const;
-  std::uint64_t records() const;
+  std::uint64_t records() const;        // that wait: gaps are none
   std::uint64_t local_records() const;  // of them: for local outputs
 
  private:
@@ -80,7 +89,7 @@ class Outbox {
   std::map<StreamId, StreamInfo> streams_;
   std::set<StreamId> trim_due_;
   std::optional<ForwardChange::Gap> damaged_;
-  Statement insert_, remove_, read_, update_, trimmable_, trim_, oldest_, raise_writer_, head_;
+  Statement insert_, remove_, read_, update_, trimmable_, trim_, oldest_, raise_writer_, head_, gaps_;
 };
 
 }  // namespace rivulet::store

@@ -6,6 +6,7 @@
 // Bounds: whoever fills epochs asks has_room() first: it is false while Options::epochs_in_flight epochs wait, and above
 // StoreStats::outbox_max_bytes; a handed-over epoch fits in the reserve above that limit.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -53,6 +54,9 @@ struct StreamInfo {
   Sequence last = 0;          // last sequence number given (durable)
   Sequence acknowledged = 0;  // last one that Kafka (or the local output) has for good; what is in (acknowledged, last] is in the outbox
   std::uint64_t bytes = 0;    // of its packs as stored, also of those acknowledged and not yet removed
+  std::uint64_t gap_records = 0;  // of (acknowledged, last]: gone, a gap is in their place
+
+  std::uint64_t waiting() const { return last - std::min(last, acknowledged + gap_records); }  // records
 };
 
 // Records of one stream, decoded, contiguous: record i has sequence `first + i`.
@@ -116,7 +120,7 @@ struct Identity {
 };
 
 struct StoreStats {
-  std::uint64_t outbox_records = 0;
+  std::uint64_t outbox_records = 0;  // that wait, without gaps
   std::uint64_t local_records = 0;  // of outbox_records: for local outputs
   std::uint64_t outbox_bytes = 0;  // compressed, as stored
   std::uint64_t used_bytes = 0;        // of the file: pages in use, all tables; has_room() holds it against outbox_max_bytes

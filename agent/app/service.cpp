@@ -238,17 +238,21 @@ void Service::finish(const std::string& why) {
   agent_->stop([this] { committed(); });
 }
 
-// Without a kafka section what is for topics stays.
-std::uint64_t Service::left_to_send() const {
-  const store::StoreStats stats = store_->stats();
-  return (forwarder_ ? stats.outbox_records - stats.local_records : 0) + (sinks_ ? stats.local_records : 0);
+// Records and gaps. Without a kafka section what is for topics stays.
+std::vector<store::StreamInfo> Service::left_to_send() const {
+  std::vector<store::StreamInfo> left;
+  for (store::StreamInfo& stream : store_->stream_infos())
+    if (stream.acknowledged < stream.last && (store::is_local(stream.topic) ? sinks_ != nullptr : forwarder_ != nullptr)) left.push_back(std::move(stream));
+  return left;
 }
 
 void Service::wait_for_drain(std::int64_t until_ms) {
-  const std::uint64_t left = left_to_send();
+  const auto left = left_to_send();
   const bool over = clock_.steady_ms() >= until_ms;
-  if (left == 0 || over) {
-    if (left > 0) log::warn("not everything was taken in {} ms: {} records wait in the store for the next start", options_.drain_timeout_ms, left);
+  if (left.empty() || over) {
+    std::uint64_t records = 0;
+    for (const store::StreamInfo& stream : left) records += stream.waiting();
+    if (!left.empty()) log::warn("not everything was taken in {} ms: {} records wait in the store for the next start", options_.drain_timeout_ms, records);
     return end_soon();
   }
   end_timer_.expires_after(kWatchForEnd);

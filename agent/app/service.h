@@ -68,7 +68,7 @@ class Service {
   result<void> set_up(std::unique_ptr<pipeline::Topology> topology);
   std::unique_ptr<forward::Uplink> make_uplink(const config::Config& config) const;
   SourceMaker source_maker(const config::Config& config);
-  std::uint64_t left_to_send() const;
+  std::vector<store::StreamInfo> left_to_send() const;
   std::shared_ptr<forward::Forwarder> make_forwarder(const config::Config& config, std::vector<forward::Unit> units);
   void use_forwarder(std::shared_ptr<forward::Forwarder> forwarder);
   void start_status();

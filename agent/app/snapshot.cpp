@@ -47,7 +47,7 @@ void json_store(JsonText& json, const store::StoreStats& stats) {
 
 void json_stream(JsonText& json, const StreamSnapshot& stream) {
   json.begin_object().field("name", stream.info.name).field("topic", stream.info.topic).field("last", stream.info.last);
-  json.field("acknowledged", stream.info.acknowledged).field("bytes", stream.info.bytes).field("held", stream.held).end_object();
+  json.field("acknowledged", stream.info.acknowledged).field("waiting", stream.info.waiting()).field("bytes", stream.info.bytes).field("held", stream.held).end_object();
 }
 
 }  // namespace

@@ -78,7 +78,7 @@ std::string tables_of(const Snapshot& now) {
   if (now.streams.empty()) return text;
   streams.row({"stream", "stored", "waiting", "size", "topic"});
   for (const auto& stream : now.streams) {
-    const std::uint64_t waiting = stream.info.last - stream.info.acknowledged;
+    const std::uint64_t waiting = stream.info.waiting();
     streams.row({shown(stream.info.name, 130), count_text(stream.info.last), count_text(waiting), size_text(waiting > 0 ? stream.info.bytes : 0),
                  shown(stream.info.topic, 250) + (stream.held.empty() ? "" : "  HELD: " + shown(stream.held, kMaxText))});
   }

@@ -82,7 +82,7 @@ result<std::unique_ptr<Sinks>> Sinks::open(const config::Config& config, store::
   // What is left of outputs that the configuration has no more.
   for (const store::StreamInfo& stream : *streams) {
     if (!store::is_local(stream.topic) || stream.acknowledged >= stream.last || planning.knows(stream)) continue;
-    const std::uint64_t records = stream.last - stream.acknowledged;
+    const std::uint64_t records = stream.waiting();
     if (planning.adopt(stream)) {
       log::info("sink: {} records of {} go to {} first, although it is not its output any more", records, stream.name, stream.topic);
     } else if (stream.topic.rfind(kStdout, 0) == 0) {
@@ -116,7 +116,7 @@ void Sinks::wait_for_a_way(const store::StreamInfo& stream, const std::string& w
   status.pipeline = stream.name;
   status.destination = stream.topic;
   status.trouble = why;
-  status.backlog = stream.last - stream.acknowledged;
+  status.backlog = stream.waiting();
   log::warn("sink: {} records of {} for {} wait: {}", status.backlog, stream.name, stream.topic, why);
   waiting_.push_back(std::move(status));
   waiting_ids_.insert(stream.id);

@@ -63,7 +63,7 @@ Status Worker::status() const {
 
 void Worker::publish() {
   now_.backlog = 0;
-  for (const store::StreamInfo& stream : streams_) now_.backlog += stream.last - std::min(stream.last, stream.acknowledged);
+  for (const store::StreamInfo& stream : streams_) now_.backlog += stream.waiting();
   if (now_.trouble.empty()) now_.state = writer_->ready() ? writer_->state() : "not open";
   now_.troubled_for_ms = troubled_since_ms_;  // status() makes a length of it
   const std::scoped_lock lock(mutex_);
@@ -128,18 +128,21 @@ bool Worker::round() {
 }
 
 // False: not now.
-bool Worker::deliver(const store::StreamInfo& stream) {
+bool Worker::deliver(store::StreamInfo& stream) {
   const auto packs = store_.read(stream.id, stream.acknowledged, kStretchBytes);
   if (!packs) return trouble(packs.error()), false;
   if (packs->empty()) return trouble({ErrorCode::corrupt, "the store has not the records that it should have"}), false;
   Delivery delivery = writer_->deliver({stream, *packs}, stop_);
+  std::uint64_t missing = 0;
   for (const store::Pack& pack : *packs) {
     if (!pack.gap || delivery.up_to < pack.last) continue;
-    now_.missing += pack.last - pack.first + 1;
+    missing += pack.last - pack.first + 1;
     log::warn("sink: {} of {}: records {} to {} are missing there: {}", destination_, stream.name, pack.first, pack.last, pack.gap_reason);
   }
+  now_.missing += missing;
   const auto why = delivery.trouble;
-  if (delivery.up_to > 0 && !acknowledge(stream.id, delivery)) return false;
+  if (delivery.up_to > 0 && !acknowledge(stream, delivery)) return false;
+  stream.gap_records -= std::min(stream.gap_records, missing);
   if (!why) {
     if (delivery.up_to > 0) well();
     return true;
@@ -148,13 +151,13 @@ bool Worker::deliver(const store::StreamInfo& stream) {
   return false;
 }
 
-bool Worker::acknowledge(StreamId stream, Delivery& delivery) {
+bool Worker::acknowledge(store::StreamInfo& stream, Delivery& delivery) {
   if (!delivery.refused.empty()) {
     store::ForwardChange gaps;
     gaps.durable = false;
     for (auto& [sequence, reason] : delivery.refused) {
       log::warn("sink: {}: record {} is refused and goes to quarantine: {}", destination_, sequence, reason);
-      gaps.gaps.push_back({stream, sequence, sequence, std::move(reason), true});
+      gaps.gaps.push_back({stream.id, sequence, sequence, std::move(reason), true});
     }
     now_.refused += delivery.refused.size();
     if (auto done = store_.change(std::move(gaps)); !done) return trouble(done.error()), false;
@@ -162,14 +165,13 @@ bool Worker::acknowledge(StreamId stream, Delivery& delivery) {
   // Needs no sync of its own: lost, the records are delivered again, and a file is cut to its position before.
   store::ForwardChange change;
   change.durable = false;
-  change.acknowledged.push_back({stream, delivery.up_to});
+  change.acknowledged.push_back({stream.id, delivery.up_to});
   change.facts = std::move(delivery.facts);
   if (auto done = store_.change(std::move(change)); !done) return trouble(done.error()), false;
   fault_point("sink.acknowledged");
   now_.records += delivery.records;
   now_.bytes += delivery.bytes;
-  for (store::StreamInfo& one : streams_)
-    if (one.id == stream) one.acknowledged = delivery.up_to;
+  stream.acknowledged = delivery.up_to;
   return true;
 }
 

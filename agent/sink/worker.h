@@ -57,8 +57,8 @@ class Worker {
   void run();
   void wait();
   bool round();  // a stretch of each stream; false: nothing more now
-  bool deliver(const store::StreamInfo& stream);
-  bool acknowledge(StreamId stream, Delivery& delivery);
+  bool deliver(store::StreamInfo& stream);
+  bool acknowledge(store::StreamInfo& stream, Delivery& delivery);
   bool load();
   void trouble(const Error& error);
   void well();

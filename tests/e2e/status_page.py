@@ -166,7 +166,7 @@ def plant(**changes):
                       "commit_failures": 0, "last_commit_us": 8200, "quarantine_records": 7, "quarantine_dropped": 0, "dropped_records": 0, "held_bytes": 0, "held_full": False, "disk_full": False},
             "forward": {"link": "up", "phase": "sending", "alarm": "", "last_error": "", "forwarded_records": 805_546 + int(53 * s), "transactions": 291_004, "recoveries": 2,
                         "last_settled_ms": now_ms + int(s * 1000) - 640, "held": []},
-            "streams": [{"name": name, "topic": topic, "last": int(400_000 + rate * s), "acknowledged": int(400_000 + rate * s) - waits, "bytes": waits * 43, "held": ""} for name, topic, rate, waits in streams],
+            "streams": [{"name": name, "topic": topic, "last": int(400_000 + rate * s), "acknowledged": int(400_000 + rate * s) - waits, "waiting": waits, "bytes": waits * 43, "held": ""} for name, topic, rate, waits in streams],
             "last_errors": [{"level": "warning", "text": "mqtt machines: connection to localhost:1883 lost: Connection reset by peer; connecting again in 2 s", "first_ms": now_ms - 5_400_000, "last_ms": now_ms - 3_100_000, "count": 2},
                             {"level": "warning", "text": "averages: step 'set' failed for a record of machines: 'n/a' is no number; it is in quarantine (`rivulet quarantine list`)", "first_ms": now_ms - 86_400_000, "last_ms": now_ms - 86_000_000, "count": 3}],
             "clock_plausible": True, "log_lines_suppressed": 0, "resident_bytes": 14_600_000}
@@ -250,7 +250,7 @@ def what_the_agent_says_is_text_and_never_markup(program):
     bad = plant(agent=evil, incarnation=evil, version=evil, healthy=False, problems=[evil], tables=[{"name": evil, "ready": False, "state": evil}],
                 sources=[{"name": evil, "type": evil, "state": evil, "records": 1, "bytes": 1, "waiting": True, "events": {evil: 3, "__proto__": 4}}],
                 pipelines=[{"name": evil, "in": 1, "out": 1, "dropped": 0, "late": 0, "undecodable": 0, "failed": 1}],
-                streams=[{"name": evil, "topic": evil, "last": 5, "acknowledged": 1, "bytes": 10, "held": evil}],
+                streams=[{"name": evil, "topic": evil, "last": 5, "acknowledged": 1, "waiting": 4, "bytes": 10, "held": evil}],
                 last_errors=[{"level": evil, "text": evil, "first_ms": 1, "last_ms": 2, "count": 2}],
                 forward={"link": evil, "alarm": "", "last_error": evil, "held": [{"stream": evil, "topic": evil, "reason": evil}]})
     with agent(program) as (port, _), InFront(port, bad, hour()) as front, browser() as driver:

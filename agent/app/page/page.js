@@ -152,8 +152,8 @@ function showStreams(s) {
     nameCell(c[0], x.name, "→\u00a0" + x.topic, "", x.held ? [["held: " + x.held, "wrong"]] : []);
     put(c[1], rate(rateOf("stream:" + x.name + "+")));
     spark(c[2], seen.get("waiting:" + x.name) || [], "back");
-    numberCell(c[3], x.last - x.acknowledged, x.held ? "wrong" : "");
-    put(c[4], bytes(x.last > x.acknowledged ? x.bytes : 0));
+    numberCell(c[3], x.waiting, x.held ? "wrong" : "");
+    put(c[4], bytes(x.waiting > 0 ? x.bytes : 0));
     numberCell(c[5], x.acknowledged);
   });
 }
@@ -225,7 +225,7 @@ function remember(s) {
   add("backlog", s.store.outbox_records);
   for (const x of s.sources) add("source:" + x.name + "+", x.records);
   for (const x of s.pipelines) add("pipeline:" + x.name + "+", x.in);
-  for (const x of s.streams || []) { add("stream:" + x.name + "+", x.last); add("waiting:" + x.name, x.last - x.acknowledged); }
+  for (const x of s.streams || []) { add("stream:" + x.name + "+", x.last); add("waiting:" + x.name, x.waiting); }
   forgetOthers(names);
 }
 

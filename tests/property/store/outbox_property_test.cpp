@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <random>
 
+#include "store/inspect.h"
 #include "tests/unit/store/store_fixture.h"
 
 using namespace rivulet;
@@ -38,6 +39,12 @@ void check_same(Store& store, const Model& model, std::mt19937_64& random) {
     }
   }
   CHECK(store.read(model.id, model.last(), SIZE_MAX).value().empty());
+}
+
+std::uint64_t waiting(const Model& model) {
+  std::uint64_t count = 0;
+  for (Sequence n = model.acknowledged + 1; n <= model.last(); ++n) count += model.values[n - 1] ? 1 : 0;
+  return count;
 }
 
 }  // namespace
@@ -85,14 +92,16 @@ TEST_CASE("whatever happens to streams, what is not acknowledged is read back in
         store = open(folder, options);
       }
       check_same(*store, model, random);
+      for (const StreamInfo& stream : store->streams().value()) CHECK(stream.waiting() == waiting(models.at(stream.id - 1)));
+      CHECK(Inspect::open(folder.path).value().stats().value().outbox_records == store->stats().outbox_records);
     }
-    std::uint64_t waiting = 0;
+    std::uint64_t all = 0;
     for (const Model& model : models) {
       check_same(*store, model, random);
-      waiting += model.last() - model.acknowledged;
+      all += waiting(model);
     }
     CHECK(store->streams().value().size() == models.size());
-    CHECK(store->stats().outbox_records == waiting);
+    CHECK(store->stats().outbox_records == all);
     for (const Model& model : models) REQUIRE(store->change(acknowledged(model.id, model.last())));
     CHECK(eventually([&] { return store->stats().outbox_bytes == 0; }));
     CHECK(store->stats().quarantine_records == quarantined);

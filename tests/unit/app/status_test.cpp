@@ -104,10 +104,12 @@ TEST_CASE("names and texts cannot break out of the JSON or of a metric's label")
   now.streams.push_back({{1, "s\"\\\n", "t\xff", 9, 4, 100}, "held\x01"});
   now.last_errors.push_back({true, "<script>\"\\\n", 1, 2, 3});
   const std::string json = get("/status", now).body;
-  CHECK_THAT(json, ContainsSubstring(R"("streams":[{"name":"s\"\\\u000a","topic":"t\u00ff","last":9,"acknowledged":4,"bytes":100,"held":"held\u0001"}])"));
+  CHECK_THAT(json, ContainsSubstring(R"("streams":[{"name":"s\"\\\u000a","topic":"t\u00ff","last":9,"acknowledged":4,"waiting":5,"bytes":100,"held":"held\u0001"}])"));
   CHECK_THAT(json, ContainsSubstring(R"("last_errors":[{"level":"error","text":"<script>\"\\\u000a","first_ms":1,"last_ms":2,"count":3}])"));
   const std::string metrics = get("/metrics", now).body;
   CHECK_THAT(metrics, ContainsSubstring("\nrivulet_stream_outbox_records{stream=\"s\\\"\\\\\\n\",topic=\"t\xEF\xBF\xBD\"} 5\n"));
+  now.streams.front().info.gap_records = 2;
+  CHECK_THAT(get("/metrics", now).body, ContainsSubstring("rivulet_stream_outbox_records{stream=\"s\\\"\\\\\\n\",topic=\"t\xEF\xBF\xBD\"} 3\n"));
   CHECK_THAT(metrics, ContainsSubstring("rivulet_stream_held{stream=\"s\\\"\\\\\\n\",topic=\"t\xEF\xBF\xBD\"} 1\n"));
 }
 

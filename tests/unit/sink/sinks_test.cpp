@@ -140,9 +140,10 @@ TEST_CASE("records that the store dropped are counted as missing, and the others
   store::ForwardChange change;
   change.gaps.push_back({stream.id, 3, 6, "a test", false});
   REQUIRE(fixture.store->change(change));
+  CHECK(fixture.store->stats().local_records == 6);
   const auto sinks = open("  p: {from: s, to: {file: {path: " + fixture.path() + "}}}\n", fixture);
   REQUIRE(eventually([&] { return fixture.content() == Fixture::lines(1, 2) + Fixture::lines(7, 10); }));
-  REQUIRE(eventually([&] { return only(*sinks).missing == 4; }));
+  REQUIRE(eventually([&] { return only(*sinks).missing == 4 && only(*sinks).backlog == 0; }));
 }
 
 TEST_CASE("nothing local is no sink") {

@@ -1,4 +1,6 @@
 // What the forwarder does to the store.
+#include "store/database.h"
+#include "store/inspect.h"
 #include "tests/support/log_lines.h"
 #include "tests/unit/store/store_fixture.h"
 
@@ -130,6 +132,51 @@ TEST_CASE("dropped neighbours become one gap, over streams by age") {
   CHECK(packs[0].gap);
   CHECK(packs[0].last == 20);
   CHECK_FALSE(store->read(young, 0, SIZE_MAX).value().back().gap);
+}
+
+TEST_CASE("records that were dropped do not wait, for whoever looks, before and after a start") {
+  Folder folder;
+  auto store = open(folder, tiny(WhenFull::drop_oldest));
+  const StreamId topic = store->stream("s", "t").value().id, file = store->stream("s", "file:/f").value().id;
+  const Sequence topics = fill(*store, topic, 1, 20) - 1, files = fill(*store, file, 1, 300) - 1;
+  const auto dropped = store->stats().dropped_records;
+  REQUIRE(dropped > 20);
+  const auto check = [&](std::uint64_t for_topics, std::uint64_t for_files) {
+    CHECK(store->streams().value().at(0).waiting() == for_topics);
+    CHECK(store->stream_infos().at(1).waiting() == for_files);
+    CHECK(store->stats().outbox_records == for_topics + for_files);
+    CHECK(store->stats().local_records == for_files);
+    const auto look = Inspect::open(folder.path).value().streams().value();
+    CHECK(look.at(0).waiting() == for_topics);
+    CHECK(look.at(1).waiting() == for_files);
+  };
+  CHECK(topics == 20);
+  check(0, files - (dropped - 20));
+  store.reset();
+  store = open(folder, tiny(WhenFull::drop_oldest));
+  check(0, files - (dropped - 20));
+  REQUIRE(store->change(acknowledged(file, 10)));  // in the midst of the gap
+  check(0, files - (dropped - 20));
+  REQUIRE(store->change(acknowledged(file, files - 3)));
+  REQUIRE(store->change(acknowledged(topic, topics)));
+  check(0, 3);
+}
+
+TEST_CASE("a store from before the index of gaps gets it") {
+  Folder folder;
+  {
+    auto store = open(folder);
+    const StreamId id = store->stream("s", "t").value().id;
+    REQUIRE(commit(*store, records(id, 1, 10)));
+    ForwardChange change;
+    change.gaps.push_back({id, 3, 6, "a test", false});
+    REQUIRE(store->change(change));
+  }
+  const auto execute = [&](const char* sql) { return Connection::open(database_path(folder.path), Connection::Mode::read_write, "").value().execute(sql); };
+  REQUIRE(execute("DROP INDEX packs_gaps"));
+  CHECK(Inspect::open(folder.path).value().stats().value().outbox_records == 6);
+  CHECK(open(folder)->stats().outbox_records == 6);
+  CHECK(execute("DROP INDEX packs_gaps"));
 }
 
 TEST_CASE("all files together stay below the storage limit, also when it is filled again") {
