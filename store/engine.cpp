@@ -387,10 +387,15 @@ void Engine::drop_to_limit(const Protected& protect) {
   }
   if (all == 0) return;
   dropped_records_ += all;
-  if (dropped_told_ms_ && clock_.steady_ms() - *dropped_told_ms_ < kTellDropsEveryMs) return;
+  last_drop_ms_ = clock_.steady_ms();
+  if (!dropped_told_ms_ || last_drop_ms_ - *dropped_told_ms_ >= kTellDropsEveryMs) tell_dropped();
+}
+
+void Engine::tell_dropped() {
+  if (dropped_records_ == dropped_told_) return;
+  dropped_told_ = dropped_records_;
   dropped_told_ms_ = clock_.steady_ms();
-  log::warn("store: storage limit reached: {} oldest records were dropped since the start, gap records go out in their place (storage.when_full: drop-oldest)",
-               dropped_records_);
+  log::warn("store: storage limit reached: {} oldest records were dropped since the start, gap records go out in their place (storage.when_full: drop-oldest)", dropped_told_);
 }
 
 // Once a minute at most: a record that fails may come thousands of times a second.
@@ -404,6 +409,7 @@ void Engine::tell_quarantine_dropped() {
 
 std::int64_t Engine::background() {
   if (lost_) return kSleepMs;
+  if (dropped_told_ms_ && clock_.steady_ms() - *dropped_told_ms_ >= kTellDropsEveryMs) tell_dropped();
   tell_quarantine_dropped();
   if (!room_.has_ballast() && room_.restore_ballast()) log::info("store: the disk of {} has room again", options_.directory);
   if (rides() || outbox_.wants_trim()) {
@@ -414,6 +420,11 @@ std::int64_t Engine::background() {
   if (!room_.wants_shrink()) return kSleepMs;
   (void)checked(room_.shrink());
   return kShrinkEveryMs;
+}
+
+void Engine::end() {
+  if (auto done = flush(); !done && !lost_) log::warn("{}", done.error().message);
+  tell_dropped();
 }
 
 void Engine::fill(StoreStats& stats) const {
@@ -428,6 +439,7 @@ void Engine::fill(StoreStats& stats) const {
   stats.quarantine_records = quarantine_.records();
   stats.quarantine_dropped = quarantine_.dropped();
   stats.dropped_records = dropped_records_;
+  stats.last_drop_ms = last_drop_ms_;
 }
 
 }  // namespace rivulet::store

@@ -65,6 +65,7 @@ class Engine {
   void give_up(Error error) { lost_ = std::move(error); }
   const std::optional<Error>& lost() const { return lost_; }
   bool rides() const { return !riding_.empty(); }
+  void end();  // what rides is written, and what was not yet told is
   const Outbox& outbox() const { return outbox_; }
   void fill(StoreStats& stats) const;  // what is known here
 
@@ -77,6 +78,7 @@ class Engine {
   result<void> apply(const ForwardChange& change);
   result<void> apply_gap(const ForwardChange::Gap& gap, Timestamp now_ms);
   void make_room();
+  void tell_dropped();
   void tell_quarantine_dropped();
 
   Options options_;
@@ -89,7 +91,8 @@ class Engine {
   Statement put_position_, erase_position_, get_positions_, put_fact_, erase_fact_, get_fact_;
   std::vector<ForwardChange> riding_;
   std::optional<Error> lost_;
-  std::uint64_t dropped_records_ = 0;
+  std::uint64_t dropped_records_ = 0, dropped_told_ = 0;
+  std::int64_t last_drop_ms_ = 0;
   std::optional<std::int64_t> dropped_told_ms_, quarantine_told_ms_;
   std::uint64_t quarantine_told_ = 0;
 };

@@ -109,7 +109,7 @@ struct Store::Impl {
       if (ending && epochs.empty() && calls.empty()) break;
     }
     guard.unlock();
-    if (auto done = engine.flush(); !done && !engine.lost()) log::warn("{}", done.error().message);
+    engine.end();
   }
 
   bool wait(Guard& guard, std::int64_t sleep_ms) {

@@ -132,7 +132,8 @@ struct StoreStats {
   std::uint64_t last_commit_us = 0;
   std::uint64_t quarantine_records = 0;
   std::uint64_t quarantine_dropped = 0;
-  std::uint64_t dropped_records = 0;  // by drop-oldest
+  std::uint64_t dropped_records = 0;  // by drop-oldest, since the start
+  std::int64_t last_drop_ms = 0;      // steady clock; 0: none was
   std::uint64_t held_bytes = 0;       // of outbox_bytes: what hold() named
   bool held_full = false;             // they fill their half of outbox_max_bytes: has_room_for() refuses them
   bool disk_full = false;             // last commit failed for want of room and is being retried

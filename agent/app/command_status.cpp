@@ -5,6 +5,7 @@
 
 #include "agent/app/commands.h"
 #include "agent/app/json_text.h"
+#include "agent/app/json_view.h"
 #include "agent/app/status_client.h"
 #include "agent/config/config.h"
 #include "store/inspect.h"
@@ -53,8 +54,9 @@ int command_status(const StatusOptions& options) {
     const auto answer = http_get(listen, "/status", options.json ? "application/json" : "text/plain");
     if (answer && answer->code == 200) {
       fmt::print("{}", answer->body);
-      const auto health = http_get(listen, "/healthz", "text/plain");
-      return health && health->code == 200 ? kDone : kNotInOrder;
+      const auto look = options.json ? answer : http_get(listen, "/status", "application/json");
+      const auto status = look ? JsonView::of(look->body) : look.error();
+      return status && status->at("healthy").yes() ? kDone : kNotInOrder;
     }
     fmt::print(stderr, "{}\n", answer ? fmt::format("{} answers {}: not a rivulet?", listen, answer->code) : answer.error().message + "; is the agent running?");
   } else {

@@ -294,7 +294,7 @@ void Service::keep_history() {
   if (!history_.due(now_ms)) return;
   const Snapshot now = look();
   const bool up = now.forward && now.forward->link == forward::Link::up;
-  history_.add({now.totals.in, now.forward ? now.forward->forwarded_records : now.stored, now.store.outbox_records, up, health_problems(now).empty()}, now_ms);
+  history_.add({now.totals.in, now.forward ? now.forward->forwarded_records : now.stored, now.store.outbox_records, up, problems_of(now).empty()}, now_ms);
 }
 
 // Once in a pause: what only work needs leaves the resident set.
@@ -325,6 +325,7 @@ Snapshot Service::look() const {
   now.now_ms = clock_.wall_ms();
   now.uptime_ms = clock_.steady_ms() - started_ms_;
   now.store = store_->stats();
+  if (now.store.dropped_records > 0) now.dropped_ago_ms = clock_.steady_ms() - now.store.last_drop_ms;
   if (store_->identity().adopted_after_damage) now.store_notice = store_->identity().notice;
   agent_->describe(now);
   if (sinks_) now.sinks = sinks_->status();

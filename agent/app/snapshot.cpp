@@ -96,11 +96,19 @@ std::vector<std::string> health_problems(const Snapshot& now) {
   return problems;
 }
 
+std::vector<std::string> problems_of(const Snapshot& now) {
+  std::vector<std::string> problems = health_problems(now);
+  if (now.dropped_ago_ms && *now.dropped_ago_ms < kDroppingMs)
+    problems.push_back(fmt::format("the store is at its limit and the oldest records are dropped (agent.storage.when_full: drop-oldest), {} since the start: let Kafka (or the local output) take records, or raise agent.storage.max",
+                                   now.store.dropped_records));
+  return problems;
+}
+
 std::string status_json(const Snapshot& now) {
   JsonText json;
   json.begin_object().field("version", RIVULET_VERSION).field("agent", now.agent_id).field("incarnation", now.incarnation);
   json.field("now_ms", now.now_ms).field("uptime_ms", now.uptime_ms);
-  const auto problems = health_problems(now);
+  const auto problems = problems_of(now);
   json.field("healthy", problems.empty()).key("problems").begin_array();
   for (const auto& problem : problems) json.value(problem);
   json.end_array().key("sources").begin_array();

@@ -51,6 +51,7 @@ struct Snapshot {
   std::int64_t committing_for_ms = 0;  // 0: none commits
   std::uint64_t quarantined = 0;      // records put there since the start, by decoding and pipelines
   store::StoreStats store;
+  std::optional<std::int64_t> dropped_ago_ms;  // the last record at the storage limit; none since the start
   std::vector<StreamSnapshot> streams;
   std::string store_notice;  // not empty: a damaged store was set aside at this start
   std::optional<forward::Status> forward;  // absent: no kafka section
@@ -68,8 +69,13 @@ inline constexpr std::int64_t kSlowCommitMs = 30'000;
 // A local output that has taken nothing for longer than this makes it unhealthy: a server that starts anew takes less.
 inline constexpr std::int64_t kSinkTroubleMs = 10'000;
 
-// What an operator has to look at now; empty: healthy.
+// At the storage limit records are dropped in lumps of a sixteenth of it: for so long after the last one it counts as going on.
+inline constexpr std::int64_t kDroppingMs = 600'000;
+
+// What makes /healthz red: the agent cannot do its work.
 std::vector<std::string> health_problems(const Snapshot& snapshot);
+// What an operator has to look at now; empty: healthy. The same, and what no probe shall start an agent anew or take it out of service for.
+std::vector<std::string> problems_of(const Snapshot& snapshot);
 
 std::string metrics_text(const Snapshot& snapshot);  // Prometheus text format 0.0.4
 std::string status_json(const Snapshot& snapshot);   // one object; keys as in agent/app/README.md

@@ -101,7 +101,7 @@ std::string forward_text(const Snapshot& now) {
 
 std::string status_text(const Snapshot& now) {
   std::string text = fmt::format("rivulet {}  agent {}  up {}  memory {}\n", RIVULET_VERSION, shown(now.agent_id, 250), span_text(now.uptime_ms), size_text(now.resident_bytes));
-  const auto problems = health_problems(now);
+  const auto problems = problems_of(now);
   for (const auto& problem : problems) text += "PROBLEM " + shown(problem, 1000) + "\n";
   if (problems.empty()) text += "healthy\n";
   if (!now.reload.successful)
@@ -110,11 +110,13 @@ std::string status_text(const Snapshot& now) {
   if (!now.clock_plausible) text += "clock   not set by a time service, or behind what is stored\n";
   text += forward_text(now);
   const std::uint64_t limit = now.store.outbox_max_bytes;
-  text += fmt::format("store   {} records for topics and {} for local outputs ({}) wait; {} of {} used ({} %)\n", count_text(now.store.outbox_records - now.store.local_records), count_text(now.store.local_records), size_text(now.store.outbox_bytes), size_text(now.store.used_bytes), size_text(limit),
+  text += fmt::format("store   {} records for topics and {} for local outputs ({}) wait; {} of {} used ({} %)", count_text(now.store.outbox_records - now.store.local_records), count_text(now.store.local_records), size_text(now.store.outbox_bytes), size_text(now.store.used_bytes), size_text(limit),
                       limit > 0 ? now.store.used_bytes * 100 / limit : 0);
+  if (now.store.dropped_records > 0) text += fmt::format("; {} oldest records were dropped at the limit since the start", count_text(now.store.dropped_records));
+  text += "\n";
   const std::string gone = now.store.quarantine_dropped == 0 ? "" : fmt::format(" ({} more were dropped there at its bound)", count_text(now.store.quarantine_dropped));
-  text += fmt::format("failed  {} in quarantine{}; since the start {} undecodable, {} failed in a step, {} late, {} dropped\n", count_text(now.store.quarantine_records), gone, count_text(now.totals.undecodable),
-                      count_text(now.totals.failed), count_text(now.totals.late), count_text(now.totals.dropped + now.store.dropped_records));
+  text += fmt::format("failed  {} in quarantine{}; since the start {} undecodable, {} failed in a step, {} late, {} left out by steps or empty\n", count_text(now.store.quarantine_records), gone, count_text(now.totals.undecodable),
+                      count_text(now.totals.failed), count_text(now.totals.late), count_text(now.totals.dropped));
   text += tables_of(now);
   if (!now.last_errors.empty()) text += "\n  last errors\n";
   for (const auto& error : now.last_errors)

@@ -31,6 +31,21 @@ TEST_CASE("a link that never was is a problem once an attempt failed, one that b
   CHECK(get("/healthz", now).code == 200);
 }
 
+TEST_CASE("records that are dropped at the storage limit are a problem while it goes on, and no reason to start the agent anew") {
+  app::Snapshot now;
+  now.totals.dropped = 7;
+  CHECK_THAT(get("/status", now, "text/plain").body, ContainsSubstring("healthy") && ContainsSubstring("0 late, 7 left out") && !ContainsSubstring("at the limit"));
+  now.store.dropped_records = 12'345;
+  now.dropped_ago_ms = app::kDroppingMs - 1;
+  const std::string text = get("/status", now, "text/plain").body;
+  CHECK_THAT(text, ContainsSubstring("PROBLEM the store is at its limit and the oldest records are dropped") && ContainsSubstring("12345 since the start: ") && !ContainsSubstring("\nhealthy"));
+  CHECK_THAT(text, ContainsSubstring("7 left out") && ContainsSubstring("oldest records were dropped at the limit since the start"));
+  CHECK_THAT(get("/status", now).body, ContainsSubstring(R"("healthy":false,"problems":["the store is at its limit)"));
+  CHECK(get("/healthz", now).code == 200);
+  now.dropped_ago_ms = app::kDroppingMs;
+  CHECK_THAT(get("/status", now).body, ContainsSubstring(R"("healthy":true,"problems":[])"));
+}
+
 TEST_CASE("lines of one shape are one entry with the newest text, and the quietest goes at the bound") {
   LastErrors errors;
   const auto add = [&](const std::string& text, std::int64_t at) { errors.add(true, app::log_shape(text), text, at); };

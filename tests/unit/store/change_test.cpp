@@ -1,4 +1,6 @@
 // What the forwarder does to the store.
+#include <atomic>
+
 #include "store/database.h"
 #include "store/inspect.h"
 #include "tests/support/log_lines.h"
@@ -160,6 +162,40 @@ TEST_CASE("records that were dropped do not wait, for whoever looks, before and 
   REQUIRE(store->change(acknowledged(file, files - 3)));
   REQUIRE(store->change(acknowledged(topic, topics)));
   check(0, 3);
+}
+
+namespace {
+
+class SetClock final : public Clock {
+ public:
+  std::int64_t wall_ms() const override { return ms; }
+  std::int64_t steady_ms() const override { return ms; }
+  std::atomic<std::int64_t> ms{1'000'000};
+};
+
+}  // namespace
+
+TEST_CASE("the log says how many records were dropped, once a minute and at the end") {
+  Folder folder;
+  const test::LogLines log;
+  const auto said = [&] { return log.with("oldest records were dropped since the start"); };
+  SetClock clock;
+  Options options = tiny(WhenFull::drop_oldest);
+  options.directory = folder.path;
+  options.agent_id = "gateway-1";
+  auto store = Store::open(options, clock).value();
+  const StreamId id = store->stream("s", "t").value().id;
+  Sequence next = fill(*store, id, 1, 300);
+  REQUIRE(said().size() == 1);
+  clock.ms += 60'000;
+  next = fill(*store, id, next, 300);
+  REQUIRE(said().size() == 2);
+  fill(*store, id, next, 300);
+  const auto stats = store->stats();
+  CHECK(stats.last_drop_ms == clock.ms);
+  store.reset();
+  REQUIRE(said().size() == 3);
+  CHECK_THAT(said().back(), ContainsSubstring(" " + std::to_string(stats.dropped_records) + " oldest"));
 }
 
 TEST_CASE("a store from before the index of gaps gets it") {
