@@ -323,6 +323,7 @@ void Agent::describe(Snapshot& snapshot) const {
     source.name = parts_.config.sources[i].name;
     source.type = type_name(parts_.config.sources[i]);
     source.state = sources_[i].source->state();
+    source.in_trouble = sources_[i].source->in_trouble();
     source.records = intake.records();
     source.bytes = intake.bytes();
     source.events.insert(intake.events().begin(), intake.events().end());

@@ -49,6 +49,8 @@ void sources(Page& page, const Snapshot& now) {
   for (const auto& source : now.sources) page.sample(label("source", source.name), source.records);
   page.family("rivulet_source_bytes_total", "counter", "Bytes of those records as they came.");
   for (const auto& source : now.sources) page.sample(label("source", source.name), source.bytes);
+  page.family("rivulet_source_up", "gauge", "0 while the source cannot take in what it should: its address is taken, its device or folder is gone, its server is away.");
+  for (const auto& source : now.sources) page.sample(label("source", source.name), source.in_trouble ? 0 : 1);
   page.family("rivulet_source_waiting", "gauge", "1 while the source is held back for want of room.");
   for (const auto& source : now.sources) page.sample(label("source", source.name), source.waiting ? 1 : 0);
   page.family("rivulet_source_events_total", "counter", "What a source counts itself, also everything that it drops on purpose.");

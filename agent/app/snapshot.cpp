@@ -98,6 +98,8 @@ std::vector<std::string> health_problems(const Snapshot& now) {
 
 std::vector<std::string> problems_of(const Snapshot& now) {
   std::vector<std::string> problems = health_problems(now);
+  for (const auto& source : now.sources)
+    if (source.in_trouble) problems.push_back("the source " + source.name + " is in trouble: " + source.state);
   if (now.dropped_ago_ms && *now.dropped_ago_ms < kDroppingMs)
     problems.push_back(fmt::format("the store is at its limit and the oldest records are dropped (agent.storage.when_full: drop-oldest), {} since the start: let Kafka (or the local output) take records, or raise agent.storage.max",
                                    now.store.dropped_records));
@@ -114,7 +116,7 @@ std::string status_json(const Snapshot& now) {
   json.end_array().key("sources").begin_array();
   for (const auto& source : now.sources) {
     json.begin_object().field("name", source.name).field("type", source.type).field("state", source.state);
-    json.field("records", source.records).field("bytes", source.bytes).field("waiting", source.waiting);
+    json.field("records", source.records).field("bytes", source.bytes).field("waiting", source.waiting).field("up", !source.in_trouble);
     json.key("events").begin_object();
     for (const auto& [event, count] : source.events) json.field(event, count);
     json.end_object().end_object();

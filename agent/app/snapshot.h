@@ -23,6 +23,7 @@ struct SourceSnapshot {
   std::uint64_t records = 0, bytes = 0;
   std::map<std::string, std::uint64_t> events;  // what the source counts itself: "dropped_qos0", "client_errors", ...
   bool waiting = false;                         // it was refused for want of room and waits
+  bool in_trouble = false;                      // `state` says why it cannot take in what it should
 };
 
 struct PipelineSnapshot {

@@ -52,6 +52,9 @@ class Intake {
   virtual const Clock& clock() const = 0;
 };
 
+// A connection that is tried again is in trouble after so long: a server that starts anew takes less.
+inline constexpr std::int64_t kTroubleAfterMs = 10'000;
+
 class Source {
  public:
   virtual ~Source() = default;
@@ -63,6 +66,9 @@ class Source {
   // False: it brings a table that has to be there before the first record of other sources is taken in.
   virtual bool ready() const { return true; }
   virtual std::string state() const = 0;            // one line for status: "connected to mqtt://localhost:1883"
+  // It cannot take in what it should for a reason that state() names: an address that is taken, a device that is gone, a folder that cannot be read.
+  // One that waits, for a file, a client or room, is in none.
+  virtual bool in_trouble() const { return false; }
 };
 
 }  // namespace rivulet::source

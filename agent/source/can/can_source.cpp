@@ -187,6 +187,8 @@ void CanSource::stop() {
   socket_.close(ignored);
 }
 
+bool CanSource::in_trouble() const { return !problem_.empty(); }
+
 std::string CanSource::state() const {
   if (!problem_.empty()) return problem_;
   if (!socket_.is_open()) return "stopped";

@@ -36,6 +36,7 @@ class CanSource final : public Source {
   void on_durable(EpochNumber) override {}
   void on_room() override;
   std::string state() const override;
+  bool in_trouble() const override;
 
  private:
   static constexpr int kFramesATurn = 64;

@@ -119,6 +119,8 @@ void DatagramSource::stop() {
   if (was_open) address_->closed();
 }
 
+bool DatagramSource::in_trouble() const { return !problem_.empty(); }
+
 std::string DatagramSource::state() const {
   if (!problem_.empty()) return problem_;
   if (!socket_.is_open()) return "stopped";

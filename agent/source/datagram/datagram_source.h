@@ -41,6 +41,7 @@ class DatagramSource : public Source {
   void on_durable(EpochNumber) override {}
   void on_room() override;
   std::string state() const override;
+  bool in_trouble() const override;
 
  protected:
   const DatagramAddress::Socket& socket() const { return socket_; }

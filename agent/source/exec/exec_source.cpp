@@ -77,7 +77,7 @@ void ExecSource::run() {
   auto process = Process::start(io_, command_, pipes);
   if (!process) {
     intake_.count("exec_failed");
-    return next(process.error().message);
+    return next(process.error().message, false);
   }
   process_ = std::move(*process);
   process_->on_end([this, alive = std::weak_ptr(alive_)] {
@@ -196,17 +196,17 @@ void ExecSource::finish() {
   }
   const std::shared_ptr<Process> ended = std::move(process_);
   process_.reset();
-  if (timed_out_) return next("took longer than its timeout and was ended");
+  if (timed_out_) return next("took longer than its timeout and was ended", false);
   if (!ended->succeeded()) intake_.count("exec_failed");
-  next(ended->succeeded() && config_.interval_ms != 0 ? std::string() : ended->how());
+  next(ended->succeeded() && config_.interval_ms != 0 ? std::string() : ended->how(), ended->succeeded());
 }
 
-void ExecSource::next(const std::string& how) {
+void ExecSource::next(const std::string& how, bool well) {
+  const bool was_failing = std::exchange(failing_, !well);
   last_ = how.empty() ? "ended well" : how;
   if (config_.interval_ms != 0) {  // tick() runs it again
     if (!how.empty()) log::warn("{}: {}", name_, how);
-    else if (failing_) log::info("{}: runs well again", name_);
-    failing_ = !how.empty();
+    else if (was_failing) log::info("{}: runs well again", name_);
     return;
   }
   const std::int64_t ran_ms = since_ms(begun_);
@@ -228,6 +228,12 @@ void ExecSource::stop() {
   timer_.cancel();
   deadline_.cancel();
   if (process_) process_->end(config_.kill_after_ms);
+}
+
+// One that goes on is well again when it has run for as long as begins the waits anew.
+bool ExecSource::in_trouble() const {
+  const bool runs_well = config_.interval_ms == 0 && process_ && since_ms(begun_) >= config_.restart_max_ms;
+  return !stopped_ && failing_ && !runs_well;
 }
 
 std::string ExecSource::state() const {

@@ -37,6 +37,7 @@ class ExecSource final : public Source {
   void on_durable(EpochNumber) override {}
   void on_room() override;
   std::string state() const override;
+  bool in_trouble() const override;
 
   pid_t process_id() const { return process_ ? process_->id() : -1; }
 
@@ -52,7 +53,7 @@ class ExecSource final : public Source {
   void command_ended();
   void output_ended();
   void finish();                      // the run is over, and everything it printed was taken in
-  void next(const std::string& how);  // when it runs again
+  void next(const std::string& how, bool well);  // when it runs again
   void at(Time when, void (ExecSource::*then)());
   Framer::Verdict take(std::string_view line);
 

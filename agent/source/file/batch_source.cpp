@@ -263,6 +263,8 @@ void BatchSource::problem(const std::string& text) {
   if (!text.empty()) log::warn("{}: {}; trying again at each poll", name_, text);
 }
 
+bool BatchSource::in_trouble() const { return !problem_.empty(); }
+
 std::string BatchSource::state() const {
   if (!problem_.empty()) return problem_;
   std::size_t done = 0, waiting = 0, bad = 0;

@@ -33,6 +33,7 @@ class BatchSource final : public Source {
   void on_durable(EpochNumber) override {}
   void on_room() override;
   std::string state() const override;
+  bool in_trouble() const override;
 
  private:
   void load();

@@ -250,6 +250,10 @@ void FileSource::folder_problem(const std::string& text) {
   if (!text.empty()) log::warn("{}: {}; trying again at each poll", name_, text);
 }
 
+bool FileSource::in_trouble() const {
+  return !problem_.empty() || std::any_of(tails_.begin(), tails_.end(), [](const auto& each) { return !each.second->missing && !each.second->problem.empty(); });
+}
+
 std::string FileSource::state() const {
   if (!problem_.empty()) return problem_;
   std::size_t wanted = 0;

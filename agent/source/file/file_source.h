@@ -36,6 +36,7 @@ class FileSource final : public Source {
   void on_durable(EpochNumber) override {}
   void on_room() override;
   std::string state() const override;
+  bool in_trouble() const override;
 
  private:
   using Tails = std::map<std::uint64_t, std::unique_ptr<Tail>>;

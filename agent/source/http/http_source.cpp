@@ -172,6 +172,8 @@ void HttpSource::stop() {
   for (const auto& each : Connections(connections_)) each->stop();
 }
 
+bool HttpSource::in_trouble() const { return !problem_.empty() || !listener_.problem().empty(); }
+
 std::string HttpSource::state() const {
   if (!problem_.empty()) return problem_;
   if (!listener_.problem().empty()) return listener_.problem();

@@ -30,6 +30,7 @@ class HttpSource final : public Source {
   void on_durable(EpochNumber up_to) override;
   void on_room() override;
   std::string state() const override;
+  bool in_trouble() const override;
 
   std::uint16_t port() const { return listener_.port(); }  // 0: not listening
   std::size_t clients() const;                             // without those that linger after an answer

@@ -126,6 +126,8 @@ void IioSource::stop() {
   ready_.close(ignored);
 }
 
+bool IioSource::in_trouble() const { return !stopped_ && (!problem_.empty() || late_ || failing_ == config_.fields.size()); }
+
 std::string IioSource::state() const {
   if (stopped_) return "stopped";
   if (!problem_.empty()) return problem_;

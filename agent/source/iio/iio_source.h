@@ -30,6 +30,7 @@ class IioSource final : public Source {
   void on_durable(EpochNumber) override {}
   void on_room() override;
   std::string state() const override;
+  bool in_trouble() const override;
 
  private:
   void start_sampler();

@@ -77,8 +77,15 @@ std::string KafkaSource::state() const {
   return state_;
 }
 
+bool KafkaSource::in_trouble() const {
+  const std::lock_guard lock(mutex_);
+  return troubled_since_ms_ && intake_.clock().steady_ms() - *troubled_since_ms_ >= kTroubleAfterMs;
+}
+
 void KafkaSource::say(const std::string& text, bool trouble) {
   const std::lock_guard lock(mutex_);
+  if (!trouble) troubled_since_ms_.reset();
+  else if (!troubled_since_ms_) troubled_since_ms_ = intake_.clock().steady_ms();
   if (std::exchange(state_, text) == text) return;
   if (trouble) log::warn("source {}: {}", name_, text);
   else log::info("source {}: {}", name_, text);

@@ -37,6 +37,7 @@ class KafkaSource final : public Source {
   void on_room() override { drain(); }
   bool ready() const override { return ready_; }
   std::string state() const override;
+  bool in_trouble() const override;
 
  private:
   struct Taken {
@@ -97,6 +98,7 @@ class KafkaSource final : public Source {
   std::unique_ptr<Batch> given_;  // io has it until it is null again
   bool stopping_ = false;
   std::string state_ = "not started";
+  std::optional<std::int64_t> troubled_since_ms_;  // steady clock
 
   std::thread thread_;
 };

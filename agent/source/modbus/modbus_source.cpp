@@ -58,6 +58,14 @@ void ModbusSource::drain() {
 
 void ModbusSource::on_room() { drain(); }
 
+// One slave of several that does not answer is named in state(); the others are read.
+bool ModbusSource::in_trouble() const {
+  if (!problem_.empty()) return true;
+  const auto health = handover_.health();
+  return std::none_of(health.begin(), health.end(), [](const Handover::Health& one) { return one.answers; }) &&
+         std::any_of(health.begin(), health.end(), [](const Handover::Health& one) { return !one.what.empty(); });
+}
+
 std::string ModbusSource::state() const {
   if (!problem_.empty()) return problem_;
   const auto health = handover_.health();

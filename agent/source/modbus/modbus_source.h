@@ -29,6 +29,7 @@ class ModbusSource final : public Source {
   void on_durable(EpochNumber) override {}
   void on_room() override;
   std::string state() const override;
+  bool in_trouble() const override;
 
  private:
   void drain();

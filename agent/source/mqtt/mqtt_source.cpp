@@ -41,7 +41,10 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
         session_(settings_, name_, settings.client_id.empty() ? fmt::format("rivulet-{}-{}", agent_id, name_) : settings.client_id, intake),
         stream_(settings.version, settings.max_packet_bytes), retry_(io), watch_(io), refused_(io), chunk_(kReadBytes, '\0'), random_(std::random_device{}()) {}
 
-  void start() override { connect(); }
+  void start() override {
+    down_since_ms_ = intake_.clock().steady_ms();
+    connect();
+  }
 
   void stop() override {
     stopping_ = true;
@@ -65,6 +68,11 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
     if (!session_.subscribed()) return fmt::format("connected to {}, not yet subscribed{}", address_, waiting);
     const std::string refused = session_.refused();
     return fmt::format("subscribed at {}{}{}", address_, refused.empty() ? "" : "; refused: " + refused, waiting);
+  }
+
+  bool in_trouble() const override {
+    if (session_.subscribed()) return !session_.refused().empty();
+    return !why_.empty() && intake_.clock().steady_ms() - down_since_ms_ >= kTroubleAfterMs;
   }
 
   void abandon() {  // the owner is gone: nothing may touch the Intake any more
@@ -208,6 +216,7 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
   void lost(const std::string& why, std::optional<std::uint8_t> reason = std::nullopt) {
     watch_.cancel();
     refused_.cancel();
+    if (session_.subscribed()) down_since_ms_ = intake_.clock().steady_ms();
     const bool was_steady = connected_ && session_.subscribed() && SteadyClock::now() - subscribed_at_ >= kSteady;
     if (transport_ && reason && settings_.version == 5 && !writing_) transport_->finish(encode_disconnect(settings_.version, *reason));
     else if (transport_) transport_->close();
@@ -241,6 +250,7 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
   std::string chunk_, queue_, writing_bytes_;
   std::string why_;                // it is not connected
   std::set<std::string> said_;     // the reasons that were logged since it was last subscribed
+  std::int64_t down_since_ms_ = 0;  // since it was last subscribed, or started; steady clock
   std::uint64_t generation_ = 0;   // of the connection: a late handler of an old one does nothing
   std::size_t attempt_ = 0;
   std::int64_t retry_ms_ = kRetryFirstMs;
@@ -261,6 +271,7 @@ class Handle final : public Source {
   void on_durable(EpochNumber up_to) override { inner_->on_durable(up_to); }
   void on_room() override { inner_->on_room(); }
   std::string state() const override { return inner_->state(); }
+  bool in_trouble() const override { return inner_->in_trouble(); }
 
  private:
   std::shared_ptr<MqttSource> inner_;

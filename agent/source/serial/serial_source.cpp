@@ -214,6 +214,8 @@ void SerialSource::stop() {
   close();
 }
 
+bool SerialSource::in_trouble() const { return !stopped_ && !problem_.empty(); }
+
 std::string SerialSource::state() const {
   if (stopped_) return "stopped";
   if (!problem_.empty()) return problem_;

@@ -35,6 +35,7 @@ class SerialSource final : public Source {
   void on_durable(EpochNumber) override {}
   void on_room() override;
   std::string state() const override;
+  bool in_trouble() const override;
 
   bool is_open() const { return port_.is_open(); }
 

@@ -87,6 +87,8 @@ void StreamServer::on_room() {
   for (const auto& each : Connections(connections_)) each->on_room();
 }
 
+bool StreamServer::in_trouble() const { return !problem_.empty() || !listener_.problem().empty(); }
+
 std::string StreamServer::state() const {
   if (!problem_.empty()) return problem_;
   if (!listener_.problem().empty()) return listener_.problem();

@@ -31,6 +31,7 @@ class StreamServer : public Source {
   void on_durable(EpochNumber up_to) override;
   void on_room() override;
   std::string state() const override;
+  bool in_trouble() const override;
 
   std::uint16_t port() const { return listener_.port(); }  // that is listened on; 0: none
   std::size_t clients() const;          // without those that linger after an ERROR

@@ -46,6 +46,19 @@ TEST_CASE("records that are dropped at the storage limit are a problem while it 
   CHECK_THAT(get("/status", now).body, ContainsSubstring(R"("healthy":true,"problems":[])"));
 }
 
+TEST_CASE("a source in trouble is a problem to look at, and no reason to start the agent anew") {
+  app::Snapshot now;
+  now.sources.push_back({"plant", "tcp", "cannot listen on 0.0.0.0:502: Address already in use", 0, 0, {}, false, false});
+  CHECK_THAT(get("/status", now, "text/plain").body, ContainsSubstring("\nhealthy\n"));
+  CHECK_THAT(get("/metrics", now).body, ContainsSubstring("\nrivulet_source_up{source=\"plant\"} 1\n"));
+  now.sources[0].in_trouble = true;
+  CHECK_THAT(get("/status", now, "text/plain").body,
+             ContainsSubstring("PROBLEM the source plant is in trouble: cannot listen on 0.0.0.0:502: Address already in use\n") && !ContainsSubstring("\nhealthy\n"));
+  CHECK_THAT(get("/status", now).body, ContainsSubstring(R"("healthy":false,"problems":["the source plant is in trouble: cannot)") && ContainsSubstring(R"("waiting":false,"up":false)"));
+  CHECK_THAT(get("/metrics", now).body, ContainsSubstring("\nrivulet_source_up{source=\"plant\"} 0\n") && ContainsSubstring("\nrivulet_healthy 1\n"));
+  CHECK(get("/healthz", now).code == 200);
+}
+
 TEST_CASE("lines of one shape are one entry with the newest text, and the quietest goes at the bound") {
   LastErrors errors;
   const auto add = [&](const std::string& text, std::int64_t at) { errors.add(true, app::log_shape(text), text, at); };

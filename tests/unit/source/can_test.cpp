@@ -242,8 +242,10 @@ TEST_CASE("can: what was accepted and not committed is gone after a crash: at mo
 TEST_CASE("can: an interface that is not there is looked for again, and one that is taken away as well") {
   Bus bus(vehicle(), false);
   CHECK_THAT(bus.source.state(), ContainsSubstring("no such interface"));
+  CHECK(bus.source.in_trouble());
   bus.present = true;
   REQUIRE(run_until(bus.io, [&] { return bus.source.state().find("listening") == 0; }));
+  CHECK_FALSE(bus.source.in_trouble());
   bus.fail_reading();
   REQUIRE(run_until(bus.io, [&] { return bus.source.state().find("can: can0: ") == 0; }));
   REQUIRE(run_until(bus.io, [&] { return bus.source.state().find("listening") == 0; }));

@@ -78,6 +78,7 @@ TEST_CASE("exec: the lines of a command that goes on arrive while it runs") {
   REQUIRE(r.until_lines(3));
   CHECK(r.intake.payloads() == Lines{"a", "b", ""});
   CHECK_THAT(r.source->state(), ContainsSubstring("running"));
+  CHECK_FALSE(r.source->in_trouble());
 }
 
 TEST_CASE("exec: no shell reads the arguments") {
@@ -223,6 +224,7 @@ TEST_CASE("exec: a command that cannot be started says why, and is tried again")
     REQUIRE(r.until_counted("exec_failed", 2));
     REQUIRE(run_until(r.io, [&] { return r.source->process_id() < 0; }));
     CHECK_THAT(r.source->state(), ContainsSubstring(one.says));
+    CHECK(r.source->in_trouble());
     CHECK(r.intake.accepted.empty());
   }
   std::filesystem::permissions(folder / "script", std::filesystem::perms::owner_all);
@@ -232,6 +234,7 @@ TEST_CASE("exec: a command that cannot be started says why, and is tried again")
   Running r(config);
   REQUIRE(r.until_counted("exec_failed"));
   CHECK_THAT(r.source->state(), ContainsSubstring("#!/bin/sh"));
+  CHECK(r.source->in_trouble());
 }
 
 TEST_CASE("exec: a program that appears later is found") {

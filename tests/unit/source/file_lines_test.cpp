@@ -189,8 +189,10 @@ TEST_CASE("file: a file that may not be read is said to be so, and others go on"
     append(f.path("secret.log"), "b\n");
     std::filesystem::permissions(f.path("secret.log"), std::filesystem::perms::none);
     REQUIRE(run_until(f.io, [&] { return f.source->state().find("Permission denied") != std::string::npos; }));
+    CHECK(f.source->in_trouble());
     std::filesystem::permissions(f.path("secret.log"), std::filesystem::perms::owner_all);
     REQUIRE(f.reads(2));
+    CHECK_FALSE(f.source->in_trouble());
   }
   REQUIRE(f.only_marker("a.log", "end"));
 }
@@ -199,10 +201,22 @@ TEST_CASE("file: a folder that is not there yet is waited for") {
   Follower f("later/app.log");
   f.begin();
   CHECK_THAT(f.source->state(), ContainsSubstring("cannot read folder"));
+  CHECK(f.source->in_trouble());
   std::filesystem::create_directory(f.path("later"));
   append(f.path("later/app.log"), "x\n");
   REQUIRE(f.reads(1));
   CHECK_THAT(f.source->state(), ContainsSubstring("following 1 files"));
+  CHECK_FALSE(f.source->in_trouble());
+}
+
+TEST_CASE("file: a source is in trouble where it cannot read, and in none where it waits for its file") {
+  Follower f("app.log");
+  f.begin();
+  CHECK_THAT(f.source->state(), ContainsSubstring("waiting for "));
+  CHECK_FALSE(f.source->in_trouble());
+  append(f.path("app.log"), "x\n");
+  REQUIRE(f.reads(1));
+  CHECK_FALSE(f.source->in_trouble());
 }
 
 TEST_CASE("file: an unreadable position is refused, not guessed") {

@@ -198,6 +198,7 @@ TEST_CASE("iio: a sensor that fails is null and counted, the others go on, and o
   REQUIRE(s.until_last(R"({"t":null,"x":1})"));
   CHECK(s.intake.counts["sensor_failed"] >= 1);
   CHECK_THAT(s.source->state(), ContainsSubstring("1 of 2 sensors fail"));
+  CHECK_FALSE(s.source->in_trouble());
   s.put(Sysfs::at(7) + "in_temp_raw", "6");
   s.device(7, "bme280");
   REQUIRE(s.until_last(R"({"t":6,"x":1})"));
@@ -220,6 +221,7 @@ TEST_CASE("iio: a driver that hangs holds up nothing, its ticks are counted, and
   CHECK(s.intake.accepted.size() == 1);
   CHECK(*reads == 2);
   CHECK_THAT(s.source->state(), ContainsSubstring("do not answer"));
+  CHECK(s.source->in_trouble());
   answer.set_value();
   REQUIRE(s.until_records(4));
   CHECK(s.intake.accepted[1].payload == R"({"x":2})");

@@ -119,6 +119,7 @@ TEST_CASE("modbus: a dead slave delays no other, and is asked seldom") {
   REQUIRE(polls.until([&] { return polls.counted("polls_paused") > 0 && polls.of("s1") > 0 && dead.asked().size() == 2; }));  // 1 s of waiting, 1 s of pause
   CHECK(polls.of("s0") == 0);
   CHECK_THAT(polls.source->state(), ContainsSubstring("1 of 2 slaves answer") && ContainsSubstring("s0: no answer within 1000 ms (unit 1, group g)"));
+  CHECK_FALSE(polls.source->in_trouble());
 }
 
 TEST_CASE("modbus: an answer that comes after its time is never taken for the next one's") {
@@ -243,6 +244,7 @@ TEST_CASE("modbus: a connection that the slave closes is made anew, one that is 
   slave.reset();
   REQUIRE(polls.until([&] { return polls.counted("connect_failed") > 0; }));
   CHECK_THAT(polls.source->state(), ContainsSubstring("cannot connect to 127.0.0.1:" + std::to_string(port)));
+  CHECK(polls.source->in_trouble());
   slave = std::make_unique<TcpSlave>(values, port);
   const std::size_t then = polls.intake.accepted.size();
   REQUIRE(polls.records(then + 2));

@@ -1,4 +1,5 @@
-// The MQTT source against a server of the test's own, for what no real one does.
+// The MQTT source against sockets of the test's own, for what no real server does; the session without them is in mqtt_session_test.cpp, a real server in
+// tests/integration/mqtt.
 #include "agent/source/mqtt/mqtt_source.h"
 
 #include <netinet/tcp.h>
@@ -120,4 +121,24 @@ TEST_CASE("mqtt: from a server that does not read acknowledgements nothing is re
   }));
   CHECK(server.acknowledged_bytes == server.sent * Flood::kAcknowledgementBytes);
   CHECK_FALSE(waits());
+}
+
+TEST_CASE("mqtt: a server that is away for longer than a start takes is trouble") {
+  boost::asio::io_context io;
+  config::MqttSource settings;
+  settings.host = "127.0.0.1";
+  {
+    boost::asio::ip::tcp::acceptor nobody(io, {boost::asio::ip::make_address("127.0.0.1"), 0});
+    settings.port = nobody.local_endpoint().port();
+  }
+  ManualClock clock;
+  test::FakeIntake intake;
+  intake.use_clock(clock);
+  const auto source = source::make_mqtt_source(io, settings, "m", "agent", intake);
+  source->start();
+  REQUIRE(test::run_until(io, [&] { return source->state().find("refused") != std::string::npos; }));
+  clock.advance(source::kTroubleAfterMs - 1);
+  CHECK_FALSE(source->in_trouble());
+  clock.advance(1);
+  CHECK(source->in_trouble());
 }

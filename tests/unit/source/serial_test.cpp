@@ -141,8 +141,10 @@ TEST_CASE("serial: a device that is not there at the start is waited for") {
   p.source = std::make_unique<SerialSource>(p.io, p.config, "scale", p.intake);
   p.source->start();
   CHECK_THAT(p.source->state(), ContainsSubstring("is it plugged in?"));
+  CHECK(p.source->in_trouble());
   p.cable.plug_in();
   REQUIRE(run_until(p.io, [&] { return p.source->is_open(); }));
+  CHECK_FALSE(p.source->in_trouble());
   p.say("a\n");
   REQUIRE(p.until_lines(1));
 }

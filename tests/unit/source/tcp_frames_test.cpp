@@ -193,8 +193,10 @@ TEST_CASE("tcp: an address that is in use is tried again until it is free") {
   config.listen_port = first->source->port();
   TcpServer second(config);
   CHECK_THAT(second.source->state(), ContainsSubstring("cannot listen on 127.0.0.1:"));
+  CHECK(second.source->in_trouble());
   first.reset();
   REQUIRE(second.until([&] { return second.source->port() != 0 && second.source->state().starts_with("listening"); }));
+  CHECK_FALSE(second.source->in_trouble());
 }
 
 TEST_CASE("tcp: after stop nothing more is taken") {

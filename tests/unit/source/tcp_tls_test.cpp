@@ -132,5 +132,7 @@ TEST_CASE("tcp over TLS: a key that does not fit or a file that is missing is sa
   CHECK_THAT(TcpServer(config).source->state(), ContainsSubstring(others.key));
   config.tls->key = made.key;
   config.tls->certificate = made.folder / "missing.pem";
-  CHECK_THAT(TcpServer(config).source->state(), ContainsSubstring("missing.pem"));
+  const TcpServer without(config);
+  CHECK_THAT(without.source->state(), ContainsSubstring("missing.pem"));
+  CHECK(without.source->in_trouble());
 }

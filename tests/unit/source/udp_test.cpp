@@ -122,9 +122,11 @@ TEST_CASE("udp: an address that is in use is tried again until it is free") {
   source::UdpSource source(io, config, "syslog", intake);
   source.start();
   CHECK_THAT(source.state(), ContainsSubstring("cannot listen on 127.0.0.1:"));
+  CHECK(source.in_trouble());
   holder.reset();
   CHECK(run_until(io, [&] { return source.port() == config.listen_port; }));
   CHECK_THAT(source.state(), ContainsSubstring("listening on"));
+  CHECK_FALSE(source.in_trouble());
 }
 
 TEST_CASE("udp: after stop nothing more is taken, and a source that is destroyed leaves no handler behind") {

@@ -144,6 +144,7 @@ TEST_CASE("unix: a folder that is not there is named") {
   server.config.path = server.folder / "none/in.sock";
   server.begin();
   CHECK_THAT(server.source->state(), ContainsSubstring("its folder: No such file or directory"));
+  CHECK(server.source->in_trouble());
 }
 
 TEST_CASE("unix: the socket file has the mode that was asked for, and is gone after the end unless it is another's") {
