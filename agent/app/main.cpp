@@ -233,6 +233,7 @@ int written(int code) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  open_standard_files();
   keep_memory_small();
   rivulet::store::start_sqlite();
   set_up_logging(LogTo::standard_error, "warning");  // `run` sets its own

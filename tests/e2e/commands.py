@@ -168,6 +168,14 @@ def status_says_how_many_records_are_in_quarantine(program):
         assert json.loads(as_json.stdout)["quarantine_records"] == 3, as_json
 
 
+def closed_standard_files_are_empty_ones(program):
+    with Files(program) as files:
+        for closed, given in (("<&-", ""), (">&-", line(1)), (">&- 2>&-", line(1)), ("<&- >&- 2>&-", "")):
+            ran = subprocess.run(["/bin/sh", "-c", f'exec "$0" run -c "$1" --drain-timeout 0 {closed}', program, files.config], input=given, capture_output=True, text=True, timeout=SECONDS)
+            assert ran.returncode == 0, (closed, ran)
+            assert ">&-" in closed or "every source is at its end" in ran.stdout + ran.stderr, (closed, ran)
+
+
 def explain_prints_each_step_as_configured(program):
     with Files(program) as files:
         done = files.run("explain", "-c", files.config)
