@@ -28,7 +28,7 @@ int command_adopt(const AdoptOptions& options) {
   const auto described = forward::describe(**store);
   if (!described) return failed(described.error());
   const store::StoreStats stats = (*store)->stats();
-  fmt::print("agent {}, incarnation {}, {} records wait for Kafka\n{}\n", config->agent.id, (*store)->identity().incarnation.text(),
+  fmt::print("agent {}, incarnation {}, {} records wait\n{}\n", config->agent.id, (*store)->identity().incarnation.text(),
              stats.outbox_records, *described);
   if (!options.yes) {
     fmt::print("With `rivulet adopt --yes` the next start takes the progress topic as it is: what is under way is judged by the progress\n"

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "agent/app/checked_config.h"
 #include "agent/app/commands.h"
 #include "agent/app/store_access.h"
 #include "agent/config/document.h"
 #include "agent/net/tls.h"
+#include "store/store.h"
 
 namespace rivulet::app {
 namespace {
@@ -75,8 +77,10 @@ int command_check(const std::string& config, const CheckOptions& options) {
     fmt::print(stderr, "{}: does not fit the store in {}: {}\n", config, checked.config.agent.state, fits.error().message);
     return kNotInOrder;
   }
-  fmt::print("{}: in order ({} sources, {} pipelines, {} topics{})\n", config, checked.config.sources.size(), checked.config.pipelines.size(),
-             checked.topology->outputs().size(), warnings > 0 ? fmt::format(", {} warnings", warnings) : "");
+  std::set<std::string> topics, local;
+  for (const auto& output : checked.topology->outputs()) (store::is_local(output.topic) ? local : topics).insert(output.topic);
+  fmt::print("{}: in order ({} sources, {} pipelines, {} topics{}{})\n", config, checked.config.sources.size(), checked.config.pipelines.size(), topics.size(),
+             local.empty() ? "" : fmt::format(", {} local outputs", local.size()), warnings > 0 ? fmt::format(", {} warnings", warnings) : "");
   return kDone;
 }
 

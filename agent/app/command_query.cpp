@@ -42,7 +42,7 @@ int list(const std::vector<pipeline::QueryTable>& tables) {
     fmt::print("{}\n  {}{}\n  {}\n", as_sql(table.names.back()), what, table.names.size() > 1 ? ", also " + as_sql(table.names.front()) : "", columns);
   };
   for (const auto& table : tables) print(table, fmt::format("step {} of pipeline {}", table.step, table.pipeline));
-  for (const auto& table : pipeline::store_tables(tables)) print(table, table.step == "outbox" ? "records that wait for Kafka; gap: why records from seq on were dropped" : "records that could not go on");
+  for (const auto& table : pipeline::store_tables(tables)) print(table, table.step == "outbox" ? "records that wait for Kafka or a local output; gap: why records from seq on were dropped" : "records that could not go on");
   return kDone;
 }
 

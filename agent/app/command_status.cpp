@@ -30,13 +30,13 @@ int from_store(const config::Config& config, bool json) {
     text.begin_object().field("agent", config.agent.id).field("running", false).field("outbox_bytes", stats->outbox_bytes).field("quarantine_records", stats->quarantine_records).key("streams").begin_array();
     for (const auto& stream : *streams)
       text.begin_object().field("name", stream.name).field("topic", stream.topic).field("last", stream.last)
-          .field("acknowledged", stream.acknowledged).end_object();
+          .field("acknowledged", stream.acknowledged).field("waiting", stream.waiting()).end_object();
     fmt::print("{}\n", text.end_array().end_object().text());
     return kDone;
   }
-  fmt::print("from the store in {} ({} bytes wait for Kafka):\n", config.agent.state, stats->outbox_bytes);
+  fmt::print("from the store in {} ({} bytes wait):\n", config.agent.state, stats->outbox_bytes);
   for (const auto& stream : *streams)
-    fmt::print("  {} -> {}: {} records, {} of them wait for Kafka\n", stream.name, stream.topic, stream.last, stream.last - stream.acknowledged);
+    fmt::print("  {} -> {}: {} records, {} of them wait\n", stream.name, stream.topic, stream.last, stream.waiting());
   if (stats->quarantine_records > 0) fmt::print("{} records are in quarantine: `rivulet quarantine list` shows them\n", stats->quarantine_records);
   return kDone;
 }

@@ -81,7 +81,7 @@ void add_query(CLI::App& app, QueryOptions& options, bool& json, bool& csv, int&
       "Each stateful step is a table \"PIPELINE.STEP\" (in double quotes), and PIPELINE where it is the only one of its pipeline. Columns: key; window_start and\n"
       "window_end where there are windows, as in the results (the end is exclusive, of sliding windows and sessions inclusive); what the step selects, as it\n"
       "would emit it now; ts, the latest timestamp. true and false are 1 and 0, lists and objects JSON text.\n"
-      "outbox and quarantine are tables too: what waits for Kafka, and what could not go on. `rivulet query` without SQL lists all tables with their columns.\n"
+      "outbox and quarantine are tables too: what waits for Kafka or a local output, and what could not go on. `rivulet query` without SQL lists all tables with their columns.\n"
       "Everything is as of one commit. A query has 5 s. WHERE key = '...' is fast but for tumbling and hopping windows.");
   query->callback([&] {
     options.format = json ? QueryFormat::json : csv ? QueryFormat::csv : QueryFormat::text;

@@ -83,8 +83,8 @@ void streams(Page& page, const Snapshot& now) {
     for (const auto& stream : now.streams) page.sample(label("stream", stream.info.name) + "," + label("topic", stream.info.topic), value(stream));
   };
   each("rivulet_stream_records_total", "counter", "Records of a stream that were stored, since the store was made.", [](const auto& stream) { return stream.info.last; });
-  each("rivulet_stream_forwarded_records_total", "counter", "Those of them that Kafka has for good.", [](const auto& stream) { return stream.info.acknowledged; });
-  each("rivulet_stream_outbox_records", "gauge", "Records of a stream that wait for Kafka.", [](const auto& stream) { return stream.info.waiting(); });
+  each("rivulet_stream_forwarded_records_total", "counter", "Those of them that Kafka, or their local output, has for good.", [](const auto& stream) { return stream.info.acknowledged; });
+  each("rivulet_stream_outbox_records", "gauge", "Records of a stream that wait for Kafka or their local output.", [](const auto& stream) { return stream.info.waiting(); });
   each("rivulet_stream_outbox_bytes", "gauge", "Their size as stored, with what is acknowledged and not yet removed.", [](const auto& stream) { return stream.info.bytes; });
   each("rivulet_stream_held", "gauge", "1 while a stream's topic takes nothing; the others go on.", [](const auto& stream) { return stream.held.empty() ? 0 : 1; });
 }

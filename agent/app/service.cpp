@@ -186,7 +186,8 @@ void Service::wait_for_signal() {
 void Service::stop(const std::string& why) {
   if (phase_ == Phase::stopping) return;
   if (phase_ == Phase::draining) {
-    log::info("{}: not waiting for Kafka any longer", why);
+    phase_ = Phase::stopping;
+    log::info("{}: what was not taken yet waits in the store for the next start", why);
     return end_soon();
   }
   const bool committing = phase_ == Phase::finishing;
@@ -279,8 +280,7 @@ void Service::keep_house() {
   keep_history();
   if (notify_.on()) {
     const Snapshot now = look();
-    notify_.status(fmt::format("{} records in, {} wait for Kafka, link {}", now.totals.in, now.store.outbox_records - now.store.local_records,
-                               now.forward ? name_of(now.forward->link) : "off"));
+    notify_.status(fmt::format("{} records in, {} wait{}", now.totals.in, now.store.outbox_records, now.forward ? std::string(", link ") + name_of(now.forward->link) : ""));
   }
   const auto every = notify_.watchdog_every_ms() > 0 ? std::min(kHouse, milliseconds(std::max<std::int64_t>(1, notify_.watchdog_every_ms() / 4))) : kHouse;
   house_timer_.expires_after(every);

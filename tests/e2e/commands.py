@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import select
+import signal
 import sqlite3
 import subprocess
 import tempfile
@@ -166,6 +167,40 @@ def status_says_how_many_records_are_in_quarantine(program):
         text, as_json = files.run("status", "-c", files.config), files.run("status", "--json", "-c", files.config)
         assert "3 records are in quarantine: `rivulet quarantine list`" in text.stdout, text
         assert json.loads(as_json.stdout)["quarantine_records"] == 3, as_json
+
+
+LOCAL = """
+agent: {id: test, state: STATE}
+sources: {in: {stdin: {}, decode: json}}
+pipelines:
+  p: {from: in, to: [{stdout: {}}, {file: {path: OUT}}]}
+"""
+
+
+def without_kafka_no_word_is_of_kafka(program):
+    with Files(program) as files:
+        with open(files.config, "w") as file:
+            file.write(LOCAL.replace("STATE", os.path.join(files.folder.name, "state")).replace("OUT", os.path.join(files.folder.name, "none", "out.json")))
+        checked = files.run("check", "-c", files.config)
+        assert "(1 sources, 1 pipelines, 0 topics, 2 local outputs)" in checked.stdout, checked
+        with subprocess.Popen([program, "run", "-c", files.config], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as agent:
+            agent.stdin.write('{"a":1}\n')
+            agent.stdin.close()
+            agent.stdin = None
+            log = ""
+            while "the outbox sent on" not in log:
+                told = agent.stderr.readline()
+                assert told, log
+                log += told
+            deadline = time.monotonic() + SECONDS
+            agent.send_signal(signal.SIGTERM)
+            while agent.poll() is None and time.monotonic() < deadline:
+                agent.send_signal(signal.SIGTERM)
+                time.sleep(0.01)
+            log += agent.communicate(timeout=SECONDS)[1]
+        assert agent.returncode == 0 and "Kafka" not in log and log.count("SIGTERM: ") <= 1, log
+        status = files.run("status", "-c", files.config)
+        assert "1 of them wait" in status.stdout and "Kafka" not in status.stdout, status
 
 
 def closed_standard_files_are_empty_ones(program):
