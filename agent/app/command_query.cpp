@@ -34,16 +34,22 @@ std::string as_sql(const std::string& name) {
   return text + "\"";
 }
 
-int list(const std::vector<pipeline::QueryTable>& tables) {
-  const auto print = [](const pipeline::QueryTable& table, const std::string& what) {
-    if (table.names.empty()) return;
+// As text, or a row a table.
+result<void> list(const std::vector<pipeline::QueryTable>& tables, QueryFormat format, QueryOutput& output) {
+  if (format != QueryFormat::text)
+    if (auto done = output.columns({"name", "also", "what", "columns"}); !done) return done;
+  result<void> done;
+  const auto print = [&](const pipeline::QueryTable& table, const std::string& what) {
+    if (table.names.empty() || !done) return;
+    const std::string name = as_sql(table.names.back()), also = table.names.size() > 1 ? as_sql(table.names.front()) : "";
     std::string columns;
     for (const std::string& column : table.columns) columns += (columns.empty() ? "" : ", ") + as_sql(column);
-    fmt::print("{}\n  {}{}\n  {}\n", as_sql(table.names.back()), what, table.names.size() > 1 ? ", also " + as_sql(table.names.front()) : "", columns);
+    if (format != QueryFormat::text) done = output.row({std::string_view(name), std::string_view(also), std::string_view(what), std::string_view(columns)});
+    else fmt::print("{}\n  {}{}\n  {}\n", name, what, also.empty() ? "" : ", also " + also, columns);
   };
   for (const auto& table : tables) print(table, fmt::format("step {} of pipeline {}", table.step, table.pipeline));
   for (const auto& table : pipeline::store_tables(tables)) print(table, table.step == "outbox" ? "records that wait for Kafka or a local output; gap: why records from seq on were dropped" : "records that could not go on");
-  return kDone;
+  return !done || format == QueryFormat::text ? done : output.finish();
 }
 
 }  // namespace
@@ -55,10 +61,13 @@ int command_query(const QueryOptions& options) {
   std::vector<std::string> clashes;
   const auto tables = pipeline::query_tables(*checked.topology, clashes);
   for (const std::string& clash : clashes) fmt::print(stderr, "{}\n", clash);
-  if (options.sql.empty()) return list(tables);
-  sqlite3_hard_heap_limit64(kHeapBytes);
   const pipeline::QueryLimits limits;
   QueryOutput output(options.format, STDOUT_FILENO, clock, limits.read_ms);
+  if (options.sql.empty()) {
+    const auto done = list(tables, options.format, output);
+    return done ? kDone : failed(done.error());
+  }
+  sqlite3_hard_heap_limit64(kHeapBytes);
   if (auto done = pipeline::query(*checked.topology, checked.config.agent.state, clock, limits, options.sql, output); !done) return failed(done.error());
   if (auto done = output.finish(); !done) return failed(done.error());
   return kDone;

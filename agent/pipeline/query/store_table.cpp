@@ -24,12 +24,13 @@ class Rows {
  protected:
   void text(sqlite3_context* context, std::optional<std::string_view> bytes) {
     if (!bytes) return sqlite3_result_null(context);
-    const std::string_view shown = codec::as_utf8(*bytes, buffer_);
-    sqlite3_result_text64(context, shown.data() == nullptr ? "" : shown.data(), shown.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+    const char* const data = bytes->data() == nullptr ? "" : bytes->data();
+    if (codec::as_utf8(*bytes, repaired_).data() != bytes->data()) sqlite3_result_blob64(context, data, bytes->size(), SQLITE_TRANSIENT);
+    else sqlite3_result_text64(context, data, bytes->size(), SQLITE_TRANSIENT, SQLITE_UTF8);
   }
 
  private:
-  std::string buffer_;
+  std::string repaired_;
 };
 
 class OutboxRows final : public Rows {

@@ -1,7 +1,8 @@
 // StoreTable: what the store holds beside state, as virtual tables: `outbox`, the records that wait for Kafka, and `quarantine`.
 //
 // Read-only, eponymous, as of the same commit as the tables of state. A row is decoded when it is asked for; of the outbox one pack is in memory. WHERE
-// stream = '...' reads that stream only. Keys and values are shown as text (bytes that are not UTF-8 as U+FFFD). Thread, lifetime, errors: as shown_table.h.
+// stream = '...' reads that stream only. Keys and values are text; bytes that are not UTF-8 are
+// a blob, so that two of them are told apart. Thread, lifetime, errors: as shown_table.h.
 #pragma once
 #include <string>
 #include <vector>

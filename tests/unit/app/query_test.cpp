@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <future>
+
 #include "agent/app/query_output.h"
 #include "agent/pipeline/stateful/operator.h"
 #include "store/inspect.h"
@@ -315,6 +317,25 @@ TEST_CASE("what waits for Kafka and what could not go on are tables, as of the s
   change.gaps = {{stream.id, 2, 2, "on purpose", false}};
   REQUIRE(agent.store->change(change));
   CHECK(ask("SELECT seq, key, gap FROM outbox WHERE stream = 'q' ORDER BY seq") == Lines{"2|null|1 records: on purpose", "3|z|null"});
+}
+
+TEST_CASE("bytes of the outbox that are no text are a blob, and two of them are told apart") {
+  Folder folder;
+  AgentFixture agent(folder.path(), 5, "pipelines:\n  p: {from: a, steps: [{key: k}], to: out}\n");
+  store::StreamInfo stream;
+  for (const auto& each : *agent.store->streams())
+    if (each.topic == "out") stream = each;
+  store::Epoch epoch;
+  epoch.append(stream.id, stream.last + 1, "\xB0", "\xFF\x00", 1);
+  epoch.append(stream.id, stream.last + 2, "\xB1", "text", 2);
+  epoch.append(stream.id, stream.last + 3, "", std::nullopt, 3);
+  std::promise<result<void>> durable;
+  agent.store->commit(std::move(epoch), [&](result<void> outcome) { durable.set_value(outcome); });
+  REQUIRE(durable.get_future().get());
+  const auto topology = topology_of(agent.config, agent.clock);
+  Collected found;
+  REQUIRE(pipeline::query(*topology, agent.config.agent.state, SystemClock(), {}, "SELECT hex(key), typeof(key), typeof(value) FROM outbox ORDER BY seq", found));
+  CHECK(found.lines == Lines{"B0|blob|blob", "B1|blob|text", "text|null"});
 }
 
 TEST_CASE("a step that is called outbox keeps its name, and the outbox has another") {
