@@ -95,17 +95,6 @@ int command_topics(const TopicsOptions& options) {
     fmt::print(stderr, "{} has no kafka section\n", options.config);
     return kNotInOrder;
   }
-  auto admin = kafka::Admin::create(connection_of(*checked.config.kafka, "rivulet-topics"));
-  if (!admin) {
-    fmt::print(stderr, "{}\n", admin.error().message);
-    return kCannot;
-  }
-  const auto cluster = (*admin)->cluster(kTimeoutMs);
-  if (!cluster) {
-    fmt::print(stderr, "{} (kafka.brokers: {})\n", cluster.error().message, fmt::join(checked.config.kafka->brokers, ", "));
-    return kCannot;
-  }
-  fmt::print("cluster {}: {} broker{}\n", cluster->id.empty() ? "(no id)" : cluster->id, cluster->brokers, cluster->brokers == 1 ? "" : "s");
   std::set<std::string> topics;
   for (const auto& output : checked.topology->outputs())
     if (!store::is_local(output.topic)) topics.insert(output.topic);
@@ -118,9 +107,26 @@ int command_topics(const TopicsOptions& options) {
   std::set<std::string> all = topics;
   for (const auto& [topic, kind] : read) all.insert(topic);
   if (checked.config.kafka->exactly_once) all.insert(checked.config.kafka->progress_topic);
+  const auto kind_of = [&](const std::string& topic) {
+    return topic == checked.config.kafka->progress_topic ? Kind::progress : changelogs.contains(topic) ? Kind::changelog : topics.contains(topic) ? Kind::records : read.at(topic);
+  };
+  auto admin = kafka::Admin::create(connection_of(*checked.config.kafka, "rivulet-topics"));
+  if (!admin) {
+    fmt::print(stderr, "{}\n", admin.error().message);
+    return kCannot;
+  }
+  const auto cluster = (*admin)->cluster(kTimeoutMs);
+  if (!cluster) {
+    fmt::print(stderr, "{} (kafka.brokers: {})\n", cluster.error().message, fmt::join(checked.config.kafka->brokers, ", "));
+    fmt::print("topics that the configuration needs; whether they are there is not known\n");
+    for (const std::string& topic : all) fmt::print("  {}{}\n", topic, role(kind_of(topic)));
+    print_permissions(checked.config, topics, read);
+    return kCannot;
+  }
+  fmt::print("cluster {}: {} broker{}\n", cluster->id.empty() ? "(no id)" : cluster->id, cluster->brokers, cluster->brokers == 1 ? "" : "s");
   bool in_order = true;
   for (const std::string& topic : all) {
-    const Kind kind = topic == checked.config.kafka->progress_topic ? Kind::progress : changelogs.contains(topic) ? Kind::changelog : topics.contains(topic) ? Kind::records : read.contains(topic) ? read[topic] : Kind::records;
+    const Kind kind = kind_of(topic);
     const auto found = (*admin)->topic(topic, kTimeoutMs);
     if (found) {
       fmt::print("  {}: {} partitions, {} replicas{}\n", topic, found->partitions, found->replicas, role(kind));

@@ -1,8 +1,12 @@
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <condition_variable>
 #include <cstdio>
+#include <mutex>
+#include <thread>
 
 #include "agent/app/commands.h"
 #include "agent/app/kafka_connection.h"
@@ -30,6 +34,31 @@ void print_stream(const kafka::StreamReport& stream) {
   for (const auto& range : stream.missing_ranges) fmt::print("  missing: {} to {}\n", range.first, range.last);
 }
 
+// Says that it is waited for an answer, if none has come in kPatience. Lives as long as the asking; a thread of its own.
+class Waiting {
+ public:
+  explicit Waiting(const std::string& brokers) : thread_([this, brokers] {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait_for(lock, kPatience, [this] { return over_; })) fmt::print(stderr, "waiting for an answer of {}\n", brokers);
+  }) {}
+  ~Waiting() {
+    over();
+    thread_.join();
+  }
+  void over() {
+    const std::lock_guard lock(mutex_);
+    over_ = true;
+    changed_.notify_one();
+  }
+
+ private:
+  static constexpr std::chrono::seconds kPatience{2};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool over_ = false;
+  std::thread thread_;  // after what it uses
+};
+
 }  // namespace
 
 int command_verify(const VerifyOptions& options) {
@@ -50,10 +79,16 @@ int command_verify(const VerifyOptions& options) {
     return kCannot;
   }
   kafka::VerifyOptions verify_options;
-  if (::isatty(STDERR_FILENO) == 1)
-    verify_options.on_progress = [](std::uint64_t records) { fmt::print(stderr, "\r{} records read", records); };
-  const auto report = kafka::verify(connection, options.topic, verify_options);
-  if (verify_options.on_progress) fmt::print(stderr, "\r\033[K");
+  const bool terminal = ::isatty(STDERR_FILENO) == 1;
+  const auto report = [&] {
+    Waiting waiting(fmt::format("{}", fmt::join(connection.brokers, ", ")));
+    verify_options.on_progress = [&](std::uint64_t records) {
+      waiting.over();
+      if (terminal) fmt::print(stderr, "\r{} records read", records);
+    };
+    return kafka::verify(connection, options.topic, verify_options);
+  }();
+  if (terminal) fmt::print(stderr, "\r\033[K");
   if (!report) {
     fmt::print(stderr, "{}\n", report.error().message);
     return kCannot;
