@@ -4,6 +4,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <cstring>
 
+#include "agent/net/address.h"
 #include "agent/source/stream/listener.h"
 
 namespace rivulet::source {
@@ -16,7 +17,7 @@ class TcpAddress final : public StreamAddress {
   TcpAddress(std::string kind, std::string host, std::uint16_t port) : kind_(std::move(kind)), host_(std::move(host)), port_(port) {}
 
   result<void> listen(Acceptor& acceptor) override {
-    const std::string where = host_ + ":" + std::to_string(port_);
+    const std::string where = net::address_text(host_, port_);
     boost::system::error_code error;
     auto address = boost::asio::ip::make_address(host_, error);
     if (error) {
@@ -50,7 +51,7 @@ class TcpAddress final : public StreamAddress {
     tcp::endpoint endpoint;
     if (unknown || found.size() > endpoint.capacity()) return "unknown";
     std::memcpy(endpoint.data(), found.data(), found.size());
-    return endpoint.address().to_string() + ":" + std::to_string(endpoint.port());
+    return net::address_text(endpoint.address().to_string(), endpoint.port());
   }
 
   std::string text(const Acceptor& acceptor) const override {
@@ -58,7 +59,7 @@ class TcpAddress final : public StreamAddress {
     const auto found = acceptor.local_endpoint(error);
     tcp::endpoint endpoint;
     if (!error && found.size() <= endpoint.capacity()) std::memcpy(endpoint.data(), found.data(), found.size());
-    return host_ + ":" + std::to_string(endpoint.port());
+    return net::address_text(host_, endpoint.port());
   }
 
  private:

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "agent/base/log.h"
+#include "agent/net/address.h"
 
 namespace rivulet::source {
 namespace {
@@ -30,7 +31,7 @@ class UdpAddress final : public DatagramAddress {
   explicit UdpAddress(const config::UdpSource& config) : config_(config) {}
 
   result<void> bind(Socket& socket, const std::string& source_name) override {
-    const std::string where = config_.listen_host + ":" + std::to_string(config_.listen_port);
+    const std::string where = net::address_text(config_.listen_host, config_.listen_port);
     boost::system::error_code error;
     const auto address = boost::asio::ip::make_address(config_.listen_host, error);
     if (error) return Error{ErrorCode::invalid, "udp: listen: '" + config_.listen_host + "' is no IP address; expected one such as 0.0.0.0"};
@@ -59,7 +60,7 @@ class UdpAddress final : public DatagramAddress {
     return 0;
   }
 
-  std::string text(const Socket& socket) const override { return config_.listen_host + ":" + std::to_string(port_of(socket)); }
+  std::string text(const Socket& socket) const override { return net::address_text(config_.listen_host, port_of(socket)); }
 
  private:
   void set_buffer(int socket, const std::string& source_name) const {

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/net/address.h"
 #include "agent/source/udp/udp_source.h"
 #include "tests/support/catch.h"
 #include "tests/support/fake_intake.h"
@@ -127,6 +128,11 @@ TEST_CASE("udp: an address that is in use is tried again until it is free") {
   CHECK(run_until(io, [&] { return source.port() == config.listen_port; }));
   CHECK_THAT(source.state(), ContainsSubstring("listening on"));
   CHECK_FALSE(source.in_trouble());
+}
+
+TEST_CASE("an IPv6 address stands in brackets before its port") {
+  CHECK(net::address_text("::1", 514) == "[::1]:514");
+  CHECK(net::address_text("127.0.0.1", 514) == "127.0.0.1:514");
 }
 
 TEST_CASE("udp: after stop nothing more is taken, and a source that is destroyed leaves no handler behind") {
