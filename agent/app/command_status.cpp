@@ -58,7 +58,7 @@ int command_status(const StatusOptions& options) {
       const auto status = look ? JsonView::of(look->body) : look.error();
       return status && status->at("healthy").yes() ? kDone : kNotInOrder;
     }
-    fmt::print(stderr, "{}\n", answer ? fmt::format("{} answers {}: not a rivulet?", listen, answer->code) : answer.error().message + "; is the agent running?");
+    fmt::print(stderr, "{}\n", answer ? fmt::format("{} answers {}: not a rivulet?", listen, answer->code) : answer.error().message);
   } else {
     fmt::print(stderr, "the configuration has no status.listen, so a running agent cannot be asked\n");
   }

@@ -29,7 +29,7 @@ int once(const std::string& listen) {
   if (before) std::this_thread::sleep_for(kOnce);
   const auto now = before ? ask(listen) : before;
   if (!now) {
-    fmt::print(stderr, "{}; is the agent running?\n", now.error().message);
+    fmt::print(stderr, "{}\n", now.error().message);
     return kCannot;
   }
   for (const std::string& line : top_screen(*before, *now, {200, 1000, true})) fmt::print("{}\n", line);

@@ -34,7 +34,7 @@ class Socket {
 };
 
 Error nobody(const std::string& listen, int error) {
-  return {ErrorCode::not_found, "nobody answers at " + listen + ": " + std::strerror(error)};
+  return {ErrorCode::not_found, "nobody answers at " + listen + ": " + std::strerror(error) + "; is the agent running?"};
 }
 
 result<Socket> connect_to(const std::string& listen) {

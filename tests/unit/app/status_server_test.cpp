@@ -1,4 +1,5 @@
 // The status listener on real sockets: whoever connects, what it says and how slowly, the listener stays there for the others.
+#include "agent/app/status_client.h"
 #include "agent/app/status_server.h"
 
 #include <filesystem>
@@ -85,6 +86,17 @@ TEST_CASE("clients of the status listener that say nothing are closed after 5 se
   for (auto& client : silent) CHECK(listener.answer(*client).empty());
   CHECK(std::chrono::steady_clock::now() - begin > std::chrono::seconds(4));
   CHECK_THAT(listener.ask("GET /healthz HTTP/1.1\r\n\r\n"), ContainsSubstring("HTTP/1.1 200 OK\r\n"));
+}
+
+TEST_CASE("whoever asks where nobody listens is asked one question") {
+  std::uint16_t port = 0;
+  {
+    Listener gone;
+    port = gone.port();
+  }
+  const auto answer = app::http_get("127.0.0.1:" + std::to_string(port), "/status", "*/*");
+  REQUIRE(answer.has_error());
+  CHECK_THAT(answer.error().message, ContainsSubstring("Connection refused; is the agent running?"));
 }
 
 }  // namespace
