@@ -43,6 +43,10 @@ std::string joined(const std::vector<std::string>& list) {
   return text;
 }
 
+std::string release_of(int version) {
+  return std::to_string(version >> 24) + "." + std::to_string((version >> 16) & 0xff) + "." + std::to_string((version >> 8) & 0xff);
+}
+
 }  // namespace
 
 bool is_owned_setting(std::string_view key) {
@@ -62,12 +66,23 @@ int library_version() { return rd_kafka_version(); }
 
 std::string login_problem(const std::string& mechanism, int version) {
   // Before 2.6.1 librdkafka repeats its own nonce, not the server's, in SCRAM's last message (RFC 5802 section 7; its pull request 4895).
-  const int release = version >> 8;
-  if (mechanism.rfind("SCRAM-", 0) != 0 || release >= 0x020601) return {};
-  return mechanism + " does not work with Kafka 4.0 and newer by the librdkafka of this system (" + std::to_string(release >> 16) + "." +
-         std::to_string((release >> 8) & 0xff) + "." + std::to_string(release & 0xff) +
+  if (mechanism.rfind("SCRAM-", 0) != 0 || version >> 8 >= 0x020601) return {};
+  return mechanism + " does not work with Kafka 4.0 and newer by the librdkafka of this system (" + release_of(version) +
          "; mended in 2.6.1): such a broker refuses the login. Use mechanism: PLAIN together with kafka.tls, or Debian 13 or another system with "
          "librdkafka 2.6.1 or newer";
+}
+
+std::map<std::string, std::string> refused_settings(const std::map<std::string, std::string>& extra) {
+  const std::unique_ptr<rd_kafka_conf_t, DestroyConf> trial(rd_kafka_conf_new());
+  const std::string library = "librdkafka " + release_of(library_version());
+  std::map<std::string, std::string> refused;
+  for (const auto& [key, value] : extra) {
+    std::array<char, 512> ignored{};  // librdkafka's own text repeats the value
+    const auto said = rd_kafka_conf_set(trial.get(), key.c_str(), value.c_str(), ignored.data(), ignored.size());
+    if (said == RD_KAFKA_CONF_UNKNOWN) refused[key] = library + " knows no such setting; its CONFIGURATION.md names those that there are";
+    if (said == RD_KAFKA_CONF_INVALID) refused[key] = library + " does not take this value; its CONFIGURATION.md says which it takes";
+  }
+  return refused;
 }
 
 std::optional<HostPort> parse_broker(std::string_view text) {
@@ -139,11 +154,11 @@ void Signals::forget() {
 bool Conf::set(const std::string& key, const std::string& value, bool secret) {
   std::array<char, 512> why{};
   if (rd_kafka_conf_set(conf_.get(), key.c_str(), value.c_str(), why.data(), why.size()) == RD_KAFKA_CONF_OK) return true;
-  if (problem_.empty()) {
-    problem_ = "kafka: setting " + key + (secret ? "" : " = " + value) + " is refused" + (secret ? "" : ": " + std::string(why.data()));
-  }
+  add_problem("kafka: setting " + key + (secret ? "" : " = " + value) + " is refused" + (secret ? "" : ": " + std::string(why.data())));
   return false;
 }
+
+void Conf::add_problem(const std::string& problem) { problem_ += (problem_.empty() ? "" : "; ") + problem; }
 
 void Conf::prefer(const char* key, const std::string& value) {
   if (!extra_.contains(key)) set(key, value);
@@ -169,11 +184,13 @@ result<void> Conf::problem() const {
 
 result<Conf> Conf::make(const Connection& connection, Signals* signals) {
   Conf conf;
+  const auto refused = refused_settings(connection.extra);
   for (const auto& [key, value] : connection.extra) {
     if (is_owned_setting(key)) {
       return Error{ErrorCode::invalid, "kafka.librdkafka: " + key + " belongs to rivulet and cannot be set; remove it"};
     }
-    conf.set(key, value);
+    if (const auto why = refused.find(key); why != refused.end()) conf.add_problem("kafka.librdkafka." + key + ": " + why->second);
+    else conf.set(key, value, true);
   }
   conf.extra_ = connection.extra;
   conf.require("bootstrap.servers", joined(connection.brokers));

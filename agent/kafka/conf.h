@@ -37,6 +37,8 @@ class Signals {
   Failure last_error_;
 };
 
+struct DestroyConf { void operator()(rd_kafka_conf_t* conf) const { rd_kafka_conf_destroy(conf); } };
+
 class Conf {
  public:
   static result<Conf> make(const Connection& connection, Signals* signals);
@@ -46,14 +48,14 @@ class Conf {
   void require(const char* key, const std::string& value);
   rd_kafka_conf_t* get() { return conf_.get(); }
   rd_kafka_conf_t* release() { return conf_.release(); }
-  result<void> problem() const;  // the first setting that was refused
+  result<void> problem() const;  // every setting that was refused, those of `connection.extra` without their values
   void intercept(rd_kafka_interceptor_f_on_new_t* on_new, void* opaque);
   bool intercepted() const { return intercepted_; }
 
  private:
-  struct Destroy { void operator()(rd_kafka_conf_t* conf) const { rd_kafka_conf_destroy(conf); } };
   bool set(const std::string& key, const std::string& value, bool secret = false);
-  std::unique_ptr<rd_kafka_conf_t, Destroy> conf_{rd_kafka_conf_new()};
+  void add_problem(const std::string& problem);
+  std::unique_ptr<rd_kafka_conf_t, DestroyConf> conf_{rd_kafka_conf_new()};
   std::map<std::string, std::string> extra_;
   std::string problem_;
   bool intercepted_ = false;

@@ -1,6 +1,6 @@
 // Connection: how to reach a Kafka cluster. Plain data; app/ fills it from the configuration.
 //
-// Thread: any. The password is used only to configure librdkafka and never reaches a log or a message.
+// Thread: any. The password and the values of `extra` are used only to configure librdkafka and never reach a log or a message.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -31,6 +31,9 @@ struct Connection {
 
 // True for librdkafka settings that exactly-once depends on, and that therefore may not stand in `extra`.
 bool is_owned_setting(std::string_view key);
+
+// Those of `extra` that librdkafka does not take, by name, and why: never with a value, which may be a secret.
+std::map<std::string, std::string> refused_settings(const std::map<std::string, std::string>& extra);
 
 // rd_kafka_version(): 0xMMmmrrxx, of the library that is loaded.
 int library_version();

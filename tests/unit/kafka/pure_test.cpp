@@ -77,6 +77,18 @@ TEST_CASE("a passed-through setting that exactly-once stands on is refused by na
   CHECK_THAT(producer.error().message, ContainsSubstring("enable.idempotence"));
 }
 
+TEST_CASE("settings that librdkafka refuses are all told by name, and none with its value") {
+  const std::string secret = "sEcReT";
+  Connection connection{{"127.0.0.1:1"}, {}, {}, {{"ssl.key.pasword", secret}, {"linger.ms", secret}, {"compression.codec", secret}, {"socket.keepalive.enable", "true"}}};
+  const auto producer = Producer::create(connection, {});
+  REQUIRE_FALSE(producer.has_value());
+  const auto& message = producer.error().message;
+  CHECK_THAT(message, !ContainsSubstring(secret));
+  CHECK_THAT(message, ContainsSubstring("kafka.librdkafka.compression.codec: ") && ContainsSubstring("kafka.librdkafka.linger.ms: "));
+  CHECK_THAT(message, ContainsSubstring("kafka.librdkafka.ssl.key.pasword: librdkafka ") && ContainsSubstring("knows no such setting"));
+  CHECK_THAT(message, !ContainsSubstring("keepalive"));
+}
+
 TEST_CASE("a wrong password file or mechanism is reported without the password") {
   Connection connection{{"127.0.0.1:1"}, {}, Sasl{"NO-SUCH", "user", "sEcReT"}, {}};
   const auto producer = Producer::create(connection, {});
