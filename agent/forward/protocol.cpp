@@ -95,7 +95,8 @@ Action Protocol::sending(const Event& event) {
       if (state_ != State::sending) break;
       last_records_ = event.records;
       least_records_ = std::max(1U, event.least_records);
-      has_data_ = more_ = event.more;
+      more_ = event.more;
+      has_data_ = has_data_ || more_;
       next_held_ms_ = event.until_ms;
       sent_ms_ = now_ms_;
       return enter(State::flushing);
@@ -284,6 +285,7 @@ Action Protocol::from_idle() {
     // A fleet's transactions are spread by jitter.
     next_begin_ms_ = now_ms_ + jitter(options_.transaction_interval_ms);
     certain_ = false;
+    has_data_ = false;  // what comes from here on waits for the next one
     return enter(State::sending);
   }
   if (has_data_) return wait(next_begin_ms_ - now_ms_);

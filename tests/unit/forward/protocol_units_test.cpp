@@ -50,6 +50,26 @@ TEST_CASE("an epoch that the queue does not hold at once goes on, until the tran
   CHECK(protocol.on(event(Kind::pending, 80'000)).kind == Do::close);
 }
 
+TEST_CASE("data that comes while an epoch is being sent goes with the next transaction") {
+  Protocol protocol{ProtocolOptions{}};
+  REQUIRE(reach_sending(protocol, Kind::start).kind == Do::send);
+  CHECK(protocol.on(event(Kind::pending, 5'010)).kind == Do::send);
+  CHECK(protocol.on(event(Kind::data, 5'020)).kind == Do::ignored);
+  auto sent = event(Kind::sent, 5'030);
+  sent.records = 100;
+  CHECK(protocol.on(sent).kind == Do::flush);
+  CHECK(protocol.on(event(Kind::done, 5'040)).kind == Do::prepare);
+  CHECK(protocol.on(event(Kind::done, 5'050)).kind == Do::commit);
+  auto committed = event(Kind::committed, 5'060);
+  committed.end_txn_requests = 1;
+  CHECK(protocol.on(committed).kind == Do::settle);
+  CHECK(protocol.on(event(Kind::done, 5'070)).kind == Do::trim);
+  const auto pause = protocol.on(event(Kind::done, 5'080));
+  REQUIRE(protocol.state() == State::idle);
+  CHECK(pause.until_ms < 10'000);
+  CHECK(protocol.on(event(Kind::tick, pause.until_ms)).kind == Do::send);
+}
+
 TEST_CASE("a process that ends does not wait for an epoch that the queue does not take") {
   Protocol protocol{ProtocolOptions{}};
   REQUIRE(reach_sending(protocol, Kind::start).kind == Do::send);
