@@ -87,6 +87,7 @@ class Driver {
     std::optional<std::size_t> open;  // the lane whose epoch is partly sent: nothing else goes before its end
     std::uint32_t max_records = 0, least_records = 1, flushed_records = 0;
     std::uint64_t bytes = 0;
+    std::int64_t began_ms = 0;  // steady clock: topics that were held then are not in it
     std::int64_t until_ms = 0;  // then a queue that is full ends it, or this call of it
     bool full = false, blocked = false, reported = false, stopped = false;
     bool may_stop = false;  // the lane under way is a stream by itself

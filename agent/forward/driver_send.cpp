@@ -92,6 +92,7 @@ Event Driver::send(const Action& action) {
   }
 
   sending_.emplace();
+  sending_->began_ms = now_ms;
   sending_->max_records = action.max_records;
   sending_->lanes = lanes_of(ready);
   return go_on(action);
@@ -133,7 +134,7 @@ Event Driver::finish_sending() {
   auto sent = event(Event::Kind::sent);
   sent.records = transaction_.records();
   sent.least_records = sending_->least_records;
-  sent.until_ms = protocol_.holds().next_ms(sent.now_ms).value_or(0);
+  sent.until_ms = protocol_.holds().next_ms(sending_->began_ms).value_or(0);
   for (const auto& lane : sending_->lanes) sent.more = sent.more || (lane.unit ? lane.unit->more() : lane.after < info(lane.stream).last);
   sent.more = sent.more || options_.changelog_apart || std::exchange(left_aside_, false);
   sending_.reset();

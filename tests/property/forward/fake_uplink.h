@@ -4,7 +4,7 @@
 
 namespace rivulet::sim {
 
-class FakeUplink final : public forward::Uplink {
+class FakeUplink : public forward::Uplink {
  public:
   FakeUplink(Cluster& cluster, Dice& dice, Faults& faults) : cluster_(cluster), dice_(dice), faults_(faults) {}
 
