@@ -1,8 +1,8 @@
 // Driver: carries out the actions of Protocol against an Outbox and an Uplink, one at a time, and reports what happened.
 //
 // It decides nothing that Protocol decides; it only knows how. No thread of its own: Forwarder calls step() on the forward
-// thread, the simulation calls it in a loop. A call of step() blocks for about a second at most once told_to_stop, else for a second
-// a topic or partition that it asks for.
+// thread, the simulation calls it in a loop. A call of step() blocks for about two seconds at most once told_to_stop, else for as long
+// for each topic or partition that it asks for.
 #pragma once
 #include <functional>
 #include <map>

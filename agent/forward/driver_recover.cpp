@@ -38,6 +38,7 @@ Event Driver::drain_targets(std::int64_t timeout_ms) {
     if (answer.failure) return failed(answer.failure);
     for (std::int32_t p = 0; p < answer.metadata.partitions; ++p) targets.insert({topic, p});
   }
+  if (options_.told_to_stop()) return event(Event::Kind::pending);
   std::vector<kafka::TopicPartition> list(targets.begin(), targets.end());
   auto ends = uplink_.high_watermarks(list, timeout_ms);
   if (ends.failure) return failed(ends.failure);
@@ -51,6 +52,7 @@ Event Driver::drain(std::int64_t timeout_ms) {
   if (drain_partitions_.empty()) {
     if (auto targets = drain_targets(timeout_ms); targets.kind != Event::Kind::done) return targets;
   }
+  if (options_.told_to_stop()) return event(Event::Kind::pending);
   const auto stable = uplink_.stable_offsets(drain_partitions_, timeout_ms);
   if (stable.failure) return failed(stable.failure);
   for (std::size_t i = 0; i < drain_ends_.size(); ++i) {
@@ -99,7 +101,9 @@ Event Driver::gather(std::int64_t timeout_ms) {
     out.verdict.kind = prepared_ ? Verdict::Kind::aborted : Verdict::Kind::nothing;
     return out;
   }
+  if (options_.told_to_stop()) return event(Event::Kind::pending);
   check_progress_policy();
+  if (options_.told_to_stop()) return event(Event::Kind::pending);
   cluster_id_ = uplink_.cluster_id(timeout_ms);
   Evidence evidence;
   evidence.incarnation = options_.incarnation;
@@ -179,6 +183,7 @@ Failure Driver::look_at(const PreparedPartition& partition, Evidence::Outcome& o
     outcome = ours ? Evidence::Outcome::there : Evidence::Outcome::other;
     return {};
   }
+  if (options_.told_to_stop()) return {FailureKind::pending, 0, "told to stop"};
   const auto policy = uplink_.cleanup_policy(partition.where.topic, timeout_ms);
   if (policy == Uplink::Cleanup::compacts || policy == Uplink::Cleanup::both) return unknown("the topic is compacted");
   // Unknown policy (not permitted to ask): data topics delete by default.

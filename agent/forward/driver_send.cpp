@@ -71,6 +71,7 @@ Event Driver::send(const Action& action) {
       }
       continue;
     }
+    if (!failure && options_.told_to_stop()) return event(Event::Kind::nothing);
     if (!failure && store::is_changelog(stream.name)) failure = choose_changelog_partition(stream.topic, action.timeout_ms);
     if (failure) return failed(failure);
     ready.push_back(&stream);

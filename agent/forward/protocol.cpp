@@ -12,7 +12,7 @@ constexpr std::uint32_t unlimited_records = std::numeric_limits<std::uint32_t>::
 constexpr std::int64_t forever_ms = std::numeric_limits<std::int64_t>::max() / 4;
 
 constexpr std::int64_t slice_ms = 200;            // of one blocking call: stop() is heard this soon
-constexpr std::int64_t recovery_call_ms = 1'000;  // metadata, offsets
+constexpr std::int64_t recovery_call_ms = 2'000;  // metadata, offsets: a call cannot be broken off, and stop() has 3 s
 constexpr std::int64_t stuck_at_ours_ms = 2'000;  // a marker follows a commit within milliseconds (PROTOCOL.md, "Settle")
 constexpr std::int64_t settle_limit_ms = 15 * 60'000;  // the brokers' longest transaction timeout, by default
 constexpr std::int64_t settings_pause_ms = 15'000;

@@ -99,3 +99,15 @@ TEST_CASE("a topic whose turn comes while a transaction is being sent is tried a
   world.cluster.create("two", 1);
   CHECK(world.drains(60'000));
 }
+
+TEST_CASE("records are forwarded on a link with a round trip of more than a second") {
+  World world;
+  world.cluster.create("two", 1);
+  world.outbox.add_records(1, 10);
+  world.outbox.add_records(2, 10);
+  world.start();
+  world.uplink->round_trip_ms = 1'500;
+  CHECK(world.drains(120'000));
+  INFO(world.driver->protocol().last_error() << " " << forward::name_of(world.driver->protocol().state()));
+  CHECK(world.driver->protocol().recoveries() == 0);
+}
