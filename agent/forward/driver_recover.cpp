@@ -168,13 +168,10 @@ Failure Driver::look_at(const PreparedPartition& partition, Evidence::Outcome& o
   bool found = false, ours = true;
   const auto progress = uplink_.read({partition.where, partition.last_offset, partition.last_offset + 1}, 5'000, options_.told_to_stop, [&](const kafka::Fetched& record) {
     found = true;
-    const auto rv = record.rv ? kafka::decode_rv(*record.rv) : std::nullopt;
-    if (rv) {
+    // Without a header there is nothing to compare, whatever the setting is today: it may have been another when the record was sent.
+    if (const auto rv = record.rv ? kafka::decode_rv(*record.rv) : std::nullopt)
       ours = rv->agent == options_.agent_id && rv->incarnation == options_.incarnation && rv->stream == partition.last_stream &&
              rv->sequence == partition.last_sequence;
-    } else {
-      ours = !options_.headers;  // without headers there is nothing to compare
-    }
     return false;
   });
   if (progress.failure.kind == FailureKind::topic || progress.failure.kind == FailureKind::uncertain) return unknown(progress.failure.message);

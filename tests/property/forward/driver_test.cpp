@@ -111,3 +111,17 @@ TEST_CASE("records are forwarded on a link with a round trip of more than a seco
   INFO(world.driver->protocol().last_error() << " " << forward::name_of(world.driver->protocol().state()));
   CHECK(world.driver->protocol().recoveries() == 0);
 }
+
+TEST_CASE("records that were sent without headers are known again when headers were switched on since") {
+  World world;
+  world.cluster.create("two", 1);
+  world.outbox.add_records(1, 10);
+  world.options.headers = false;
+  world.start();
+  REQUIRE(world.runs(60'000, [&] { return world.driver->protocol().state() == forward::State::trimming; }));
+  world.options.headers = true;  // the process ended here, PREPARED is left
+  world.start();
+  CHECK(world.drains(120'000));
+  CHECK(world.driver->protocol().alarm().empty());
+  CHECK(world.cluster.committed("one", 0).size() == 10);
+}
