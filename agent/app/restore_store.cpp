@@ -74,7 +74,12 @@ result<void> restore_at_start(const config::Config& config, store::Store& store,
     log::info("restored from the changelogs of incarnation {}: {} rows of state, {} positions, {} streams", restored->predecessor.text(), restored->rows, restored->positions, restored->streams);
     return {};
   }
-  if (restored.error().code != ErrorCode::not_found || *unfinished) return restored.error();
+  const auto begun = store.fact(store::kRestoringFact);
+  if (!begun) return begun.error();
+  if (*begun)
+    return Error{restored.error().code, restored.error().message + "; the restore was begun, so this agent starts when it has ended (it begins again at each start), or from nothing when " +
+                                            config.agent.state + " is removed"};
+  if (restored.error().code != ErrorCode::not_found) return restored.error();
   log::info("{}; this agent begins from nothing", restored.error().message);
   return {};
 }

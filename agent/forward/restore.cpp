@@ -28,9 +28,11 @@ class Restore {
     begin.begin = true;
     begin.facts.emplace_back(store::kRestoringFact, "1");
     if (auto done = store_.rebuild(std::move(begin)); !done) return done.error();
-    if (auto done = fence(); !done) return done.error();
-    if (auto done = read(); !done) return done.error();
-    return restored_;
+    auto done = fence();
+    if (done) done = read();
+    if (done) return restored_;
+    // The agent was found, and the store is no longer as it was: what is missing now is not "Kafka has nothing of it".
+    return Error{done.error().code == ErrorCode::not_found ? ErrorCode::unavailable : done.error().code, done.error().message};
   }
 
  private:

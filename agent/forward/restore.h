@@ -5,7 +5,7 @@
 // offsets. Until the last batch the fact "restoring" is in the store: it must not be used, and restore() begins again from nothing.
 // Afterwards state, positions and sequence numbers are those of the last transaction that was forwarded; what the lost device had
 // stored and not yet forwarded is not in Kafka, and comes again from sources that can send it again.
-// Thread: the caller's; blocks. Bounds: batches of about 1 MiB. Errors: not_found: Kafka has nothing of this agent; conflict: it
+// Thread: the caller's; blocks. Bounds: batches of about 1 MiB. Errors: not_found: Kafka has nothing of this agent, and the store is untouched; conflict: it
 // cannot be restored as things are; the message says why and what to do.
 #pragma once
 #include <cstdint>

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "agent/app/restore_store.h"
 #include "agent/forward/driver.h"
 #include "agent/forward/restore.h"
 #include "agent/kafka/rv_header.h"
@@ -209,7 +210,66 @@ Outcome live(std::uint64_t seed, const std::map<std::string, std::vector<std::st
   return outcome;
 }
 
+// Kafka is as it was until the device before is being fenced.
+class FailsMidway final : public sim::FakeUplink {
+ public:
+  enum class At { offsets, read, header };
+  FailsMidway(sim::Cluster& cluster, sim::Dice& dice, sim::Faults& faults, At at) : FakeUplink(cluster, dice, faults), at_(at) {}
+  kafka::Offsets high_watermarks(const std::vector<kafka::TopicPartition>& where, std::int64_t timeout_ms) override {
+    begun_ = true;
+    return at_ == At::offsets ? kafka::Offsets{denied(), {}} : FakeUplink::high_watermarks(where, timeout_ms);
+  }
+  kafka::Reader::Progress read(const kafka::ReadRange& range, std::int64_t timeout_ms, const std::function<bool()>& give_up,
+                               const std::function<bool(const kafka::Fetched&)>& take) override {
+    if (begun_ && at_ == At::read) return {denied(), {range.from}};
+    if (begun_ && at_ == At::header) return {{}, {range.until}};  // its records are gone
+    return FakeUplink::read(range, timeout_ms, give_up, take);
+  }
+
+ private:
+  static forward::Failure denied() { return {forward::FailureKind::topic, 29, "Topic authorization failed"}; }
+  At at_;
+  bool begun_ = false;
+};
+
 }  // namespace
+
+TEST_CASE("an agent whose restore fails midway does not begin from nothing, and restores at its next start") {
+  sim::Dice dice(1);
+  sim::Faults faults;
+  ManualClock clock;
+  sim::Cluster cluster(clock, dice, faults);
+  cluster.create("rivulet-progress", 3);
+  cluster.create("changelog", 1);
+  cluster.compacted.insert("changelog");
+  for (const auto& topic : kTopics) cluster.create(topic, 2);
+  cluster.create("t-apart", 1);
+  Device device(dice);
+  device.take(kInputs);
+  REQUIRE(forward_some(device, cluster, dice, faults, clock, 5'000, false).drained);
+  for (const auto at : {FailsMidway::At::offsets, FailsMidway::At::read, FailsMidway::At::header}) {
+    const Folder folder;
+    const SystemClock now;
+    auto config = config_of(folder.path(), "", kPipelines);
+    config.agent.restore = true;
+    config.kafka.emplace();
+    store::Options options;
+    options.directory = folder.path();
+    options.agent_id = "test";
+    auto store = store::Store::open(options, now).value();
+    FailsMidway failing(cluster, dice, faults, at);
+    const auto first = app::restore_at_start(config, *store, failing, now);
+    REQUIRE_FALSE(first);
+    CHECK_THAT(first.error().message, ContainsSubstring("at each start") && ContainsSubstring(folder.path()));
+    CHECK(store->fact(store::kRestoringFact).value());
+    sim::FakeUplink uplink(cluster, dice, faults);
+    const auto second = app::restore_at_start(config, *store, uplink, now);
+    INFO((second ? std::string("restored") : second.error().message));
+    CHECK(second);
+    CHECK_FALSE(store->fact(store::kRestoringFact).value());
+    CHECK(store->streams().value().size() > kTopics.size());
+  }
+}
 
 TEST_CASE("whatever part of the epochs was forwarded when a device is lost, its successor's results are those of one that was never lost") {
   const auto expected = reference();
