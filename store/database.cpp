@@ -17,6 +17,7 @@
 #include "store/identity.h"
 #include "store/limits.h"
 #include "store/quarantine.h"
+#include "store/state_tables.h"
 
 namespace rivulet::store {
 namespace {
@@ -155,14 +156,15 @@ result<Content> look(Connection& connection, const Options& options) {
   return Content::ours;
 }
 
-// The structure of the whole file; slow, because it reads all of it.
+// The structure of the whole file, and the checksums of the state's log (a pack that fails its own becomes a gap); slow, because it reads all of it.
 result<void> check_closely(Connection& connection) {
   auto health = connection.prepare("PRAGMA quick_check(1)");
   if (!health) return health.error();
   auto row = health->step();
   if (!row) return row.error();
   if (health->bytes(0) != "ok") return damaged("quick_check says: " + std::string(health->bytes(0)));
-  return {};
+  health->reset();
+  return check_state_log(connection);
 }
 
 result<void> check_agent(Connection& connection, const Options& options) {

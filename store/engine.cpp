@@ -295,6 +295,7 @@ result<std::uint32_t> Engine::state_step(const std::string& pipeline, const std:
 }
 
 result<bool> Engine::forget_state(const std::string& pipeline, const std::string& step, bool whole, const StateTables::Gone& gone) {
+  if (auto whole_log = state_log(read_only_changes); !whole_log) return whole_log.error();
   bool found = false;
   auto done = transact(true, [&](bool&) -> result<void> {
     auto forgotten = state_.forget(pipeline, step, whole, gone);
@@ -308,7 +309,12 @@ result<bool> Engine::forget_state(const std::string& pipeline, const std::string
 
 result<void> Engine::state_log(const std::function<result<void>(std::uint64_t, std::string_view)>& visit) {
   if (lost_) return *lost_;
-  return checked(state_.log(visit));
+  auto done = state_.log(visit);
+  if (done || done.error().code != ErrorCode::corrupt) return checked(std::move(done));
+  Error error = done.error();  // it was only read: no transaction is in doubt
+  mark_damaged(options_.directory, error.message);
+  error.message += "; the next start sets the file aside and begins a new one";
+  return error;
 }
 
 result<std::optional<std::string>> Engine::fact(const std::string& name) {

@@ -113,6 +113,19 @@ result<void> StateTables::forget_in_log(std::uint32_t id, const Gone& gone) {
   });
 }
 
+result<void> read_only_changes(std::uint64_t, std::string_view body) {
+  return read_changes(body, [](std::uint32_t, std::string_view, std::optional<std::string_view>) {});
+}
+
+result<void> check_state_log(Connection& connection) {
+  auto there = connection.integer("SELECT count(*) FROM sqlite_schema WHERE name = 'state_log'");
+  if (!there) return there.error();
+  if (*there == 0) return {};
+  StateTables tables(connection, Compression::none);
+  if (auto prepared = tables.prepare(); !prepared) return prepared;
+  return tables.log(read_only_changes);
+}
+
 result<std::vector<StateStep>> list_state(Connection& connection) {
   auto statement = connection.prepare(
       "SELECT id, pipeline, step, definition, (SELECT count(*) FROM state WHERE part BETWEEN id * 16 AND id * 16 + 15), "

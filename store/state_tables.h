@@ -34,6 +34,10 @@ class StateTables {
   Statement insert_log_, trim_log_, put_, erase_, read_log_;
 };
 
+// For log(): whether every row reads; and the same for a connection, whose file may be of a format without a log.
+result<void> read_only_changes(std::uint64_t number, std::string_view body);
+result<void> check_state_log(Connection& connection);
+
 // Also for read-only connections (inspect.h).
 result<std::vector<StateStep>> list_state(Connection& connection);
 

@@ -212,3 +212,38 @@ TEST_CASE("a storage limit too small to work with is refused with the least one"
   REQUIRE(refused.has_error());
   CHECK_THAT(refused.error().message, ContainsSubstring("at least 8MiB"));
 }
+
+TEST_CASE("a row of the state's log that fails its checksum is an error whose fate is known, and the next start sets the file aside") {
+  for (const bool reset : {false, true}) {
+    Folder folder;
+    Uuid before;
+    {
+      auto store = open(folder);
+      before = store->identity().incarnation;
+      const auto step = store->state_step("p", "aggregate", "d").value();
+      Epoch epoch;
+      StateChanges changes;
+      changes.number = 1;
+      append_change(changes.body, step * kStateParts, "key", "value");
+      epoch.set_state(std::move(changes));
+      REQUIRE(commit(*store, std::move(epoch)));
+    }
+    edit(database(folder), "UPDATE state_log SET bytes = CAST(substr(bytes, 1, 8) || x'7f' || substr(bytes, 10) AS BLOB)");
+    const auto nothing = [](std::uint64_t, std::string_view) -> result<void> { return {}; };
+    {
+      auto store = open(folder);
+      Error error;
+      if (reset) error = store->forget_state("p", "aggregate", true, [](std::uint32_t, std::string_view) { return true; }).error();
+      else error = store->state_log(nothing).error();
+      CHECK(error.code == ErrorCode::corrupt);
+      CHECK_THAT(error.message, ContainsSubstring("row 1 of the log") && ContainsSubstring("the next start sets the file aside"));
+      const StreamId id = store->stream("s", "t").value().id;
+      CHECK(commit(*store, records(id, 1, 1)));  // nothing was in doubt
+    }
+    auto store = open(folder);
+    CHECK(folder.files("rivulet.db.damaged-").size() == 1);
+    CHECK(store->identity().adopted_after_damage);
+    CHECK(store->identity().incarnation != before);
+    CHECK(store->state_log(nothing));
+  }
+}
