@@ -44,7 +44,7 @@ result<std::unique_ptr<Agent>> Agent::create(Parts parts) {
 
 Agent::Agent(Parts parts)
     : parts_(std::move(parts)),
-      clock_trust_(parts_.config.agent.state, parts_.clock),
+      clock_trust_(parts_.config.agent.state, parts_.clock, parts_.witnesses),
       cycle_(parts_.io, parts_.store, {parts_.config.agent.commit_interval_ms, epoch_bytes_for(parts_.config.agent), parts_.before == nullptr ? 1 : parts_.before->cycle_.number()}, *this),
       shared_{cycle_, parts_.store, *parts_.topology, *this, parts_.clock, [this] { look_for_room(); }, [this] { after_record(); }, [this] { return state_full(); }, {}, false},
       room_timer_(parts_.io), wall_timer_(parts_.io), tables_timer_(parts_.io) {}

@@ -60,6 +60,7 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
     // Reload: the agent before this one, paused and settled, and which of its sources go on as they are.
     Agent* before = nullptr;
     std::function<bool(const config::Source&)> keeps = {};
+    TimeWitnesses witnesses = {};  // a seam for tests
   };
   static result<std::unique_ptr<Agent>> create(Parts parts);
   ~Agent() override;

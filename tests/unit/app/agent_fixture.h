@@ -92,7 +92,7 @@ struct AgentFixture {
       sources.push_back(made.get());
       return made;
     };
-    auto created = app::Agent::create({io, config, *store, clock, topology_of(config, clock), make, [this](const Error& error) { lost = error.message; }});
+    auto created = app::Agent::create({io, config, *store, clock, topology_of(config, clock), make, [this](const Error& error) { lost = error.message; }, nullptr, {}, {[](timex*) { return TIME_OK; }, ""}});
     if (!created) FAIL(created.error().message);
     agent = std::move(*created);
     agent->start();
