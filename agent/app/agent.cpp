@@ -39,6 +39,7 @@ result<std::unique_ptr<Agent>> Agent::create(Parts parts) {
   if (!changelog) return changelog.error();
   agent->changelog_ = std::move(*changelog);
   if (auto attached = agent->attach_sources(); !attached) return attached.error();
+  agent->parts_.topology->trust_clock(agent->clock_trust_.plausible());
   return agent;
 }
 
@@ -73,7 +74,7 @@ result<void> Agent::open_state() {
 result<void> Agent::on_end(EpochNumber number) {
   store::StateChanges changes;
   if (state_ != nullptr) {
-    parts_.topology->trust_clock(clock_trust_.plausible());
+  parts_.topology->trust_clock(clock_trust_.plausible());
     parts_.topology->end_epoch(*this);
     changes = state_->take_changes();
     if (state_->failure()) return *state_->failure();
@@ -302,7 +303,6 @@ bool Agent::state_full() const { return state_ != nullptr && (state_->full() || 
 result<bool> Agent::retry(const store::Store::Quarantined& record) {
   const auto& topology = parts_.topology;
   if (!shared_.open || stopping_ || !cycle_.can_accept() || state_full() || topology->pending() || !topology->tables_ready()) return false;
-  topology->trust_clock(clock_trust_.plausible());
   if (auto done = topology->retry(record, *this); !done) return done.error();
   cycle_.filling().release(record.id);
   cycle_.grown();

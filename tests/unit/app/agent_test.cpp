@@ -328,3 +328,24 @@ TEST_CASE("sources wait until a lookup table is there, and results have its rows
   for (const std::string& value : at.stored()) CHECK((value == R"({"site":"Halle"})" || value == R"({"site":"Jena"})"));
   CHECK(at.stop());
 }
+
+TEST_CASE("clamp holds timestamps against a clock that was set, from the first record on and without any stateful step") {
+  Folder folder;
+  AgentFixture at(folder.path(), 5, "pipelines:\n  p: {from: a, steps: [{timestamp: ts}, {clamp: {future: 10s}}], to: out}\n");
+  const Timestamp start_ms = at.clock.wall_ms();
+  for (int i = 0; i < 2; ++i) {  // an epoch each
+    const EpochNumber epoch = at.a().send("{\"ts\":" + std::to_string(start_ms + 864'000'000) + "}");
+    REQUIRE(at.until([&] { return at.a().durable_up_to() >= epoch; }));
+  }
+  const auto streams = at.store->streams().value();
+  REQUIRE(streams.size() == 1);
+  const auto packs = at.store->read(streams[0].id, 0, SIZE_MAX).value();
+  std::vector<Timestamp> timestamps;
+  for (const auto& pack : packs)
+    for (const auto& record : pack.records) timestamps.push_back(record.timestamp_ms);
+  REQUIRE(timestamps.size() == 2);
+  for (const Timestamp timestamp_ms : timestamps) {
+    CHECK(timestamp_ms >= start_ms);
+    CHECK(timestamp_ms <= at.clock.wall_ms());
+  }
+}
