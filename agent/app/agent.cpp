@@ -96,14 +96,18 @@ void Agent::after_record() {
   if (state_->wants_end() || parts_.topology->held_bytes() > state_bytes_for(parts_.config.agent) / 2) cycle_.commit_soon();
 }
 
-// The next moment at which silence or a timer means something; looked at again at the end of each epoch.
+// The next moment at which silence or a timer means something; looked at again at the end of each epoch. A wait that ends sooner stays: with
+// scope key the moment is always a whole idle away, and epochs that end more often would put it off for ever.
 void Agent::keep_time() {
   const auto next_ms = parts_.topology->next_wall_ms();
   if (!next_ms || stopping_) {
-    wall_timer_.cancel();
+    wall_timer_.expires_at({});  // none waits
     return;
   }
-  wall_timer_.expires_after(std::chrono::milliseconds(std::clamp<std::int64_t>(*next_ms - parts_.clock.wall_ms(), 0, kLongestWaitMs)));
+  const auto now = std::chrono::steady_clock::now();
+  const auto at = now + std::chrono::milliseconds(std::clamp<std::int64_t>(*next_ms - parts_.clock.wall_ms(), 0, kLongestWaitMs));
+  if (wall_timer_.expiry() > now && wall_timer_.expiry() <= at) return;
+  wall_timer_.expires_at(at);
   wall_timer_.async_wait([this, alive = std::weak_ptr(alive_)](boost::system::error_code error) {
     if (error || alive.expired() || stopping_) return;
     if (cycle_.can_accept() && !parts_.topology->pending() && parts_.topology->tables_ready()) {

@@ -172,6 +172,17 @@ TEST_CASE("results that flow together with others of the same record all come wi
   CHECK(values.back() == record(10, "z"));  // after the results of the window that it closed
 }
 
+TEST_CASE("with scope key a silent key is noticed while another one sends all the time") {
+  Folder folder;
+  AgentFixture agent(folder.path(), 5, pipelines("closed", "scope: key, idle: 200ms"));
+  agent.a().send(record(1, "silent"));
+  CHECK(agent.until([&] {
+    if (agent.b().intake.can_accept()) agent.b().send(record(1, "busy"));
+    const auto keys = stored_keys(*agent.store);
+    return std::find(keys.begin(), keys.end(), "silent") != keys.end();
+  }));
+}
+
 TEST_CASE("a key that falls silent across restarts is told once, and once when it comes back") {
   Folder folder;
   const auto absence = [](const std::string& idle) {  // which lets time go on by the clock, from the second life alone
