@@ -85,7 +85,7 @@ result<void> Agent::on_end(EpochNumber number) {
     states_under_way_.emplace_back(number, changes.number);
     cycle_.filling().set_state(std::move(changes));
   }
-  if (state_ != nullptr) keep_time();
+  if (state_ != nullptr && shared_.open) keep_time();
   return {};
 }
 
@@ -219,7 +219,8 @@ void Agent::keep_tables() {
   });
 }
 
-// An epoch a chunk. Nothing else changes meanwhile: what a restore finds is one moment's state.
+// An epoch a chunk. Nothing else changes meanwhile, not by silence either (start_sources() begins to keep time), so wall_timer_ is free: what a
+// restore finds is one moment's state.
 void Agent::write_changelogs_anew() {
   if (stopping_) return;
   if (cycle_.can_accept()) {

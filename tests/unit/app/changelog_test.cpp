@@ -164,3 +164,29 @@ TEST_CASE("another step in the unit has everything written anew") {
   CHECK(seen.generations.back() != seen.generations.front());
   CHECK(restored(seen).first == 5);
 }
+
+TEST_CASE("silence closes nothing while a changelog is written anew") {
+  Folder folder;
+  constexpr int kKeys = 20'000;  // many chunks
+  const auto windows = [](const std::string& time, const std::string& changelog) {
+    return "pipelines:\n  p: {from: a, time: {idle: " + time + "}, steps: [{timestamp: ts}, {key: k}, {aggregate: {window: {tumbling: 10ms}, select: {n: count(*)}, emit: closed}}], to: out" + changelog + "}\n";
+  };
+  {
+    AgentFixture agent(folder.path(), 5, windows("never", ""));
+    int sent = 0;
+    EpochNumber last = 0;
+    REQUIRE(agent.until([&] {
+      while (sent < kKeys && agent.a().intake.can_accept()) last = agent.a().send("{\"ts\":1,\"k\":\"a-key-of-a-machine-with-a-rather-long-name-" + std::to_string(sent++) + "\"}");
+      return sent == kKeys && agent.a().durable_up_to() >= last;
+    }));
+  }
+  AgentFixture agent(folder.path(), 5, windows("1ms", kWith));
+  CHECK_FALSE(agent.a().started);
+  REQUIRE(agent.until([&] { return agent.a().started; }));
+  const Read seen = read(*agent.store);
+  CHECK(seen.headers.size() > 1);
+  CHECK(restored(seen).first == static_cast<std::size_t>(kKeys));
+  const auto results = agent.store->stream("p", "out").value();
+  CHECK(results.last == 0);
+  CHECK(agent.until([&] { return agent.store->stream("p", "out").value().last == kKeys; }));
+}
