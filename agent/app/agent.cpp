@@ -29,7 +29,8 @@ std::size_t epoch_bytes_for(const config::Agent& agent) {
   return static_cast<std::size_t>(std::clamp<std::uint64_t>(wanted, 256 << 10, 8 << 20));
 }
 
-std::size_t state_bytes_for(const config::Agent& agent) { return static_cast<std::size_t>(std::max<std::uint64_t>(agent.memory_bytes / 2, 1 << 20)); }
+// At most 192 MiB: what an epoch changes and what steps hold until its end, 5/8 of it each, become one row of the log (256 MiB, store/pack.h).
+std::size_t state_bytes_for(const config::Agent& agent) { return static_cast<std::size_t>(std::clamp<std::uint64_t>(agent.memory_bytes / 2, 1 << 20, 192 << 20)); }
 
 result<std::unique_ptr<Agent>> Agent::create(Parts parts) {
   std::unique_ptr<Agent> agent(new Agent(std::move(parts)));
@@ -38,8 +39,8 @@ result<std::unique_ptr<Agent>> Agent::create(Parts parts) {
   auto changelog = ChangelogWriter::open({agent->parts_.config, agent->parts_.store, agent->parts_.topology->outputs(), agent->state_.get(), agent->parts_.clock});
   if (!changelog) return changelog.error();
   agent->changelog_ = std::move(*changelog);
-  if (auto attached = agent->attach_sources(); !attached) return attached.error();
   agent->parts_.topology->trust_clock(agent->clock_trust_.plausible());
+  if (auto attached = agent->attach_sources(); !attached) return attached.error();
   return agent;
 }
 
@@ -73,8 +74,8 @@ result<void> Agent::open_state() {
 
 result<void> Agent::on_end(EpochNumber number) {
   store::StateChanges changes;
-  if (state_ != nullptr) {
   parts_.topology->trust_clock(clock_trust_.plausible());
+  if (state_ != nullptr) {
     parts_.topology->end_epoch(*this);
     changes = state_->take_changes();
     if (state_->failure()) return *state_->failure();

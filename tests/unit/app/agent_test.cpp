@@ -1,3 +1,4 @@
+#include "store/pack.h"
 #include "tests/support/temp_folder.h"
 #include "tests/unit/app/agent_fixture.h"
 
@@ -347,5 +348,14 @@ TEST_CASE("clamp holds timestamps against a clock that was set, from the first r
   for (const Timestamp timestamp_ms : timestamps) {
     CHECK(timestamp_ms >= start_ms);
     CHECK(timestamp_ms <= at.clock.wall_ms());
+  }
+}
+
+TEST_CASE("what one epoch changes of the state fits into a row of the log, however much memory there is") {
+  config::Agent agent;
+  for (const std::uint64_t memory_bytes : {4ULL << 20, 256ULL << 20, 1ULL << 30, 64ULL << 30}) {
+    agent.memory_bytes = memory_bytes;
+    CHECK(app::state_bytes_for(agent) <= memory_bytes / 2);
+    CHECK(2 * (app::state_bytes_for(agent) / 8 * 5) < store::kMaxBodyBytes);  // changed, and held until the epoch's end
   }
 }
