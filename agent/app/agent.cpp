@@ -14,7 +14,7 @@ namespace {
 // The outbox gets room when Kafka acknowledges, which nobody tells io: while a source waits, it is looked for.
 constexpr std::chrono::milliseconds kLookForRoom{20}, kLookForTables{250};
 constexpr std::chrono::seconds kLookAtTables{1};
-constexpr std::int64_t kLongestWaitMs = 60'000;  // the wall clock may be set meanwhile
+constexpr std::int64_t kLongestWaitMs = 60'000;  // a window may be due in centuries, which no timer can say
 
 }  // namespace
 
@@ -100,19 +100,19 @@ void Agent::after_record() {
 // The next moment at which silence or a timer means something; looked at again at the end of each epoch. A wait that ends sooner stays: with
 // scope key the moment is always a whole idle away, and epochs that end more often would put it off for ever.
 void Agent::keep_time() {
-  const auto next_ms = parts_.topology->next_wall_ms();
+  const auto next_ms = parts_.topology->next_idle_ms();
   if (!next_ms || stopping_) {
     wall_timer_.expires_at({});  // none waits
     return;
   }
   const auto now = std::chrono::steady_clock::now();
-  const auto at = now + std::chrono::milliseconds(std::clamp<std::int64_t>(*next_ms - parts_.clock.wall_ms(), 0, kLongestWaitMs));
+  const auto at = now + std::chrono::milliseconds(std::clamp<std::int64_t>(*next_ms - parts_.clock.steady_ms(), 0, kLongestWaitMs));
   if (wall_timer_.expiry() > now && wall_timer_.expiry() <= at) return;
   wall_timer_.expires_at(at);
   wall_timer_.async_wait([this, alive = std::weak_ptr(alive_)](boost::system::error_code error) {
     if (error || alive.expired() || stopping_) return;
     if (cycle_.can_accept() && !parts_.topology->pending() && parts_.topology->tables_ready()) {
-      parts_.topology->advance_wall(*this);
+      parts_.topology->advance_idle(*this);
       cycle_.grown();  // the epoch's end comes here again
     } else {
       keep_time_later();

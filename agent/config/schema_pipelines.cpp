@@ -18,7 +18,7 @@ constexpr Setting kPipeline[] = {
 };
 constexpr Setting kTime[] = {
     word("scope", "stream | key", "the highest timestamp over all keys, or for each key").else_("stream"),
-    duration("idle", 1, kYears, "without input for so long, stream time moves on with the wall clock").or_word("never").else_("never"),
+    duration("idle", 1, kYears, "without input for so long, stream time moves on with the clock").or_word("never").else_("never"),
     duration("future", kSecond, kYears, "timestamps further ahead of the clock are set aside").or_word("never").else_("1d"),
 };
 

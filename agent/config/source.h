@@ -110,7 +110,7 @@ struct SimulateSource {
 // Time of stateful steps. Stream time is the highest timestamp seen, over all keys or for each key.
 struct Time {
   enum class Scope { stream, key } scope = Scope::stream;
-  std::int64_t idle_ms = 0;    // without input for so long, stream time moves on with the wall clock; 0: never
+  std::int64_t idle_ms = 0;    // without input for so long, stream time moves on with the clock; 0: never
   std::int64_t future_ms = 24LL * 3600 * 1000;  // timestamps further ahead of the clock are set aside; 0: never
   bool operator==(const Time&) const = default;
 };

@@ -91,7 +91,7 @@ result<void> one_line(const config::Config& config, Topology& topology, ManualCl
     if (!whole_number(advance, ms) || ms < 0) return Error{ErrorCode::invalid, "advance: expected milliseconds"};
     clock.advance(ms);
     if (clock.steady_ms() != 0) topology.clock_moved();
-    topology.advance_wall(printer);
+    topology.advance_idle(printer);
     return {};
   }
   std::string name_buffer, key_buffer, value_buffer;

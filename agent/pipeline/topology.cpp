@@ -263,16 +263,16 @@ void Topology::end_epoch(Outputs& outputs) {
   for (const auto& lookup : impl_->lookups) lookup->end_epoch();
 }
 
-std::optional<Timestamp> Topology::next_wall_ms() const {
+std::optional<Timestamp> Topology::next_idle_ms() const {
   std::optional<Timestamp> next;
   for (const Operator* stateful : impl_->stateful)
-    if (const auto one = stateful->next_wall_ms(); one && (!next || *one < *next)) next = one;
+    if (const auto one = stateful->next_idle_ms(); one && (!next || *one < *next)) next = one;
   return next;
 }
 
-void Topology::advance_wall(Outputs& outputs) {
-  const Timestamp now_ms = impl_->clock.wall_ms();
-  impl_->each_stateful(outputs, [&](Operator& stateful, Emit& results) { stateful.advance_wall(now_ms, results); });
+void Topology::advance_idle(Outputs& outputs) {
+  const std::int64_t now_ms = impl_->clock.steady_ms();
+  impl_->each_stateful(outputs, [&](Operator& stateful, Emit& results) { stateful.advance_idle(now_ms, results); });
 }
 
 void Topology::trust_clock(bool yes) { impl_->clock_trusted = impl_->clamp_clock.counts = yes; }

@@ -103,7 +103,7 @@ class Topology {
   std::vector<ShownStep> stateful_steps() const;
 
   // Lookup tables: to be looked at about once a second, and again at once while the answer is true; `folder` is the agent's. Before all are ready no
-  // record may come, nor go_on() or advance_wall().
+  // record may come, nor go_on() or advance_idle().
   bool look_at_tables(const std::string& folder);
   bool tables_ready() const;
   struct TableState {
@@ -122,9 +122,9 @@ class Topology {
   void go_on(Outputs& outputs);
   // Results that wait for the epoch's end go out, and everything is in the tables afterwards.
   void end_epoch(Outputs& outputs);
-  // Wall clock: when advance_wall() is wanted next, none: nobody waits.
-  std::optional<Timestamp> next_wall_ms() const;
-  void advance_wall(Outputs& outputs);
+  // Silence: when advance_idle() is wanted next, by Clock::steady_ms(); none: nobody waits.
+  std::optional<Timestamp> next_idle_ms() const;
+  void advance_idle(Outputs& outputs);
   // Whether the clock may be trusted to tell that a record comes from the future; at first it may not.
   void trust_clock(bool yes);
   // A replay's clock was moved by its input: `clamp` steps go by it from now on.

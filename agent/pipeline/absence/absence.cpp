@@ -55,11 +55,11 @@ class AbsenceStep final : public Operator {
   }
 
   void save() override { time_.save(); }
-  std::optional<Timestamp> next_wall_ms() const override {
-    return time_.next_wall_ms(due_.earliest());
+  std::optional<Timestamp> next_idle_ms() const override {
+    return time_.next_idle_ms(due_.earliest());
   }
-  void advance_wall(Timestamp now_ms, Emit& out) override {
-    time_.advance_wall(now_ms, [&](const std::string& key, StreamTime::Move move) { advanced(key, move.to, out); });
+  void advance_idle(Timestamp now_ms, Emit& out) override {
+    time_.advance_idle(now_ms, [&](const std::string& key, StreamTime::Move move) { advanced(key, move.to, out); });
   }
 
  private:

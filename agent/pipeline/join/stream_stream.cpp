@@ -78,15 +78,15 @@ class StreamStream final : public Joining {
     saved_arrival_ = arrival_;
   }
 
-  std::optional<Timestamp> next_wall_ms() const override {
+  std::optional<Timestamp> next_idle_ms() const override {
     std::optional<Timestamp> wants;
     for (const Half& side : sides_)
       if (side.earliest_pad_ms != kNone) wants = std::min(wants.value_or(kNone), plus(plus(side.earliest_pad_ms, side.open_ms), 1));
-    return time_.next_wall_ms(wants);
+    return time_.next_idle_ms(wants);
   }
 
-  void advance_wall(Timestamp now_ms, Emit& out) override {
-    time_.advance_wall(now_ms, [&](const std::string& key, StreamTime::Move move) { advanced(key, move.to, out); });
+  void advance_idle(Timestamp now_ms, Emit& out) override {
+    time_.advance_idle(now_ms, [&](const std::string& key, StreamTime::Move move) { advanced(key, move.to, out); });
   }
 
  private:

@@ -75,15 +75,15 @@ class StreamTable final : public Joining {
     saved_arrival_ = arrival_;
   }
 
-  std::optional<Timestamp> next_wall_ms() const override {
+  std::optional<Timestamp> next_idle_ms() const override {
     if (!config_.grace_ms) return std::nullopt;
     std::optional<Timestamp> wants;
     if (!time_.by_key() && earliest_ms_ != kNone) wants = plus(earliest_ms_, *config_.grace_ms);
-    return time_.next_wall_ms(wants);
+    return time_.next_idle_ms(wants);
   }
 
-  void advance_wall(Timestamp now_ms, Emit& out) override {
-    if (config_.grace_ms) time_.advance_wall(now_ms, [&](const std::string& key, StreamTime::Move move) { flush_until(key, move.to, out); });
+  void advance_idle(Timestamp now_ms, Emit& out) override {
+    if (config_.grace_ms) time_.advance_idle(now_ms, [&](const std::string& key, StreamTime::Move move) { flush_until(key, move.to, out); });
   }
 
  private:

@@ -109,8 +109,8 @@ void Aggregating::close_all_due(Emit& out) {
   close_due(time_.now(), all);
 }
 
-void Aggregating::advance_wall(Timestamp now_ms, Emit& out) {
-  time_.advance_wall(now_ms, [&](const std::string& key, StreamTime::Move move) {
+void Aggregating::advance_idle(Timestamp now_ms, Emit& out) {
+  time_.advance_idle(now_ms, [&](const std::string& key, StreamTime::Move move) {
     if (time_.by_key()) close_key(key, move, out);
     else close_due(move.to, out);
   });

@@ -27,8 +27,8 @@ class Aggregating : public Operator {
   void flush(Emit& out) final;
   void save() final;
   std::size_t held_bytes() const final { return held_entries_ * kHeldBytes; }
-  std::optional<Timestamp> next_wall_ms() const final { return time_.next_wall_ms(next_due()); }
-  void advance_wall(Timestamp now_ms, Emit& out) final;
+  std::optional<Timestamp> next_idle_ms() const final { return time_.next_idle_ms(next_due()); }
+  void advance_idle(Timestamp now_ms, Emit& out) final;
   std::optional<Shown> shown() const final;
   result<bool> show(std::string_view name, std::string_view bytes, ShownRow& row) final;
 

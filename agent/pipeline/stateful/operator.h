@@ -81,9 +81,9 @@ class Operator {
   virtual void save() {}
   virtual std::size_t held_bytes() const { return 0; }  // about what save() will bring into the tables
   virtual TableView* table() { return nullptr; }  // of a step that keeps one: what joins look into
-  // Wall clock: when advance_wall() has something to do next; none: nothing is waiting.
-  virtual std::optional<Timestamp> next_wall_ms() const { return std::nullopt; }
-  virtual void advance_wall(Timestamp now_ms, Emit& out) { static_cast<void>(now_ms), static_cast<void>(out); }
+  // Silence, by Clock::steady_ms(): when advance_idle() has something to do next; none: nothing is waiting.
+  virtual std::optional<Timestamp> next_idle_ms() const { return std::nullopt; }
+  virtual void advance_idle(Timestamp now_ms, Emit& out) { static_cast<void>(now_ms), static_cast<void>(out); }
 
   // For `query`, without attach(): what there is to see; none: nothing.
   virtual std::optional<Shown> shown() const { return std::nullopt; }

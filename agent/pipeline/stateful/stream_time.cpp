@@ -25,8 +25,8 @@ void StreamTime::attach(StateTable& table) {
   table_ = &table;
   now_ = decoded(table.get("t"));
   dirty_ = false;
-  started_wall_ms_ = clock_.wall_ms();
-  last_ = {started_wall_ms_, now_};
+  started_ms_ = clock_.steady_ms();
+  last_ = {started_ms_, now_};
   last_by_key_.clear();
 }
 
@@ -51,17 +51,17 @@ StreamTime::Move StreamTime::advance(std::string_view key, Timestamp timestamp_m
   return move;
 }
 
-std::optional<Timestamp> StreamTime::next_wall_ms(std::optional<Timestamp> wants_ms) const {
+std::optional<std::int64_t> StreamTime::next_idle_ms(std::optional<Timestamp> wants_ms) const {
   if (config_.idle_ms == 0) return std::nullopt;
-  if (by_key()) return clock_.wall_ms() + config_.idle_ms;  // each key has its own: looked at as often as one can fall silent
+  if (by_key()) return clock_.steady_ms() + config_.idle_ms;  // each key has its own: looked at as often as one can fall silent
   if (!wants_ms || last_.time_ms == kNoTime) return std::nullopt;
-  return last_.wall_ms + std::max(config_.idle_ms, *wants_ms - last_.time_ms);
+  return last_.at_ms + std::max(config_.idle_ms, *wants_ms - last_.time_ms);
 }
 
-void StreamTime::advance_wall(Timestamp wall_ms, const Moved& moved) {
+void StreamTime::advance_idle(std::int64_t now_ms, const Moved& moved) {
   if (config_.idle_ms == 0) return;
   const auto moved_on = [&](const Heard& last, Timestamp before) -> std::optional<Move> {
-    const Timestamp silent_ms = wall_ms - last.wall_ms;
+    const std::int64_t silent_ms = now_ms - last.at_ms;
     if (last.time_ms == kNoTime || silent_ms < config_.idle_ms || last.time_ms + silent_ms <= before) return std::nullopt;
     return Move{before, last.time_ms + silent_ms};
   };
@@ -77,7 +77,7 @@ void StreamTime::advance_wall(Timestamp wall_ms, const Moved& moved) {
     const std::string key(name.substr(1));
     const Timestamp before = decoded(value);
     const auto found = last_by_key_.find(key);
-    const Heard last = found == last_by_key_.end() ? Heard{started_wall_ms_, before} : found->second;
+    const Heard last = found == last_by_key_.end() ? Heard{started_ms_, before} : found->second;
     if (const auto move = moved_on(last, before)) moves.emplace_back(key, *move);
     if (found == last_by_key_.end()) last_by_key_.emplace(key, last);
     return true;

@@ -1,7 +1,8 @@
 // StreamTime: the highest timestamp that a stateful step has seen, over all keys or for each, and how silence moves it on.
 //
 // It is kept in the step's table, so that a restart changes nothing. With `idle`, once no record came for so long while this process
-// listened, it moves on with the wall clock from the last record on; a backlog after a downtime is therefore not late.
+// listened, it moves on from the last record by as long as it was silent; a backlog after a downtime is therefore not late. Silence is
+// measured by the steady clock: a wall clock that is set moves nothing.
 // Thread: io. Units: ms. Bounds: with scope key one row a key in the table, and with idle one entry a key in memory.
 #pragma once
 #include <functional>
@@ -36,16 +37,17 @@ class StreamTime {
   bool by_key() const { return config_.scope == config::Time::Scope::key; }
   Timestamp now() const { return now_; }  // scope stream
 
-  // Wall clock. `wants_ms`: the earliest stream time at which anything is due (scope stream); none: nothing waits.
-  std::optional<Timestamp> next_wall_ms(std::optional<Timestamp> wants_ms) const;
+  // By Clock::steady_ms(). `wants_ms`: the earliest stream time at which anything is due (scope stream); none: nothing waits.
+  std::optional<std::int64_t> next_idle_ms(std::optional<Timestamp> wants_ms) const;
   using Moved = std::function<void(const std::string& key, Move move)>;  // the key is empty with scope stream
-  void advance_wall(Timestamp wall_ms, const Moved& moved);
+  void advance_idle(std::int64_t now_ms, const Moved& moved);
 
  private:
   struct Heard {
-    Timestamp wall_ms, time_ms;  // of the last record
+    std::int64_t at_ms;  // when the last record came
+    Timestamp time_ms;   // and the stream time then
   };
-  void heard(Heard& last, Timestamp time_ms) const { last = {clock_.wall_ms(), time_ms}; }
+  void heard(Heard& last, Timestamp time_ms) const { last = {clock_.steady_ms(), time_ms}; }
   static std::string row(std::string_view key) { return "k" + std::string(key); }
 
   const config::Time config_;
@@ -54,7 +56,7 @@ class StreamTime {
   Timestamp now_ = kNoTime;
   bool dirty_ = false;
   Heard last_{0, kNoTime};
-  Timestamp started_wall_ms_ = 0;
+  std::int64_t started_ms_ = 0;
   std::unordered_map<std::string, Heard> last_by_key_;
 };
 

@@ -102,9 +102,9 @@ class SuppressLimit final : public Operator {
   }
 
   void save() override { time_.save(); }
-  std::optional<Timestamp> next_wall_ms() const override { return time_.next_wall_ms(next_first_ == INT64_MAX ? std::nullopt : std::optional(next_first_ + limit_)); }
-  void advance_wall(Timestamp now_ms, Emit& out) override {
-    time_.advance_wall(now_ms, [&](const std::string&, StreamTime::Move move) { let_through(move.to, out); });
+  std::optional<Timestamp> next_idle_ms() const override { return time_.next_idle_ms(next_first_ == INT64_MAX ? std::nullopt : std::optional(next_first_ + limit_)); }
+  void advance_idle(Timestamp now_ms, Emit& out) override {
+    time_.advance_idle(now_ms, [&](const std::string&, StreamTime::Move move) { let_through(move.to, out); });
   }
 
   std::optional<Shown> shown() const override { return Shown{kHeldPart, windowed_, {}}; }

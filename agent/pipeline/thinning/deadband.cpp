@@ -54,10 +54,10 @@ class Deadband final : public Operator {
   }
 
   void save() override { time_.save(); }
-  std::optional<Timestamp> next_wall_ms() const override { return config_.max_silence_ms ? time_.next_wall_ms(due_.earliest()) : std::nullopt; }
-  void advance_wall(Timestamp now_ms, Emit& out) override {
+  std::optional<Timestamp> next_idle_ms() const override { return config_.max_silence_ms ? time_.next_idle_ms(due_.earliest()) : std::nullopt; }
+  void advance_idle(Timestamp now_ms, Emit& out) override {
     if (!config_.max_silence_ms) return;
-    time_.advance_wall(now_ms, [&](const std::string& id, StreamTime::Move move) { report_due(id, move.to, out); });
+    time_.advance_idle(now_ms, [&](const std::string& id, StreamTime::Move move) { report_due(id, move.to, out); });
   }
 
   std::optional<Shown> shown() const override { return Shown{kGroupsPart, false, {"last", "held"}}; }

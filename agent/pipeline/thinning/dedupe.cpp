@@ -59,9 +59,9 @@ class Dedupe final : public Operator {
   }
 
   void save() override { time_.save(); }
-  std::optional<Timestamp> next_wall_ms() const override { return time_.next_wall_ms(due_.earliest()); }
-  void advance_wall(Timestamp now_ms, Emit&) override {
-    time_.advance_wall(now_ms, [&](const std::string& clock, StreamTime::Move move) { forget(clock, move.to); });
+  std::optional<Timestamp> next_idle_ms() const override { return time_.next_idle_ms(due_.earliest()); }
+  void advance_idle(Timestamp now_ms, Emit&) override {
+    time_.advance_idle(now_ms, [&](const std::string& clock, StreamTime::Move move) { forget(clock, move.to); });
   }
 
   std::optional<Shown> shown() const override { return Shown{kPassedPart, false, {"stream_time"}}; }

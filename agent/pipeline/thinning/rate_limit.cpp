@@ -61,9 +61,9 @@ class RateLimit final : public Operator {
   }
 
   void save() override { time_.save(); }
-  std::optional<Timestamp> next_wall_ms() const override { return time_.next_wall_ms(due_.earliest()); }
-  void advance_wall(Timestamp now_ms, Emit& out) override {
-    time_.advance_wall(now_ms, [&](const std::string& id, StreamTime::Move move) { end_intervals(id, move.to, out); });
+  std::optional<Timestamp> next_idle_ms() const override { return time_.next_idle_ms(due_.earliest()); }
+  void advance_idle(Timestamp now_ms, Emit& out) override {
+    time_.advance_idle(now_ms, [&](const std::string& id, StreamTime::Move move) { end_intervals(id, move.to, out); });
   }
 
   std::optional<Shown> shown() const override { return Shown{kGroupsPart, true, {"passed", "held"}}; }

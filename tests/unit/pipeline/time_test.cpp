@@ -73,6 +73,36 @@ TEST_CASE("a record from beyond the bound is set aside once the clock is trusted
   CHECK(out.records == 2);
 }
 
+TEST_CASE("silence is measured by the clock that nobody sets") {
+  constexpr std::int64_t kDays = 3LL * 24 * 3600 * 1000;
+  for (const std::string scope : {"stream", "key"})
+    for (const std::int64_t step_ms : {kDays, -kDays}) {
+      INFO(scope << " " << step_ms);
+      const config::Loaded loaded = config::load_text("sources:\n  a: {stdin: {}, time: {scope: " + scope + ", idle: 20ms}}\npipelines:\n  p: {from: a, steps: [" + kClosed + "], to: out}\n", "case.yaml");
+      ManualClock clock(1'700'000'000'000);
+      std::vector<config::Problem> problems;
+      const auto topology = pipeline::Topology::build(loaded.config, clock, problems);
+      REQUIRE(topology != nullptr);
+      pipeline::StateMemory memory;
+      pipeline::StateStore state(memory, 1 << 20);
+      REQUIRE(topology->attach(state));
+      Collected out;
+      topology->inject(0, {"k", "{}", 5, {}}, out);
+      clock.set_wall(clock.wall_ms() + step_ms);
+      topology->advance_idle(out);
+      CHECK(out.records == 0);
+      topology->inject(0, {"k", "{}", 6, {}}, out);
+      CHECK(topology->counts().late == 0);
+      clock.advance(19);
+      topology->advance_idle(out);
+      CHECK(out.records == 0);
+      clock.set_wall(clock.wall_ms() - step_ms);
+      clock.advance(1);
+      topology->advance_idle(out);
+      CHECK(out.records == 1);
+    }
+}
+
 TEST_CASE("windowed keys are Kafka Streams' bytes: key and start, of a session key, end and start") {
   std::string key = "k", session = "k";
   pipeline::append_window(key, {258, 300, false});
