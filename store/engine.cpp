@@ -311,10 +311,8 @@ result<void> Engine::state_log(const std::function<result<void>(std::uint64_t, s
   if (lost_) return *lost_;
   auto done = state_.log(visit);
   if (done || done.error().code != ErrorCode::corrupt) return checked(std::move(done));
-  Error error = done.error();  // it was only read: no transaction is in doubt
-  mark_damaged(options_.directory, error.message);
-  error.message += "; the next start sets the file aside and begins a new one";
-  return error;
+  mark_damaged(options_.directory, done.error().message);  // it was only read: no transaction is in doubt
+  return Error{ErrorCode::corrupt, done.error().message + "; the next start sets the file aside and begins a new one"};
 }
 
 result<std::optional<std::string>> Engine::fact(const std::string& name) {
