@@ -47,15 +47,30 @@ TEST_CASE("stream time is the same after a restart") {
   CHECK(short_replay(kClosed, {at(5, "k"), at(30, "j"), at(7, "k"), at(40, "j")}, options) == Lines{"1: k 1 @5 [0,10]", "3: j 1 @30 [30,40]", "late 1, dropped 0"});
 }
 
-TEST_CASE("a record from beyond the bound is set aside once the clock is trusted, and closes nobody's windows") {
-  const config::Loaded loaded = config::load_text("sources:\n  a: {stdin: {}, time: {future: 1h}}\npipelines:\n  p: {from: a, steps: [" + kClosed + "], to: out}\n", "case.yaml");
-  ManualClock clock(1'700'000'000'000);
-  std::vector<config::Problem> problems;
-  const auto topology = pipeline::Topology::build(loaded.config, clock, problems);
-  REQUIRE(topology != nullptr);
+namespace {
+
+// A pipeline of closed windows over a source with this `time`, on a clock of its own.
+struct Closing {
+  explicit Closing(const std::string& time)
+      : loaded(config::load_text("sources:\n  a: {stdin: {}, time: " + time + "}\npipelines:\n  p: {from: a, steps: [" + kClosed + "], to: out}\n", "case.yaml")) {
+    std::vector<config::Problem> problems;
+    topology = pipeline::Topology::build(loaded.config, clock, problems);
+    REQUIRE(topology != nullptr);
+    REQUIRE(topology->attach(state));
+  }
+  config::Loaded loaded;
+  ManualClock clock{1'700'000'000'000};
   pipeline::StateMemory memory;
-  pipeline::StateStore state(memory, 1 << 20);
-  REQUIRE(topology->attach(state));
+  pipeline::StateStore state{memory, 1 << 20};
+  std::unique_ptr<pipeline::Topology> topology;
+};
+
+}  // namespace
+
+TEST_CASE("a record from beyond the bound is set aside once the clock is trusted, and closes nobody's windows") {
+  Closing closing("{future: 1h}");
+  ManualClock& clock = closing.clock;
+  const auto& topology = closing.topology;
   Collected out;
   const auto send = [&](Timestamp timestamp_ms) { topology->inject(0, {"k", "{}", timestamp_ms, {}}, out); };
   send(clock.wall_ms());
@@ -78,14 +93,9 @@ TEST_CASE("silence is measured by the clock that nobody sets") {
   for (const std::string scope : {"stream", "key"})
     for (const std::int64_t step_ms : {kDays, -kDays}) {
       INFO(scope << " " << step_ms);
-      const config::Loaded loaded = config::load_text("sources:\n  a: {stdin: {}, time: {scope: " + scope + ", idle: 20ms}}\npipelines:\n  p: {from: a, steps: [" + kClosed + "], to: out}\n", "case.yaml");
-      ManualClock clock(1'700'000'000'000);
-      std::vector<config::Problem> problems;
-      const auto topology = pipeline::Topology::build(loaded.config, clock, problems);
-      REQUIRE(topology != nullptr);
-      pipeline::StateMemory memory;
-      pipeline::StateStore state(memory, 1 << 20);
-      REQUIRE(topology->attach(state));
+      Closing closing("{scope: " + scope + ", idle: 20ms}");
+      ManualClock& clock = closing.clock;
+      const auto& topology = closing.topology;
       Collected out;
       topology->inject(0, {"k", "{}", 5, {}}, out);
       clock.set_wall(clock.wall_ms() + step_ms);
