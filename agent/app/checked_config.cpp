@@ -13,6 +13,17 @@
 
 namespace rivulet::app {
 
+namespace {
+
+// Else the forwarder would be the first to find out, and forward nothing.
+void check_librdkafka(const config::Config& config, std::vector<config::Problem>& problems) {
+  if (!config.kafka) return;
+  for (auto& [key, why] : kafka::refused_settings(config.kafka->librdkafka))
+    problems.push_back({config.kafka->librdkafka_at.at(key), "kafka.librdkafka." + key, why, false});
+}
+
+}  // namespace
+
 CheckedConfig check_config(const std::string& file, const Clock& clock, config::Secrets secrets) {
   config::Loaded loaded = config::load(file, secrets);
   CheckedConfig checked;
@@ -27,11 +38,12 @@ CheckedConfig check_config(const std::string& file, const Clock& clock, config::
     pipeline::check_changelogs(loaded.config, more);
     pipeline::check_topics(loaded.config, more);
     pipeline::check_idle(loaded.config, more);
-    if (std::any_of(more.begin(), more.end(), is_error)) checked.topology.reset();
     problems.insert(problems.end(), more.begin(), more.end());
     if (const auto& kafka = loaded.config.kafka; kafka && kafka->sasl)
       if (auto why = kafka::login_problem(kafka->sasl->mechanism); !why.empty())
         problems.push_back({kafka->sasl->mechanism_at, "kafka.sasl.mechanism", std::move(why), true});
+    if (secrets == config::Secrets::needed) check_librdkafka(loaded.config, problems);
+    if (std::any_of(problems.begin(), problems.end(), is_error)) checked.topology.reset();
   }
   std::stable_sort(problems.begin(), problems.end(), [](const config::Problem& a, const config::Problem& b) {
     return std::tie(a.at.file, a.at.line, a.at.column) < std::tie(b.at.file, b.at.line, b.at.column);

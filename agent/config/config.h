@@ -45,6 +45,7 @@ struct Kafka {
   std::optional<Tls> tls;
   std::optional<Sasl> sasl;
   std::map<std::string, std::string> librdkafka;  // passed through; owned keys were refused
+  std::map<std::string, Location> librdkafka_at;
 };
 struct Status {
   std::string listen;  // empty: off; "127.0.0.1:8686" or "unix:/run/..."

@@ -148,6 +148,7 @@ void read_kafka(const Value& value, Kafka& kafka) {
         setting.error("is set by rivulet itself (exactly-once rests on it, or it has a key of its own under kafka); remove it");
       } else if (auto text = setting.text()) {
         kafka.librdkafka[key] = *text;
+        kafka.librdkafka_at[key] = setting.at();
       }
     }
   map.done();
