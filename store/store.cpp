@@ -366,7 +366,7 @@ result<void> Store::change(ForwardChange change) {
   return impl_->call<void>([&] { return impl_->engine.change(std::move(change)); });
 }
 
-void Store::protect(const std::vector<ForwardChange::Acknowledged>& sending) { impl_->protect.set(sending); }
+void Store::protect(const std::vector<ForwardChange::Acknowledged>& prepared) { impl_->protect.set(prepared); }
 
 void Store::on_outbox(std::function<void()> wake) {
   const std::lock_guard guard(impl_->mutex);

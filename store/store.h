@@ -176,9 +176,9 @@ class Store {
   result<std::vector<Pack>> read(StreamId stream, Sequence after, std::size_t max_bytes);
   result<std::optional<std::string>> fact(const std::string& name);
   result<void> change(ForwardChange change);
-  // What is being sent or is PREPARED, up to these sequence numbers: drop-oldest leaves it alone. Replaces the last call's.
+  // What is PREPARED, up to these sequence numbers: drop-oldest leaves it alone, since it may have arrived. Replaces the last call's.
   // Until the first call of this process nothing is dropped while the fact "prepared" exists.
-  void protect(const std::vector<ForwardChange::Acknowledged>& sending);
+  void protect(const std::vector<ForwardChange::Acknowledged>& prepared);
   // Streams whose topic, or local output, takes nothing. Replaces what the same holder said last. Any thread; does not wait.
   void hold(const std::string& holder, const std::set<StreamId>& streams);
   // Called on the store thread after a commit added to the outbox; must only wake who takes from it. Set before the first commit.

@@ -38,6 +38,12 @@ void Driver::start() {
 }
 
 // PREPARED that cannot be read stops forwarding: to guess would lose or double records.
+void Driver::protect(const std::vector<Rows>& rows) {
+  std::vector<store::ForwardChange::Acknowledged> prepared;
+  for (const auto& row : rows) prepared.push_back({row.stream, row.last});
+  outbox_.protect(prepared);
+}
+
 void Driver::load(Event& start) {
   const auto refuse = [&](const Error& error) {
     start.kind = Event::Kind::store_failed;
@@ -62,6 +68,7 @@ void Driver::load(Event& start) {
     if (!decoded) return refuse(decoded.error());
     prepared_ = std::move(*decoded);
   }
+  protect(prepared_ ? prepared_->streams : std::vector<Rows>{});
   if (*witness) {
     auto decoded = decode_witness(**witness);
     if (!decoded) return refuse(decoded.error());

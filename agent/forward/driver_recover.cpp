@@ -211,6 +211,7 @@ Event Driver::apply() {
   if (verdict.witness) witness_ = verdict.witness;
   if (verdict.adopted) adopt_ = false;
   prepared_.reset();
+  protect({});
   return event(Event::Kind::done);
 }
 

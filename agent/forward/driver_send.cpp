@@ -308,6 +308,7 @@ Event Driver::prepare() {
   }
   if (changelogs_chosen_) change.facts.emplace_back(changelogs_fact, encode(changelogs_));
   fault_point("forward.before_prepared");
+  protect(prepared->streams);
   if (const auto done = outbox_.change(std::move(change)); !done) return store_failed(done.error());
   prepared_ = std::move(*prepared);
   changelogs_chosen_ = false;

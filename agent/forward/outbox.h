@@ -1,4 +1,4 @@
-// Outbox: the four calls that the forwarder makes of the store (store/store.h says what they mean).
+// Outbox: the five calls that the forwarder makes of the store (store/store.h says what they mean).
 //
 // Narrow on purpose: the simulation (tests/property/forward) puts an outbox here that loses what was not durable when it
 // crashes, which a real file under a living process cannot show. Thread: forward.
@@ -14,6 +14,7 @@ class Outbox {
   virtual result<std::vector<store::Pack>> read(StreamId stream, Sequence after, std::size_t max_bytes) = 0;
   virtual result<std::optional<std::string>> fact(const std::string& name) = 0;
   virtual result<void> change(store::ForwardChange change) = 0;
+  virtual void protect(const std::vector<store::ForwardChange::Acknowledged>& prepared) = 0;
 };
 
 class StoreOutbox final : public Outbox {
@@ -30,6 +31,7 @@ class StoreOutbox final : public Outbox {
   }
   result<std::optional<std::string>> fact(const std::string& name) override { return store_.fact(name); }
   result<void> change(store::ForwardChange change) override { return store_.change(std::move(change)); }
+  void protect(const std::vector<store::ForwardChange::Acknowledged>& prepared) override { store_.protect(prepared); }
 
  private:
   store::Store& store_;

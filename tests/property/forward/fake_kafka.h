@@ -20,7 +20,7 @@ struct Crash {};  // thrown through the driver: the process is gone
 // How often what goes wrong, in 1/1000 of the calls that could.
 struct Faults {
   int crash = 0, cut = 0, lost_report = 0, lost_end_txn_reply = 0, late_end_txn = 0, late_marker = 0, pause = 0, other_agent = 0,
-      no_leader = 0;
+      no_leader = 0, full = 0;  // full: drop-oldest drops
 };
 
 class Dice {

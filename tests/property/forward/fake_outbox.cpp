@@ -35,6 +35,30 @@ void FakeOutbox::lose_what_is_not_durable() {
   }
   durable_ = now_;
   not_durable_.clear();
+  protected_.reset();
+}
+
+void FakeOutbox::drop_oldest() {
+  const bool prepared = now_.facts.contains("prepared");
+  if (!protected_ && prepared) return;
+  auto stream = now_.streams.begin();
+  std::advance(stream, dice_.between(0, static_cast<std::int64_t>(now_.streams.size()) - 1));
+  const auto& [id, info] = *stream;
+  const auto kept = protected_ && protected_->contains(id) ? protected_->at(id) : Sequence{0};
+  const auto first = std::max(info.acknowledged, kept) + 1;
+  const auto last = std::min(info.last, first + static_cast<Sequence>(dice_.between(0, 20)));
+  if (first > last) return;
+  if (prepared) dropped_while_prepared_ += last - first + 1;
+  store::ForwardChange change;
+  change.gaps.push_back({id, first, last, "storage limit reached", false});
+  apply(now_, change);
+  durable_ = now_;
+  not_durable_.clear();
+}
+
+void FakeOutbox::protect(const std::vector<store::ForwardChange::Acknowledged>& prepared) {
+  protected_.emplace();
+  for (const auto& [stream, last] : prepared) (*protected_)[stream] = last;
 }
 
 bool FakeOutbox::empty() const {
@@ -73,6 +97,7 @@ result<std::vector<store::Pack>> FakeOutbox::read(StreamId id, Sequence after, s
   if (is_gap(pack.first)) {
     pack.gap = true;
     pack.gap_reason = gaps->second.at(pack.first);
+    while (pack.last < info.last && is_gap(pack.last + 1) && gaps->second.at(pack.last + 1) == pack.gap_reason) ++pack.last;
   } else {
     const auto until = std::min(info.last, after + static_cast<Sequence>(dice_.between(1, 40)));
     while (pack.last < until && !is_gap(pack.last + 1)) ++pack.last;

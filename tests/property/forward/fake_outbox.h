@@ -21,6 +21,8 @@ class FakeOutbox final : public forward::Outbox {
   void add_records(StreamId id, std::uint64_t count, Timestamp timestamp_ms);
   std::map<StreamId, std::map<Sequence, Timestamp>> times;  // of some records; the others have small ones
 
+  void drop_oldest();  // as a store does that is full: some records give way to a gap
+  std::uint64_t dropped_while_prepared() const { return dropped_while_prepared_; }
   void lose_what_is_not_durable();
   bool empty() const;
   std::size_t gaps() const;
@@ -30,6 +32,7 @@ class FakeOutbox final : public forward::Outbox {
   result<std::vector<store::Pack>> read(StreamId stream, Sequence after, std::size_t max_bytes) override;
   result<std::optional<std::string>> fact(const std::string& name) override;
   result<void> change(store::ForwardChange change) override;
+  void protect(const std::vector<store::ForwardChange::Acknowledged>& prepared) override;
 
  private:
   struct State {
@@ -43,6 +46,8 @@ class FakeOutbox final : public forward::Outbox {
   Faults& faults_;
   State durable_, now_;
   std::deque<store::ForwardChange> not_durable_;
+  std::optional<std::map<StreamId, Sequence>> protected_;
+  std::uint64_t dropped_while_prepared_ = 0;
 };
 
 }  // namespace rivulet::sim

@@ -65,6 +65,7 @@ bool live(const Plan& plan, World& world, int& left, int& steps, Outcome& outcom
         world.cluster.other_agent({"alpha", static_cast<std::int32_t>(world.dice.between(0, 2))});
         world.cluster.other_agent({"rivulet-progress", static_cast<std::int32_t>(world.dice.between(0, 2))});
       }
+      if (world.dice.hit(world.faults.full)) world.outbox.drop_oldest();
       if (steps > 2'000 && !world.cluster.topics().contains("beta")) world.cluster.create("beta", 1);
       if (left > 0 && stop_cleanly && world.dice.hit(5)) driver.stop();
       const auto state = driver.protocol().state();
@@ -129,6 +130,7 @@ void count(World& world, Outcome& outcome) {
     }
   }
   outcome.quarantined = world.outbox.gaps();
+  outcome.dropped_while_prepared = world.outbox.dropped_while_prepared();
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ struct Outcome {
   bool finished = false;
   std::string alarm;
   std::uint64_t missing = 0, duplicates = 0, out_of_order = 0, gaps = 0, quarantined = 0;
+  std::uint64_t dropped_while_prepared = 0;
   std::uint64_t crashes = 0, recoveries = 0, transactions = 0;
   bool exact() const { return finished && missing == 0 && duplicates == 0 && out_of_order == 0; }
   std::string text() const;
