@@ -26,7 +26,7 @@ namespace rivulet::store {
 // What the forwarder asks drop-oldest to leave alone. Set on the forward thread, read on the store thread.
 class Protected {
  public:
-  void set(const std::vector<ForwardChange::Acknowledged>& sending);
+  void set(const std::vector<ForwardChange::Acknowledged>& prepared);
   std::optional<std::map<StreamId, Sequence>> get() const;  // none: never set in this process
 
  private:
@@ -70,9 +70,9 @@ class Engine {
   void fill(StoreStats& stats) const;  // what is known here
 
  private:
-  template <class Body>
+  using Body = std::function<result<void>(bool& trims)>;
+  static constexpr std::uint64_t kTrimPacksWhenFull = 16;  // few pages to write
   result<void> transact(bool emergency, const Body& body, bool fits = false);
-  template <class Body>
   result<void> attempt(bool emergency, std::uint64_t trim_packs, const Body& body);
   result<void> checked(result<void> outcome);
   result<void> apply(const ForwardChange& change);

@@ -143,6 +143,11 @@ result<std::int64_t> Connection::integer(const char* sql) {
   return *row ? statement->integer(0) : 0;
 }
 
+bool Connection::has_moved() const {
+  int moved = 0;
+  return sqlite3_file_control(db_, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved != 0;
+}
+
 result<Transaction> Transaction::begin(Connection& connection) {
   if (auto begun = connection.execute("BEGIN IMMEDIATE"); !begun) return begun.error();
   return Transaction(connection);

@@ -60,6 +60,7 @@ class Connection {
   result<void> execute(const std::string& sql);
   result<Statement> prepare(const char* sql);
   result<std::int64_t> integer(const char* sql);  // first column of the first row
+  bool has_moved() const;  // the file is no longer at its path
   sqlite3* raw() const { return db_; }
 
  private:

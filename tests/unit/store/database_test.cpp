@@ -247,3 +247,31 @@ TEST_CASE("a row of the state's log that fails its checksum is an error whose fa
     CHECK(store->state_log(nothing));
   }
 }
+
+TEST_CASE("nothing is acknowledged that goes into a file which is no longer at its path") {
+  Folder folder;
+  const std::string state = folder.path + "/state", aside = folder.path + "/aside";
+  std::filesystem::create_directory(state);
+  auto store = try_open(state).value();
+  const StreamId id = store->stream("s", "t").value().id;
+  REQUIRE(commit(*store, records(id, 1, 3)));
+  bool back = false;
+  SECTION("it was removed") { std::filesystem::remove_all(state); }
+  SECTION("another stands there") {
+    std::filesystem::rename(state, aside);
+    std::filesystem::create_directory(state);
+    try_open(state).value();
+  }
+  SECTION("it is away and comes back") {
+    std::filesystem::rename(state, aside);
+    back = true;
+  }
+  const auto outcome = commit(*store, records(id, 4, 6));
+  REQUIRE_FALSE(outcome);
+  CHECK(outcome.error().code == ErrorCode::unknown_fate);
+  CHECK_THAT(outcome.error().message, ContainsSubstring(state + "/rivulet.db was removed or replaced"));
+  if (back) std::filesystem::rename(aside, state);
+  CHECK(store->change(acknowledged(id, 1)).error().code == ErrorCode::unknown_fate);
+  store.reset();
+  if (back) CHECK(try_open(state).value()->stream("s", "t").value().last >= 3);
+}
