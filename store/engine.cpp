@@ -35,7 +35,7 @@ std::optional<std::map<StreamId, Sequence>> Protected::get() const {
 Engine::Engine(const Options& options, const Clock& clock, Connection connection)
     : options_(options), clock_(clock), connection_(std::move(connection)),
       room_(connection_, options.directory, Limits::of(options)), outbox_(connection_, options.compression),
-      quarantine_(connection_, options.quarantine_max, Limits::of(options).quarantine), state_(connection_, options.compression) {}
+      quarantine_(connection_, Limits::of(options).quarantine), state_(connection_, options.compression) {}
 
 result<void> Engine::prepare() {
   if (auto done = outbox_.prepare(); !done) return done;
@@ -62,7 +62,7 @@ void Engine::set_options(const Options& options) {
   room_.set_limits(limits);
   outbox_.set_compression(options.compression);
   state_.set_compression(options.compression);
-  quarantine_.set_bounds(options.quarantine_max, limits.quarantine);
+  quarantine_.set_bound(limits.quarantine);
 }
 
 // After an error nothing of the transaction is there (it was rolled back), so what is in memory is read again; unless the
@@ -146,6 +146,7 @@ result<void> Engine::write(const Epoch& epoch) {
     }
     for (const std::int64_t id : epoch.released())
       if (auto done = quarantine_.remove(id); !done) return done;
+    quarantine_.dropped_before(epoch.quarantine_dropped());
     for (const QuarantineEntry& entry : epoch.quarantined())
       if (auto done = quarantine_.add(entry, now_ms); !done) return done;
     if (auto done = state_.write(epoch.state()); !done) return done;

@@ -66,9 +66,17 @@ void Epoch::erase_position(std::string_view source, std::string_view key) {
   change.value.reset();
 }
 
-void Epoch::quarantine(QuarantineEntry entry) {
-  size_bytes_ += entry.reason.size() + entry.place.size() + (entry.first_line ? entry.first_line->size() : 0) + (entry.value ? entry.value->size() : 0) + (entry.key ? entry.key->size() : 0) + sizeof entry;
+void Epoch::quarantine(QuarantineEntry entry, const QuarantineBound& bound) {
+  const auto in_memory = [](const QuarantineEntry& one) { return one.payload_bytes() + one.reason.size() + one.place.size() + sizeof one; };
+  size_bytes_ += in_memory(entry);
+  quarantine_bytes_ += entry.payload_bytes();
   quarantine_.push_back(std::move(entry));
+  while (bound.exceeded(quarantine_.size(), quarantine_bytes_)) {
+    size_bytes_ -= in_memory(quarantine_.front());
+    quarantine_bytes_ -= quarantine_.front().payload_bytes();
+    quarantine_.pop_front();
+    ++quarantine_dropped_;
+  }
 }
 
 void Epoch::release(std::int64_t id) {

@@ -4,6 +4,7 @@
 // retried unchanged. Bound: whoever fills it ends it by size_bytes().
 #pragma once
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,8 +39,16 @@ struct QuarantineEntry {
   std::string place = {};
   std::optional<Window> window = std::nullopt;
   std::optional<std::string> first_line = std::nullopt;  // what names the fields of CSV
+  std::size_t payload_bytes() const { return (key ? key->size() : 0) + (value ? value->size() : 0) + (first_line ? first_line->size() : 0); }
 };
 inline constexpr std::string_view kStreamPlace = "stream ", kNoPlace = "none: ";
+
+// Of the quarantine: beyond either its oldest entry goes. Bytes are those of keys, values and first lines.
+struct QuarantineBound {
+  std::uint64_t records = 10'000;  // 0: no bound
+  std::uint64_t bytes = 16ULL << 20;
+  bool exceeded(std::uint64_t has_records, std::uint64_t has_bytes) const { return records > 0 && has_records > 1 && (has_records > records || has_bytes > bytes); }
+};
 
 // Uncompressed size at which a pack is closed: large enough to compress well, small enough to hold a few in memory.
 inline constexpr std::size_t kPackBytes = 64 * 1024;
@@ -61,7 +70,8 @@ class Epoch {
               std::optional<std::string_view> value, Timestamp timestamp_ms, const std::optional<Window>& window = std::nullopt);
   void set_position(std::string_view source, std::string_view key, std::string_view value);
   void erase_position(std::string_view source, std::string_view key);
-  void quarantine(QuarantineEntry entry);
+  // What the table would not keep is not collected first: one message may be as many records that fail.
+  void quarantine(QuarantineEntry entry, const QuarantineBound& bound = {});
   void release(std::int64_t id);  // a record of the quarantine is taken up again: its effects are in this epoch
   void set_state(StateChanges changes);  // once, at the epoch's end
 
@@ -71,7 +81,8 @@ class Epoch {
 
   const std::vector<StreamRecords>& streams() const { return streams_; }
   const std::vector<PositionChange>& positions() const { return positions_; }
-  const std::vector<QuarantineEntry>& quarantined() const { return quarantine_; }
+  const std::deque<QuarantineEntry>& quarantined() const { return quarantine_; }
+  std::uint64_t quarantine_dropped() const { return quarantine_dropped_; }  // by the bound
   const std::vector<std::int64_t>& released() const { return released_; }
   const StateChanges& state() const { return state_; }
 
@@ -82,7 +93,8 @@ class Epoch {
   std::vector<std::size_t> open_;  // by stream: index + 1 of the pack that is being filled
   std::vector<PositionChange> positions_;
   std::unordered_map<std::string, std::size_t> position_index_;  // source, NUL, key -> index into positions_
-  std::vector<QuarantineEntry> quarantine_;
+  std::deque<QuarantineEntry> quarantine_;
+  std::uint64_t quarantine_bytes_ = 0, quarantine_dropped_ = 0;
   std::vector<std::int64_t> released_;
   StateChanges state_;
   std::uint64_t records_ = 0;

@@ -22,7 +22,7 @@ struct Limits {
   std::uint64_t page_cap = 0;    // max_page_count for epochs
   std::uint64_t outbox_max = 0;  // pages in use; above it nothing new is taken in
   std::uint64_t drop_to = 0;     // drop-oldest goes on until no more than this is in use
-  std::uint64_t quarantine = 0;
+  QuarantineBound quarantine;
 
   static Limits of(const Options& options) {
     Limits limits;
@@ -36,7 +36,7 @@ struct Limits {
     const std::uint64_t reserve = std::min(std::max(epochs + epochs / 8, limits.page_cap / 16), limits.page_cap / 3);
     limits.outbox_max = limits.page_cap - reserve;
     limits.drop_to = limits.outbox_max - limits.outbox_max / 16;
-    limits.quarantine = std::min(options.quarantine_max_bytes, limits.outbox_max / 8);
+    limits.quarantine = {options.quarantine.records, std::min(options.quarantine.bytes, limits.outbox_max / 8)};
     return limits;
   }
 };

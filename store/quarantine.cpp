@@ -37,8 +37,8 @@ result<void> Quarantine::add(const QuarantineEntry& entry, Timestamp now_ms) {
   else insert_.bind_null(11).bind_null(12);
   if (auto done = insert_.run(); !done) return done;
   ++records_;
-  for (const auto* bytes : {&entry.key, &entry.value, &entry.first_line}) bytes_ += *bytes ? (*bytes)->size() : 0;
-  while (max_records_ > 0 && records_ > 1 && (records_ > max_records_ || bytes_ > max_bytes_)) {
+  bytes_ += entry.payload_bytes();
+  while (bound_.exceeded(records_, bytes_)) {
     auto row = oldest_.step();
     if (!row) return row.error();
     const std::int64_t id = oldest_.integer(0);

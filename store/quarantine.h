@@ -12,12 +12,12 @@ namespace rivulet::store {
 
 class Quarantine {
  public:
-  Quarantine(Connection& connection, std::uint64_t max_records, std::uint64_t max_bytes)
-      : connection_(connection), max_records_(max_records), max_bytes_(max_bytes) {}
+  Quarantine(Connection& connection, const QuarantineBound& bound) : connection_(connection), bound_(bound) {}
   result<void> prepare();
   result<void> load();   // after a rollback
-  void set_bounds(std::uint64_t max_records, std::uint64_t max_bytes) { max_records_ = max_records, max_bytes_ = max_bytes; }
+  void set_bound(const QuarantineBound& bound) { bound_ = bound; }
   void committed() { kept_dropped_ = dropped_; }
+  void dropped_before(std::uint64_t records) { dropped_ += records; }  // in the epoch that is being written
   result<void> add(const QuarantineEntry& entry, Timestamp now_ms);
   result<void> remove(std::int64_t id);  // if the bound has not taken it before
   result<std::uint64_t> drop(std::int64_t first_id, std::int64_t last_id);
@@ -26,7 +26,7 @@ class Quarantine {
 
  private:
   Connection& connection_;
-  std::uint64_t max_records_, max_bytes_;
+  QuarantineBound bound_;
   std::uint64_t records_ = 0, bytes_ = 0, dropped_ = 0, kept_dropped_ = 0;
   Statement insert_, oldest_, remove_;
 };

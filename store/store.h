@@ -35,8 +35,7 @@ struct Options {
   std::uint64_t max_bytes = 1ULL << 30;  // storage.max; the outbox limit is derived and lies below it
   WhenFull when_full = WhenFull::refuse;
   Compression compression = Compression::zstd;
-  std::uint64_t quarantine_max = 10'000;  // records; at the bound the oldest is dropped and counted. 0: never, whoever sets it looks after the bound
-  std::uint64_t quarantine_max_bytes = 16ULL << 20;
+  QuarantineBound quarantine;  // what it takes is counted. No bound: whoever sets that looks after it
   std::size_t epochs_in_flight = 4;           // with so many handed over and not yet durable has_room() is false
   std::size_t epoch_max_bytes = 1024 * 1024;  // about what an epoch holds at most; sizes the reserve above the outbox limit
   std::string vfs;  // SQLite VFS name; empty = default (a seam for tests)

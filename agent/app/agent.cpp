@@ -319,7 +319,7 @@ result<bool> Agent::retry(const store::Store::Quarantined& record) {
 void Agent::quarantine(store::QuarantineEntry entry) {
   ++quarantined_;
   if (parts_.make_source) quarantine_log_.add(entry, parts_.clock.steady_ms());  // `quarantine retry` says itself what failed again
-  cycle_.filling().quarantine(std::move(entry));
+  cycle_.filling().quarantine(std::move(entry), parts_.make_source ? store::QuarantineBound{} : store::QuarantineBound{.records = 0});
 }
 
 void Agent::describe(Snapshot& snapshot) const {

@@ -150,7 +150,7 @@ int retry_quarantined(const QuarantineOptions& options) {
     return kNotInOrder;
   }
   store::Options store_settings = store_options(checked.config.agent);
-  const std::uint64_t bound = std::exchange(store_settings.quarantine_max, 0);
+  const std::uint64_t bound = std::exchange(store_settings.quarantine.records, 0);
   auto store = open_store_alone(store_settings, clock);
   if (!store) return failed(store.error());
   boost::asio::io_context io;

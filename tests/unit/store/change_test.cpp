@@ -249,7 +249,7 @@ TEST_CASE("changes that ride write nothing of their own to the log") {
 TEST_CASE("quarantine keeps the newest up to its bound and counts what it dropped") {
   Folder folder;
   Options options;
-  options.quarantine_max = 10;
+  options.quarantine.records = 10;
   const test::LogLines lines;
   auto store = open(folder, options);
   for (int i = 0; i < 5; ++i) {

@@ -108,3 +108,32 @@ TEST_CASE("a record's window is stored with it, also where only some have one, a
   CHECK(connection->integer("SELECT CAST(CAST(value AS TEXT) AS INTEGER) FROM meta WHERE name = 'oldest_writer'").value() == 2);
   CHECK(try_open(folder.path).has_value());
 }
+
+TEST_CASE("an epoch collects no more for the quarantine than the table would keep, the newest, and counts the others") {
+  const auto entry = [](int n, std::size_t bytes) {
+    QuarantineEntry made;
+    made.reason = std::to_string(n);
+    made.value = std::string(bytes, 'x');
+    return made;
+  };
+  Epoch many;
+  std::size_t most = 0;
+  for (int n = 1; n <= 30'000; ++n) {
+    many.quarantine(entry(n, 1));
+    most = std::max(most, many.size_bytes());
+  }
+  CHECK(many.quarantined().size() == 10'000);
+  CHECK(many.quarantined().front().reason == "20001");
+  CHECK(many.quarantined().back().reason == "30000");
+  CHECK(many.quarantine_dropped() == 20'000);
+  CHECK(most < 10'001 * (sizeof(QuarantineEntry) + 10));
+  Epoch large;
+  for (int n = 1; n <= 400; ++n) large.quarantine(entry(n, 64 * 1024));
+  CHECK(large.quarantined().size() == 256);
+  CHECK(large.quarantine_dropped() == 144);
+  CHECK(large.size_bytes() < (17 << 20));
+  Epoch unbound;  // `rivulet quarantine retry` looks after the bound itself
+  for (int n = 1; n <= 10'001; ++n) unbound.quarantine(entry(n, 1), {.records = 0});
+  CHECK(unbound.quarantined().size() == 10'001);
+  CHECK(unbound.quarantine_dropped() == 0);
+}

@@ -70,10 +70,25 @@ TEST_CASE("a gap takes the place of a record in the middle of a pack and its con
   CHECK(kept[0].topic == "t");
 }
 
+TEST_CASE("what an epoch did not collect for the quarantine counts as dropped, once") {
+  Folder folder;
+  auto store = open(folder);
+  Epoch epoch;
+  for (int n = 1; n <= 10'003; ++n) epoch.quarantine({"s", "p", "where", "bad", std::nullopt, std::to_string(n), 0, ""});
+  REQUIRE(commit(*store, std::move(epoch)));
+  CHECK(store->stats().quarantine_records == 10'000);
+  CHECK(store->stats().quarantine_dropped == 3);
+  CHECK(store->quarantined(0, 1).value().at(0).value == "4");
+  Epoch one;
+  one.quarantine({"s", "p", "where", "bad", std::nullopt, "last", 0, ""});
+  REQUIRE(commit(*store, std::move(one)));
+  CHECK(store->stats().quarantine_dropped == 4);
+}
+
 TEST_CASE("a record leaves the quarantine with what comes of it, and its room is free again") {
   Folder folder;
   Options options;
-  options.quarantine_max = 3;
+  options.quarantine.records = 3;
   auto store = open(folder, options);
   const StreamId id = store->stream("s", "t").value().id;
   Epoch bad;
