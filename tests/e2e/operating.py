@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """What an operator and systemd see of a running agent, without a broker: operating.py --rivulet PROGRAM [NAME...]. `--list` prints the names."""
+import contextlib
 import fcntl
 import inspect
 import json
@@ -14,9 +15,12 @@ import subprocess
 import sys
 import termios
 import time
+import urllib.error
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from commands import CONFIG, SECONDS, Files, main  # noqa: E402
+from rig import free_port, wait_for  # noqa: E402
 
 
 def a_state_folder_that_cannot_be_written_is_said_and_systemd_tries_again(program):
@@ -89,6 +93,70 @@ def a_secret_that_only_the_service_has_is_needed_by_what_talks_to_kafka_only(pro
         with open(files.config, "w") as file:
             file.write(files.text + login.replace("/run/credentials", files.folder.name))
         assert files.run("check", "-c", files.config).returncode == 1, "a path that is wrong is an error"
+
+
+OF_UNIT = "/run/credentials/rivulet.service"
+LOADED = """agent: {id: e2e-secrets, state: STATE, commit_interval: 20ms}
+status: {listen: "unix:STATE.sock"}
+kafka: {brokers: ["127.0.0.1:9"], sasl: {mechanism: PLAIN, username: u, password: "${file:OF_UNIT/password}"}}
+sources:
+  posts: {http: {listen: "127.0.0.1:PORT", token: "${file:OF_UNIT/token}"}, key: id}
+pipelines:
+  all: {from: posts, to: posts}
+"""
+
+
+@contextlib.contextmanager
+def as_with_load_credential(files, secrets):
+    """The agent where its own /run has the secrets, as LoadCredential= leaves them; how one that runs has them replaced: systemd does so by a restart only."""
+    commands = "".join(f" && printf '%s\\n' {text} >{OF_UNIT}/{name}" for name, text in secrets.items())
+    command = f"mount -t tmpfs none /run && umask 0377 && mkdir -p -m 0700 {OF_UNIT}{commands} && umask 0077 && exec {files.program} run -c {files.config}"
+    with open(os.path.join(files.folder.name, "agent.log"), "w+") as log, subprocess.Popen(["unshare", "--mount", "sh", "-c", command], stdout=log, stderr=log) as agent:
+        try:
+            yield agent, log
+        finally:
+            agent.kill()
+            agent.wait(SECONDS)
+
+
+def posted(port, token):
+    """The status of a POST with this token; 0: nobody listens."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/", data=b'{"id": 1}', headers={"Authorization": f"Bearer {token}"})
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+def secrets_of_load_credential_are_read_at_the_start_and_by_a_reload_and_never_shown(program):
+    if os.geteuid() != 0 or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
+        return
+    port, secrets = free_port(), {"password": "hidden-password", "token": "hidden-first"}
+    with Files(program, LOADED.replace("PORT", str(port)).replace("OF_UNIT", OF_UNIT)) as files, as_with_load_credential(files, secrets) as (agent, log):
+        wait_for("the right token to be taken", lambda: posted(port, "hidden-first") == 200, SECONDS)
+        assert posted(port, "hidden-second") == 401
+        of_agent = f"/proc/{agent.pid}/root{OF_UNIT}/token"
+        with open(of_agent, "w") as file:
+            file.write("hidden-second")  # without a line's end
+        agent.send_signal(signal.SIGHUP)
+        wait_for("the next token to be taken", lambda: posted(port, "hidden-second") == 200, SECONDS)
+        assert posted(port, "hidden-first") == 401
+        os.remove(of_agent)
+        agent.send_signal(signal.SIGHUP)
+        wait_for("the reload to be refused", lambda: "reload: refused" in said(log), SECONDS)
+        assert "LoadCredential" in said(log) and posted(port, "hidden-second") == 200, said(log)
+        shown = [said(log), *(done.stdout + done.stderr for done in (files.run(*words, "-c", files.config) for words in (["status"], ["status", "--json"], ["explain"], ["check"])))]
+        assert all("posts" in text for text in shown[:-1]) and not any("hidden" in text for text in shown), shown
+        agent.terminate()
+        assert agent.wait(SECONDS) == 0 and "hidden" not in said(log), said(log)
+
+
+def said(log):
+    with open(log.name) as file:
+        return file.read()
 
 
 class Systemd:
