@@ -14,7 +14,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from rig import free_port  # noqa: E402
+from rig import free_port, wait_for  # noqa: E402
 
 SECONDS = 60
 CONFIG = """agent: {id: e2e-http, state: STATE, commit_interval: 50ms}
@@ -31,7 +31,7 @@ BATCH = 5
 class Site:
     """A folder, a configuration, an agent that can be killed, and a curl."""
 
-    def __init__(self, program, tls=False):
+    def __init__(self, program, tls=False, config=CONFIG):
         self.program, self.tls = program, tls
         self.folder = tempfile.TemporaryDirectory(prefix="rivulet-http-")
         self.root = pathlib.Path(self.folder.name)
@@ -43,7 +43,7 @@ class Site:
                             "-keyout", self.root / "key.pem", "-out", self.root / "cert.pem"], check=True, capture_output=True)
             settings = f", tls: {{certificate: {self.root}/cert.pem, key: {self.root}/key.pem}}"
         self.config = self.root / "rivulet.yaml"
-        self.config.write_text(CONFIG.replace("STATE", str(self.root / "state")).replace("PORT", str(self.port)).replace("TOKEN", str(self.root / "token")).replace("TLS", settings))
+        self.config.write_text(config.replace("FOLDER", str(self.root)).replace("STATE", str(self.root / "state")).replace("PORT", str(self.port)).replace("TOKEN", str(self.root / "token")).replace("TLS", settings))
         self.agent = None
 
     def __enter__(self):
@@ -69,9 +69,9 @@ class Site:
             self.agent.kill()
             self.agent.wait(SECONDS)
 
-    def curl(self, *arguments, data=None, token="let-me-in"):
+    def curl(self, *arguments, data=None, token="let-me-in", path="/records"):
         """The last status and what came with it; status 0: there was no answer."""
-        url = f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/records"
+        url = f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}{path}"
         trust = ["--cacert", str(self.root / "cert.pem")] if self.tls else []
         done = subprocess.run(["curl", "--silent", "--show-error", "--max-time", "20", "--write-out", "\n%{http_code}", "-H", f"Authorization: Bearer {token}", *trust, *arguments, url],
                               input=data, capture_output=True, timeout=SECONDS)
@@ -177,6 +177,54 @@ def curl_speaks_all_of_it(program):
             assert site.counts() == expected, site.counts()
             site.agent.terminate()
             assert site.agent.wait(SECONDS) == 0
+
+
+LINES = """agent: {id: e2e-http, state: STATE, commit_interval: 50ms}
+sources:
+  posts:
+    http: {listen: "127.0.0.1:PORT", path: /telegraf, token: "${file:TOKEN}"}
+    decode: influx
+    key: host
+    timestamp: {field: time, unit: ns}
+pipelines:
+  all: {from: posts, to: [{file: {path: FOLDER/out.jsonl, record: whole}}]}
+"""
+# Of a batch as telegraf's outputs.http serializes it (data_format = "influx", influx_uint_support): the lines, and what they are as records.
+BATCH_OF_LINES = r"""cpu,cpu=cpu-total,host=gw\ 1 usage_idle=98.4,usage_user=1,n=-7i 1700000000123456789
+disk,device=sda1,host=gw\ 1,label=a\=b,path=/mnt/left\,right free=18446744073709551615u,full=false 1700000001000000000
+net\ card,host=gw2 up=true,rate=1.5e-07 1700000002999999999
+syslog,host=gw2 message="said \"off, now\" in C:\\temp, twice
+in two lines",severity=3i 1700000003000000001
+"""
+OF_BATCH = [
+    {"key": "gw 1", "value": {"measurement": "cpu", "cpu": "cpu-total", "host": "gw 1", "usage_idle": 98.4, "usage_user": 1.0, "n": -7, "time": 1700000000123456789}, "ts": 1700000000123},
+    {"key": "gw 1", "value": {"measurement": "disk", "device": "sda1", "host": "gw 1", "label": "a=b", "path": "/mnt/left,right", "free": 18446744073709551615, "full": False,
+                              "time": 1700000001000000000}, "ts": 1700000001000},
+    {"key": "gw2", "value": {"measurement": "net card", "host": "gw2", "up": True, "rate": 1.5e-07, "time": 1700000002999999999}, "ts": 1700000002999},
+    {"key": "gw2", "value": {"measurement": "syslog", "host": "gw2", "message": "said \"off, now\" in C:\\temp, twice\nin two lines", "severity": 3, "time": 1700000003000000001},
+     "ts": 1700000003000},
+]
+
+
+def lines_of_telegraf_are_records_and_a_bad_one_takes_its_batch_back(program):
+    """As outputs.http posts them: plain, and with content_encoding = "gzip", of known length and in chunks."""
+    with Site(program, config=LINES) as site:
+        site.start()
+        good, bad = BATCH_OF_LINES.encode(), BATCH_OF_LINES.replace("up=true", "up=maybe").encode()
+        form = ["-H", "Content-Type: text/plain; charset=utf-8", "-H", "User-Agent: Telegraf/1.33.0 Go/1.23.3"]
+        whole, chunked, packed = ["--data-binary", "@-"], ["-H", "Transfer-Encoding: chunked", "-X", "POST", "-T", "-"], ["-H", "Content-Encoding: gzip"]
+        ways = [(whole, bytes), (whole + packed, gzip.compress), (chunked + packed, gzip.compress)]
+        for arguments, wrapped in ways:
+            status, text = site.curl(*form, *arguments, data=wrapped(bad), path="/telegraf")
+            assert status == 400 and json.loads(text)["line"] == 3 and "'maybe'" in text, (arguments, status, text)
+            status, text = site.curl(*form, *arguments, data=wrapped(good), path="/telegraf")
+            assert status == 200 and json.loads(text) == {"records": len(OF_BATCH)}, (arguments, status, text)
+        out = site.root / "out.jsonl"
+        wait_for("the records in the file", lambda: out.exists() and len(out.read_text().splitlines()) >= len(ways) * len(OF_BATCH), SECONDS)
+        site.agent.terminate()
+        assert site.agent.wait(SECONDS) == 0
+        found = [json.loads(line) for line in out.read_text().splitlines()]
+        assert json.dumps(found) == json.dumps(len(ways) * OF_BATCH), found  # as texts: 1 is not 1.0
 
 
 FACTS = {name: what for name, what in globals().items() if inspect.isfunction(what) and list(inspect.signature(what).parameters) == ["program"]}
