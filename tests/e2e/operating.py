@@ -248,6 +248,29 @@ def the_watchdog_is_fed_without_a_link_and_not_once_a_thread_is_stuck(program):
             assert systemd.agent.poll() is None, "it is systemd that ends it"
 
 
+REPEATED = """agent: {id: e2e-log, state: STATE, commit_interval: 50ms}
+status: {listen: "unix:STATE.sock"}
+sources: {machines: {stdin: {}, key: device}}
+pipelines:
+  p: {from: machines, steps: [{log: seen}, {where: n = 3000}, {log: other}]}
+"""
+
+
+def lines_that_repeat_are_written_five_times_and_counted(program):
+    """Whatever digits are in them. Another line is written meanwhile; how many were left out is said when their 10 s are over, and in the status at once."""
+    total = 3000
+    with Files(program, REPEATED) as files, Systemd(files, watchdog_s=6.0) as systemd:  # which looks after things each 0.75 s instead of 10
+        systemd.agent.stdin.write("".join(json.dumps({"device": f"d{n}", "n": n}) + "\n" for n in range(1, total + 1)).encode())
+        systemd.agent.stdin.flush()
+        wait_for("the line of another kind", lambda: "pipeline p: other: key=d3000" in systemd.said(), SECONDS)
+        lines = [text for text in systemd.said().splitlines() if "pipeline p: seen: " in text]
+        assert len(lines) == 5, lines
+        held = total - 5
+        wait_for("their count in the status", lambda: json.loads(files.run("status", "-c", files.config, "--json").stdout or "{}").get("log_lines_suppressed") == held, SECONDS)
+        wait_for("their count in the log", lambda: f"{held} more lines like this were not written: pipeline p: seen: key=d#" in systemd.said(), SECONDS, every=0.1)
+        assert len(systemd.said().splitlines()) < 20, systemd.said()
+
+
 PICTURED = """agent: {id: e2e-picture, state: STATE}
 sources:
   machines: {stdin: {}, key: device, undecodable: bad-machines}
