@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""What commands print, and to where: closed and full outputs, no Kafka in the configuration, no broker that answers."""
+"""What commands print, and to where: closed and full outputs, no Kafka in the configuration, no broker that answers, the version, adopt."""
+import contextlib
 import inspect
 import json
 import os
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from commands import CONFIG, SECONDS, Files, line, main  # noqa: E402
+from commands import CONFIG, CONFIGURATIONS, SECONDS, Files, line, main  # noqa: E402
 
 
 def output_that_cannot_be_written_is_no_success(program):
@@ -34,6 +37,44 @@ def commands_that_reach_no_broker_say_what_they_wait_for_and_what_is_needed(prog
         with subprocess.Popen([program, "verify", "--brokers", "127.0.0.1:1", "--topic", "t"], stderr=subprocess.PIPE, text=True) as verify:
             assert verify.stderr.readline() == "waiting for an answer of 127.0.0.1:1\n"
             verify.kill()
+
+
+def the_version_is_that_of_the_sources_everywhere(program):
+    version = re.search(r"^project\(rivulet VERSION (\S+)", (CONFIGURATIONS.parent / "CMakeLists.txt").read_text(), re.MULTILINE)[1]
+    told = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=SECONDS)
+    assert (told.returncode, told.stdout, told.stderr) == (0, f"rivulet {version}\n", ""), told
+    packed = (CONFIGURATIONS.parent / "packaging" / "debian" / "changelog").read_text().split("\n")[0]
+    assert packed.startswith(f"rivulet ({version})"), packed
+    with Files(program) as files:
+        ran = files.run("run", "-c", files.config, given=json.dumps({"device": "d1"}))
+        assert f"rivulet {version} runs as agent e2e-commands" in ran.stdout, ran
+
+
+def adopt_shows_what_is_known_and_does_nothing_without_yes(program):
+    with Files(program, CONFIG + "kafka: {brokers: [\"127.0.0.1:1\"]}\n") as files:
+        nothing = files.run("adopt", "--yes", "-c", files.config)
+        assert nothing.returncode == 2 and "no store at" in nothing.stderr and not nothing.stdout and os.listdir(files.folder.name) == ["rivulet.yaml"], nothing
+        with subprocess.Popen([program, "run", "-c", files.config, "--drain-timeout", "0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as agent:
+            try:
+                while "runs as agent" not in agent.stdout.readline():
+                    assert agent.poll() is None
+                running = files.run("adopt", "--yes", "-c", files.config)
+                assert running.returncode == 2 and "is in use by another rivulet" in running.stderr and not running.stdout, running
+            finally:
+                agent.communicate(json.dumps({"device": "d1", "temperature": 31}) + "\n", timeout=SECONDS)
+        asked = files.run("adopt", "-c", files.config)
+        assert asked.returncode == 1 and asked.stdout.startswith("agent e2e-commands, incarnation ") and ", 1 records wait\nlast acknowledged: nothing yet\nunder way: nothing\n" in asked.stdout, asked
+        assert "`rivulet adopt --yes`" in asked.stdout and "no other agent uses the id 'e2e-commands'" in asked.stdout, asked
+        assert not decided(files), "it was asked only"
+        done = files.run("adopt", "--yes", "-c", files.config)
+        assert done.returncode == 0 and done.stdout.endswith("\nadopted; start the agent now\n") and not done.stderr, done
+        assert decided(files)
+
+
+def decided(files):
+    """What the next start finds."""
+    with contextlib.closing(sqlite3.connect(os.path.join(files.folder.name, "state", "rivulet.db"))) as store:
+        return store.execute("SELECT count(*) FROM facts WHERE name = 'adopt'").fetchone() == (1,)
 
 
 LOCAL = """
