@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """One fact of the whole agent a function, against a real Kafka: scenarios.py --rivulet PROGRAM NAME. `--list` prints the names."""
+import collections
 import ctypes
 import http.client
 import inspect
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -162,6 +164,44 @@ def a_broker_that_never_answered_is_named(program):
             assert stage.agent.log_tail(200).count("no broker can be reached") == 1, "once an outage"
             assert stage.agent.terminate()[0] == 0
             print(warned[0])
+
+
+def forward_in_one_life(stage, numbers):
+    stage.lines("in.log", numbers)
+    stage.agent.start()
+    stage.wait_forwarded(len(numbers))
+    assert stage.agent.terminate()[0] == 0
+
+
+def a_backup_that_is_put_back_is_not_forwarded_before_adopt(program):
+    """It stores and says why. After `adopt --yes` nothing is missing; what went since the backup, and its source gave once more, is there twice."""
+    with Stage(program) as stage:
+        stage.configure(file_source(stage), TO)
+        stage.make_topics()
+        forward_in_one_life(stage, range(100))
+        shutil.copytree(stage.path("state"), stage.path("backup"))
+        forward_in_one_life(stage, range(100, 200))
+        shutil.rmtree(stage.path("state"))
+        os.rename(stage.path("backup"), stage.path("state"))
+        for before in (range(200, 300), []):  # a restart alone changes nothing
+            stage.lines("in.log", before)
+            stage.agent.start()
+            wait_for("an alarm", lambda: "a restored backup" in ((stage.agent.status() or {"forward": {"alarm": ""}})["forward"]["alarm"]), 30)
+            stage.wait_stored(200)
+            assert "rivulet adopt" in str(stage.agent.status_now()["problems"]), stage.agent.status_now()
+            assert stage.command("adopt", "--yes", "-c", stage.agent.config).returncode == 2, "while the agent runs"
+            assert stage.agent.terminate()[0] == 0
+        asked = stage.command("adopt", "-c", stage.agent.config)
+        assert asked.returncode == 1 and "200 records wait\nlast acknowledged: transaction 1, " in asked.stdout, asked
+        stage.expect_exactly("t", range(200))
+        assert stage.command("adopt", "--yes", "-c", stage.agent.config).returncode == 0
+        stage.agent.start()
+        stage.wait_forwarded(200)
+        assert stage.agent.terminate()[0] == 0
+        found = collections.Counter(n for part in stage.numbers("t").values() for n in part)
+        assert found == {n: 2 if n in range(100, 200) else 1 for n in range(300)}, found
+        verified = stage.command("verify", "--brokers", f"127.0.0.1:{stage.port}", "--topic", "t")
+        assert verified.returncode == 1 and "missing 0, duplicates 100," in verified.stdout, verified
 
 
 LOGIN = "  tls: {{ca: {folder}/ca.pem}}\n  sasl: {{mechanism: {mechanism}, username: gateway, password: \"{password}\"}}\n"
