@@ -33,7 +33,8 @@ int command_adopt(const AdoptOptions& options) {
   if (!options.yes) {
     fmt::print("With `rivulet adopt --yes` the next start takes the progress topic as it is: what is under way is judged by the progress\n"
                "record alone, and forwarding goes on from there. Do this only when you are sure that no other agent uses the id '{}':\n"
-               "with two of them records are lost or doubled.\n", config->agent.id);
+               "with two of them records are lost or doubled. If this state is a backup that was put back, what a source gives again of the\n"
+               "time since then goes to Kafka a second time.\n", config->agent.id);
     return kNotInOrder;
   }
   if (const auto adopted = forward::adopt(**store); !adopted) return failed(adopted.error());

@@ -124,21 +124,22 @@ int command_topics(const TopicsOptions& options) {
     return kCannot;
   }
   fmt::print("cluster {}: {} broker{}\n", cluster->id.empty() ? "(no id)" : cluster->id, cluster->brokers, cluster->brokers == 1 ? "" : "s");
-  bool in_order = true;
+  bool in_order = true, any_missing = false;
   for (const std::string& topic : all) {
     const Kind kind = kind_of(topic);
     const auto found = (*admin)->topic(topic, kTimeoutMs);
     if (found) {
-      fmt::print("  {}: {} partitions, {} replicas{}\n", topic, found->partitions, found->replicas, role(kind));
+      fmt::print("  {}: {} partition{}, {} replica{}{}\n", topic, found->partitions, found->partitions == 1 ? "" : "s", found->replicas, found->replicas == 1 ? "" : "s", role(kind));
       in_order &= look_at(**admin, topic, found->replicas, kind);
       continue;
     }
     const bool missing = found.error().code == ErrorCode::not_found;
     fmt::print("  {}: {}\n", topic, missing ? std::string("missing") : found.error().message);
+    any_missing |= missing;
     in_order &= missing && options.create && create(**admin, topic, kind, options);
   }
   print_permissions(checked.config, topics, read);
-  if (!in_order && !options.create) fmt::print("`rivulet topics --create` makes the missing ones\n");
+  if (any_missing && !options.create) fmt::print("`rivulet topics --create` makes the missing ones\n");
   return in_order ? kDone : kNotInOrder;
 }
 

@@ -50,7 +50,7 @@ def topics_are_named_made_and_judged(program):
         there = stage.command("topics", "-c", stage.agent.config)
         assert there.returncode == 0 and "--create" not in there.stdout and "WRONG" not in there.stdout, there
         for topic, lines in about(there.stdout).items():
-            assert lines.startswith(f"{partitions[topic]} partitions, 1 replicas{MADE[topic]}\n"), (topic, lines)
+            assert lines.startswith(f"{partitions[topic]} partitions, 1 replica{MADE[topic]}\n"), (topic, lines)
             assert lines.count("    warning: 1 replica; 3 and min.insync.replicas 2 survive the loss of a broker\n") == 1, (topic, lines)
             short = "    warning: retention.ms is 1 h; after an outage longer than that, records are deleted on arrival"
             assert (short in lines) == (topic in ("copies", "sums")), f"of those that the agent writes records to: {topic}: {lines}"
@@ -58,6 +58,7 @@ def topics_are_named_made_and_judged(program):
         for more in ([], ["--create"]):
             wrong = stage.command("topics", *more, "-c", stage.agent.config)
             assert wrong.returncode == 1 and "    WRONG: cleanup.policy is delete, it must be compact" in about(wrong.stdout)["rivulet-progress"], wrong
+            assert "--create" not in wrong.stdout, f"nothing is missing: {wrong.stdout}"
 
 
 def with_permissions(stage):
