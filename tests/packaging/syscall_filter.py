@@ -48,6 +48,10 @@ LIBRARY.seccomp_notify_fd.argtypes = [ctypes.c_void_p]
 LIBRARY.seccomp_rule_add_array.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint, ctypes.POINTER(Comparison)]
 
 
+def can_be_asked():
+    return LIBRARY.seccomp_api_get() >= 5
+
+
 def number_of(call):
     """Negative: this architecture has no such call."""
     return LIBRARY.seccomp_syscall_resolve_name(call.encode())
