@@ -42,7 +42,7 @@ CheckedConfig check_config(const std::string& file, const Clock& clock, config::
     if (const auto& kafka = loaded.config.kafka; kafka && kafka->sasl)
       if (auto why = kafka::login_problem(kafka->sasl->mechanism); !why.empty())
         problems.push_back({kafka->sasl->mechanism_at, "kafka.sasl.mechanism", std::move(why), true});
-    if (secrets == config::Secrets::needed) check_librdkafka(loaded.config, problems);
+    check_librdkafka(loaded.config, problems);
     if (std::any_of(problems.begin(), problems.end(), is_error)) checked.topology.reset();
   }
   std::stable_sort(problems.begin(), problems.end(), [](const config::Problem& a, const config::Problem& b) {

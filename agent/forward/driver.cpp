@@ -37,13 +37,13 @@ void Driver::start() {
   on(std::move(start));
 }
 
-// PREPARED that cannot be read stops forwarding: to guess would lose or double records.
-void Driver::protect(const std::vector<Rows>& rows) {
-  std::vector<store::ForwardChange::Acknowledged> prepared;
-  for (const auto& row : rows) prepared.push_back({row.stream, row.last});
-  outbox_.protect(prepared);
+std::vector<store::ForwardChange::Acknowledged> Driver::ends_of(const std::vector<Rows>& rows) {
+  std::vector<store::ForwardChange::Acknowledged> ends;
+  for (const auto& row : rows) ends.push_back({row.stream, row.last});
+  return ends;
 }
 
+// PREPARED that cannot be read stops forwarding: to guess would lose or double records.
 void Driver::load(Event& start) {
   const auto refuse = [&](const Error& error) {
     start.kind = Event::Kind::store_failed;
@@ -68,7 +68,7 @@ void Driver::load(Event& start) {
     if (!decoded) return refuse(decoded.error());
     prepared_ = std::move(*decoded);
   }
-  protect(prepared_ ? prepared_->streams : std::vector<Rows>{});
+  outbox_.protect(ends_of(prepared_ ? prepared_->streams : std::vector<Rows>{}));
   if (*witness) {
     auto decoded = decode_witness(**witness);
     if (!decoded) return refuse(decoded.error());

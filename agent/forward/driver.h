@@ -125,7 +125,7 @@ class Driver {
   Event settle(std::int64_t timeout_ms);
   Event trim();
   std::string& prefix(StreamId stream);
-  void protect(const std::vector<Rows>& rows);  // from drop-oldest
+  static std::vector<store::ForwardChange::Acknowledged> ends_of(const std::vector<Rows>& rows);
 
   DriverOptions options_;
   Outbox& outbox_;

@@ -194,9 +194,7 @@ Event Driver::apply() {
   if (prepared_) change.facts.emplace_back(prepared_fact, std::nullopt);
   if (verdict.adopted) change.facts.emplace_back(adopt_fact, std::nullopt);
   if (verdict.witness) change.facts.emplace_back(witness_fact, encode(*verdict.witness));
-  if (verdict.kind == Verdict::Kind::committed) {
-    for (const auto& rows : prepared_->streams) change.acknowledged.push_back({rows.stream, rows.last});
-  }
+  if (verdict.kind == Verdict::Kind::committed) change.acknowledged = ends_of(prepared_->streams);
   change.durable = verdict.adopted;
   if (const auto done = outbox_.change(std::move(change)); !done) return store_failed(done.error());
   fault_point("forward.resolved");
@@ -211,7 +209,7 @@ Event Driver::apply() {
   if (verdict.witness) witness_ = verdict.witness;
   if (verdict.adopted) adopt_ = false;
   prepared_.reset();
-  protect({});
+  outbox_.protect({});
   return event(Event::Kind::done);
 }
 

@@ -303,12 +303,10 @@ Event Driver::prepare() {
   prepared->cluster_id = cluster_id_;
   store::ForwardChange change;
   change.facts.emplace_back(prepared_fact, encode(*prepared));
-  if (options_.trim_before_commit) {
-    for (const auto& rows : prepared->streams) change.acknowledged.push_back({rows.stream, rows.last});
-  }
+  if (options_.trim_before_commit) change.acknowledged = ends_of(prepared->streams);
   if (changelogs_chosen_) change.facts.emplace_back(changelogs_fact, encode(changelogs_));
   fault_point("forward.before_prepared");
-  protect(prepared->streams);
+  outbox_.protect(ends_of(prepared->streams));
   if (const auto done = outbox_.change(std::move(change)); !done) return store_failed(done.error());
   prepared_ = std::move(*prepared);
   changelogs_chosen_ = false;
@@ -354,7 +352,7 @@ Event Driver::trim() {
   store::ForwardChange change;
   change.durable = false;
   const auto streams = transaction_.streams();
-  for (const auto& rows : streams) change.acknowledged.push_back({rows.stream, rows.last});
+  change.acknowledged = ends_of(streams);
   std::optional<Witness> witness;
   if (prepared_) {
     witness = Witness{cluster_id_, prepared_->progress, prepared_->progress_offset, prepared_->transaction};

@@ -20,7 +20,8 @@ app::CheckedConfig check(const TempFolder& folder, const std::string& settings, 
 
 TEST_CASE("librdkafka settings that the forwarder could not use are found by check, without their values") {
   const TempFolder folder;
-  const auto checked = check(folder, "    linger.ms: 5\n    linger.mss: 5\n    socket.timeout.ms: not-for-the-log\n");
+  const auto secrets = GENERATE(config::Secrets::needed, config::Secrets::of_service_later);  // `run`; `check`
+  const auto checked = check(folder, "    linger.ms: 5\n    linger.mss: 5\n    socket.timeout.ms: not-for-the-log\n", secrets);
   CHECK_FALSE(checked.ok());
   REQUIRE(checked.problems.size() == 2);
   CHECK_THAT(checked.problems[0].text(), ContainsSubstring("rivulet.yaml:8:17: kafka.librdkafka.linger.mss: librdkafka "));
@@ -29,8 +30,16 @@ TEST_CASE("librdkafka settings that the forwarder could not use are found by che
   CHECK_THAT(checked.problems[1].text(), !ContainsSubstring("not-for-the-log"));
 }
 
-TEST_CASE("librdkafka settings are left alone where their secrets may be absent") {
+TEST_CASE("a librdkafka setting may be a secret that only the service has") {
   const TempFolder folder;
-  CHECK(check(folder, "    linger.ms: 5\n").ok());
-  CHECK(check(folder, "    linger.mss: 5\n", config::Secrets::unused).ok());
+  const std::string of_service = "    linger.ms: 5\n    ssl.key.password: \"${file:/run/credentials/rivulet-test.service/none}\"\n";
+  CHECK_FALSE(check(folder, of_service).ok());
+  for (const auto secrets : {config::Secrets::of_service_later, config::Secrets::unused}) {
+    const auto checked = check(folder, of_service, secrets);
+    CHECK(checked.ok());
+    REQUIRE(checked.problems.size() == 1);
+    CHECK_THAT(checked.problems[0].text(), ContainsSubstring("LoadCredential"));
+    CHECK(checked.config.kafka->librdkafka.size() == 1);
+  }
+  CHECK_FALSE(check(folder, "    ssl.key.password: \"${file:/nowhere/none}\"\n", config::Secrets::of_service_later).ok());
 }
