@@ -21,7 +21,7 @@ bool AgentIntake::can_accept() const {
 }
 
 pipeline::Arrival AgentIntake::arrival(const source::Frame& frame) const {
-  return {frame.payload, frame.topic, frame.timestamp_ms.value_or(clock_.wall_ms()), frame.key, frame.null, frame.first_line};
+  return {frame.payload, frame.topic, frame.timestamp_ms ? *frame.timestamp_ms : clock_.wall_ms(), frame.key, frame.null, frame.first_line};
 }
 
 source::Checked AgentIntake::check(const source::Frame& frame) {

@@ -23,7 +23,7 @@ struct Frame {
   std::string_view topic;  // MQTT topic, file path, ...: what the source's `topic_field` gives; may be empty
   // What a Kafka record brings with it; the source's own `key` and `timestamp` win.
   std::optional<std::string_view> key = std::nullopt;
-  std::optional<Timestamp> timestamp_ms = std::nullopt;
+  std::optional<Timestamp> timestamp_ms = std::nullopt;  // or when it arrived, where the source knows; none: now
   bool null = false;  // a tombstone: it has no payload
   // Of the file or connection that the payload is a later line of, where CSV has its names there; none: the payload stands for itself.
   std::optional<std::string_view> first_line = std::nullopt;

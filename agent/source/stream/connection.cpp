@@ -89,6 +89,7 @@ void Connection::read() {
     }
     active_ = true;
     last_bytes_ms_ = hub_.intake.clock().steady_ms();
+    arrived_ms_ = hub_.intake.clock().wall_ms();
     take({hub_.buffer.data(), outcome.bytes});
   }
   if (readable()) read_later();
@@ -128,6 +129,7 @@ Framer::Verdict Connection::on_frame(std::string_view frame) {
   if (first_line_.takes(frame)) return Framer::Verdict::taken;
   Frame accepted{frame, session_->name.empty() ? std::string_view(peer_) : std::string_view(session_->name)};
   accepted.first_line = first_line_.text();
+  accepted.timestamp_ms = arrived_ms_;
   hub_.intake.accept(accepted);
   ++batch_;
   return Framer::Verdict::taken;

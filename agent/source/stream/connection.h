@@ -77,6 +77,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::uint64_t batch_ = 0;  // frames of this chunk, not yet told to the session
   std::uint64_t told_ = 0;   // last acknowledged total that was queued for the client
   std::int64_t last_bytes_ms_;
+  Timestamp arrived_ms_ = 0;  // of the chunk; the clock is not asked for each frame
   std::string out_;
 };
 

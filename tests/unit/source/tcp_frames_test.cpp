@@ -118,6 +118,26 @@ TEST_CASE("tcp: a client that is idle too long is told so and closed, an active 
   CHECK_FALSE(active.closed());
 }
 
+TEST_CASE("tcp: a frame's time is when it was read, also where it waits for room") {
+  ManualClock clock(1000);
+  auto intake = std::make_unique<FakeIntake>();
+  intake->use_clock(clock);
+  intake->room_up_to = 1;
+  TcpServer server(tcp_config(), std::move(intake));
+  auto client = server.client();
+  client.send("a\nb\n");
+  REQUIRE(server.received(1));
+  clock.advance(500);
+  server.intake->room_up_to = 10;
+  server.source->on_room();
+  REQUIRE(server.received(2));
+  client.send("c\n");
+  REQUIRE(server.received(3));
+  CHECK(server.intake->accepted[0].timestamp_ms == 1000);
+  CHECK(server.intake->accepted[1].timestamp_ms == 1000);
+  CHECK(server.intake->accepted[2].timestamp_ms == 1500);
+}
+
 TEST_CASE("tcp: without room nothing more is read, and with room everything arrives once and in order") {
   TcpServer server(tcp_config());
   server.intake->room_up_to = 10;
