@@ -38,8 +38,10 @@ void open_standard_files() {
 void keep_memory_small() {
 #ifdef __GLIBC__
   ::mallopt(M_ARENA_MAX, 2);               // io and everybody else; the default is eight a core, each with its own leftovers
-  ::mallopt(M_MMAP_THRESHOLD, 256 << 10);  // fixed: by itself it grows to 32 MiB and large buffers would stay in the heap
-  ::mallopt(M_TRIM_THRESHOLD, 512 << 10);
+  // librdkafka makes and destroys a zstd context of 1.4 MB for each batch: given back to the system it comes again as pages to be cleared, a tenth of
+  // what a record costs. What is larger goes back. Both are fixed: by themselves they grow to 32 and 64 MiB, and large buffers would stay in the heap.
+  ::mallopt(M_MMAP_THRESHOLD, 1536 << 10);
+  ::mallopt(M_TRIM_THRESHOLD, 1536 << 10);
   ::mallopt(M_TOP_PAD, 64 << 10);
 #endif
 }
