@@ -146,8 +146,8 @@ void read_kafka(const Value& value, Kafka& kafka) {
     for (const auto& [key, setting] : extra->entries()) {
       if (is_owned(key)) {
         setting.error("is set by rivulet itself (exactly-once rests on it, or it has a key of its own under kafka); remove it");
-      } else if (auto value = setting.secret()) {  // any of them may be one
-        kafka.librdkafka[key] = value->reveal();
+      } else if (auto text = setting.secret()) {  // any of them may be one
+        kafka.librdkafka[key] = text->reveal();
         kafka.librdkafka_at[key] = setting.at();
       }
     }
