@@ -1,10 +1,12 @@
 // What the configuration needs of the cluster: topics, partitions, settings, permissions. --create makes what is missing.
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "agent/app/checked_config.h"
 #include "agent/app/commands.h"
@@ -17,6 +19,7 @@ namespace rivulet::app {
 namespace {
 
 constexpr std::int64_t kTimeoutMs = 10'000;
+constexpr std::chrono::milliseconds kLookAgain{100};
 constexpr std::int64_t kShortRetentionMs = 7LL * 24 * 3600 * 1000;
 // Many partitions: another agent's open transaction in the same one delays our recovery.
 constexpr std::int32_t kProgressPartitions = 50;
@@ -55,17 +58,6 @@ bool look_at(kafka::Admin& admin, const std::string& topic, std::int32_t replica
   return usable;
 }
 
-bool create(kafka::Admin& admin, const std::string& topic, Kind kind, const TopicsOptions& options) {
-  kafka::NewTopic wanted;
-  wanted.name = topic;
-  wanted.partitions = kind == Kind::progress ? kProgressPartitions : options.partitions;
-  wanted.replicas = options.replicas;
-  if (kind != Kind::records && kind != Kind::input) wanted.settings["cleanup.policy"] = "compact";
-  const auto created = admin.create_topic(wanted, kTimeoutMs);
-  fmt::print("    {}\n", created ? fmt::format("created with {} partitions", wanted.partitions) : "could not be created: " + created.error().message);
-  return created.has_value();
-}
-
 const char* role(Kind kind) {
   switch (kind) {
     case Kind::records: return "";
@@ -75,6 +67,39 @@ const char* role(Kind kind) {
     case Kind::table: return " (read by a source, as a table)";
   }
   return "";
+}
+
+std::string described(const kafka::TopicMetadata& found, Kind kind) {
+  return fmt::format("{} partition{}, {} replica{}{}", found.partitions, found.partitions == 1 ? "" : "s", found.replicas, found.replicas == 1 ? "" : "s", role(kind));
+}
+
+// By somebody else who was faster (gateways share topics), or by us, where the answer was lost and librdkafka asked again. It takes a moment to be seen.
+bool made_meanwhile(kafka::Admin& admin, const std::string& topic, Kind kind, const Clock& clock) {
+  const std::int64_t until_ms = clock.steady_ms() + kTimeoutMs;
+  for (;;) {
+    const auto found = admin.topic(topic, kTimeoutMs);
+    if (found) {
+      fmt::print("    there by now: {}\n", described(*found, kind));
+      return look_at(admin, topic, found->replicas, kind);
+    }
+    if (found.error().code != ErrorCode::not_found || clock.steady_ms() >= until_ms) {
+      fmt::print("    it exists by now, but cannot be seen: {}\n", found.error().message);
+      return false;
+    }
+    std::this_thread::sleep_for(kLookAgain);
+  }
+}
+
+bool create(kafka::Admin& admin, const std::string& topic, Kind kind, const TopicsOptions& options, const Clock& clock) {
+  kafka::NewTopic wanted;
+  wanted.name = topic;
+  wanted.partitions = kind == Kind::progress ? kProgressPartitions : options.partitions;
+  wanted.replicas = options.replicas;
+  if (kind != Kind::records && kind != Kind::input) wanted.settings["cleanup.policy"] = "compact";
+  const auto created = admin.create_topic(wanted, kTimeoutMs);
+  if (!created && created.error().code == ErrorCode::conflict) return made_meanwhile(admin, topic, kind, clock);
+  fmt::print("    {}\n", created ? fmt::format("created with {} partitions", wanted.partitions) : "could not be created: " + created.error().message);
+  return created.has_value();
 }
 
 void print_permissions(const config::Config& config, const std::set<std::string>& topics, const std::map<std::string, Kind>& read) {
@@ -129,14 +154,14 @@ int command_topics(const TopicsOptions& options) {
     const Kind kind = kind_of(topic);
     const auto found = (*admin)->topic(topic, kTimeoutMs);
     if (found) {
-      fmt::print("  {}: {} partition{}, {} replica{}{}\n", topic, found->partitions, found->partitions == 1 ? "" : "s", found->replicas, found->replicas == 1 ? "" : "s", role(kind));
+      fmt::print("  {}: {}\n", topic, described(*found, kind));
       in_order &= look_at(**admin, topic, found->replicas, kind);
       continue;
     }
     const bool missing = found.error().code == ErrorCode::not_found;
     fmt::print("  {}: {}\n", topic, missing ? std::string("missing") : found.error().message);
     any_missing |= missing;
-    in_order &= missing && options.create && create(**admin, topic, kind, options);
+    in_order &= missing && options.create && create(**admin, topic, kind, options, clock);
   }
   print_permissions(checked.config, topics, read);
   if (any_missing && !options.create) fmt::print("`rivulet topics --create` makes the missing ones\n");
