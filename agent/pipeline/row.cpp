@@ -95,33 +95,16 @@ void Row::rename(const std::vector<Renamed>& names) {
 
 std::optional<std::string_view> Row::value(std::string& buffer) const {
   if (!changed || !bytes) return bytes;
-  std::size_t size = 2;
-  bool plain = true;  // nothing has to be escaped: its size is known, and is asked for once
-  for (const Field& field : fields) {
-    size += field.quoted.size() + field.token.size() + 2;
-    plain = plain && !field.text;
-  }
   buffer.clear();
-  if (!plain) {
-    for (const Field& field : fields) {
-      buffer.append(buffer.empty() ? "{" : ",").append(field.quoted).append(":");
-      if (field.text) codec::append_json_string(buffer, field.token);
-      else buffer += field.token;
-    }
-    return buffer += '}';
-  }
-  buffer.resize(size);
-  char* at = buffer.data();
-  const auto put = [&](std::string_view text) { at += text.copy(at, text.size()); };
-  *at++ = '{';
+  buffer += '{';
   for (const Field& field : fields) {
-    if (at != buffer.data() + 1) *at++ = ',';
-    put(field.quoted);
-    *at++ = ':';
-    put(field.token);
+    if (buffer.size() > 1) buffer += ',';
+    buffer += field.quoted;
+    buffer += ':';
+    if (field.text) codec::append_json_string(buffer, field.token);
+    else buffer += field.token;
   }
-  *at++ = '}';
-  buffer.resize(static_cast<std::size_t>(at - buffer.data()));
+  buffer += '}';
   return buffer;
 }
 
