@@ -34,7 +34,7 @@ std::optional<ModbusSource::Bus> read_url(const Value& value) {
 
 ModbusSource::Bus read_rtu(const Value& value) {
   ModbusSource::Bus bus;
-  ModbusSource::Rtu& rtu = bus.rtu.emplace();
+  ModbusSource::Rtu& rtu = bus.rtu.emplace(ModbusSource::Rtu{});
   const Map map(value, schema::modbus_rtu);
   if (auto device = map.need("device", "the path of a serial device")) {
     rtu.device = device->text().value_or("");

@@ -32,6 +32,13 @@ struct Setting {
   bool required = false;
   bool alternative = false;  // exactly one of its section's alternatives is there
 
+  template <class Change>  // before its callers: clang's constant expressions need it there
+  constexpr Setting with(const Change& change) const {
+    Setting changed = *this;
+    change(changed);
+    return changed;
+  }
+
   constexpr Setting else_(std::string_view text) const { return with([&](Setting& k) { k.standard = text; }); }
   constexpr Setting or_word(std::string_view text) const { return with([&](Setting& k) { k.words = text; }); }
   constexpr Setting or_map(const Section& of) const { return with([&](Setting& k) { k.section = &of; }); }
@@ -40,14 +47,6 @@ struct Setting {
   constexpr Setting by_row() const { return with([](Setting& k) { k.shape = Shape::rows; }); }
   constexpr Setting needed() const { return with([](Setting& k) { k.required = true; }); }
   constexpr Setting one_of() const { return with([](Setting& k) { k.alternative = true; }); }
-
- private:
-  template <class Change>
-  constexpr Setting with(const Change& change) const {
-    Setting changed = *this;
-    change(changed);
-    return changed;
-  }
 };
 
 struct Section {

@@ -92,7 +92,7 @@ Event Driver::send(const Action& action) {
     uplink_.start_report();
   }
 
-  sending_.emplace();
+  sending_ = Sending{};
   sending_->began_ms = now_ms;
   sending_->max_records = action.max_records;
   sending_->lanes = lanes_of(ready);

@@ -1,8 +1,9 @@
 // Seeds of a random test: always the same ones, unless the environment asks otherwise.
 //
-// RIVULET_SEED=n runs that seed alone; RIVULET_RUNS=n runs n seeds from one that nobody has seen. The seed under way is in the message of
-// every check that fails. Thread: one.
+// RIVULET_SEED=n runs that seed alone; RIVULET_RUNS=n runs n seeds from one that nobody has seen; RIVULET_PERCENT=n runs the first n of a hundred, one at
+// least. The seed under way is in the message of every check that fails. Thread: one.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
@@ -20,6 +21,8 @@ inline void each_seed(std::uint64_t runs, const std::function<void(std::uint64_t
   } else if (const char* more = std::getenv("RIVULET_RUNS")) {
     first = std::random_device{}();
     runs = std::strtoull(more, nullptr, 10);
+  } else if (const char* percent = std::getenv("RIVULET_PERCENT")) {
+    runs = std::max<std::uint64_t>(1, runs * std::strtoull(percent, nullptr, 10) / 100);
   }
   for (std::uint64_t seed = first; seed < first + runs; ++seed) {
     INFO("RIVULET_SEED=" << seed);
