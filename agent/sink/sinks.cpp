@@ -77,7 +77,7 @@ std::unique_ptr<Worker> worker(const Plan& plan, const std::string& agent_id, st
 result<std::unique_ptr<Sinks>> Sinks::open(const config::Config& config, store::Store& store, const Clock& clock) {
   auto streams = store.streams();
   if (!streams) return streams.error();
-  std::unique_ptr<Sinks> sinks(new Sinks(store, clock));
+  std::unique_ptr<Sinks> sinks(new Sinks(store));
   Planning planning(config, *streams);
   // What is left of outputs that the configuration has no more.
   for (const store::StreamInfo& stream : *streams) {

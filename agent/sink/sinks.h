@@ -28,11 +28,10 @@ class Sinks {
   std::vector<Status> status() const;
 
  private:
-  Sinks(store::Store& store, const Clock& clock) : store_(store), clock_(clock) {}
+  explicit Sinks(store::Store& store) : store_(store) {}
   void wait_for_a_way(const store::StreamInfo& stream, const std::string& why);
 
   store::Store& store_;
-  const Clock& clock_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<Status> waiting_;  // streams whose destination nobody knows how to reach
   std::set<StreamId> waiting_ids_;  // of those

@@ -27,7 +27,7 @@ class TimeWindows final : public Aggregating {
   bool takes_null_values() const override { return true; }
   Window window(Timestamp start) const { return {start, start + size_, false}; }
   Timestamp due(Timestamp start) const { return start + size_ + grace_; }
-  StateTable& table() const { return state_->table(kMainPart); }
+  StateTable& rows() const { return state_->table(kMainPart); }
 
   static std::string row(Timestamp start, std::string_view key) {
     std::string name;
@@ -43,7 +43,7 @@ class TimeWindows final : public Aggregating {
     std::string next;
     for (bool found = true; found;) {
       found = false;
-      table().scan(next, {}, [&](std::string_view name, std::string_view) {
+      rows().scan(next, {}, [&](std::string_view name, std::string_view) {
         Reader reader(name);
         const auto start = static_cast<Timestamp>(reader.u64_be());
         buckets_[start].in_table = true;
@@ -66,7 +66,7 @@ class TimeWindows final : public Aggregating {
   Entry* known(Timestamp start, Bucket& bucket, std::string_view key) {
     if (const auto found = bucket.entries.find(key); found != bucket.entries.end()) return &found->second;
     if (!bucket.in_table) return nullptr;
-    const auto bytes = table().get(row(start, key));
+    const auto bytes = rows().get(row(start, key));
     if (!bytes) return nullptr;
     ++decoded_;
     return &bucket.entries.emplace(std::string(key), decode(*bytes)).first->second;
@@ -112,7 +112,7 @@ class TimeWindows final : public Aggregating {
     for (std::size_t i = 0; i < ordered.size(); ++i) {
       auto entry = bucket.entries.extract(bucket.entries.find(ordered[i]));
       --decoded_;
-      table().erase(row(start, entry.key()));
+      rows().erase(row(start, entry.key()));
       final(entry.key(), window(start), entry.mapped(), out);
       if (i + 1 < ordered.size() && out.full()) return false;
     }
@@ -123,20 +123,20 @@ class TimeWindows final : public Aggregating {
   bool close_from_table(Timestamp start, Bucket& bucket, Emit& out) {
     decoded_ -= bucket.entries.size();
     for (auto& [key, entry] : bucket.entries)
-      if (entry.dirty) table().put(row(start, key), encode(entry));
+      if (entry.dirty) rows().put(row(start, key), encode(entry));
     bucket.entries.clear();
     const std::string end = row(start + 1, {});
     if (bucket.closed_up_to.empty()) bucket.closed_up_to = row(start, {});
     std::vector<std::pair<std::string, std::string>> some;
     do {
       some.clear();
-      table().scan(bucket.closed_up_to, end, [&](std::string_view name, std::string_view bytes) {
+      rows().scan(bucket.closed_up_to, end, [&](std::string_view name, std::string_view bytes) {
         some.emplace_back(name, bytes);
         return some.size() < kClosedAtOnce;
       });
       for (const auto& [name, bytes] : some) {
         Entry entry = decode(bytes);
-        table().erase(name);
+        rows().erase(name);
         final(std::string_view(name).substr(sizeof start), window(start), entry, out);
         bucket.closed_up_to = name + '\0';
         if (out.full()) return false;
@@ -155,7 +155,7 @@ class TimeWindows final : public Aggregating {
       if (known(start, found->second, key) == nullptr) continue;
       auto entry = found->second.entries.extract(found->second.entries.find(key));
       --decoded_;
-      table().erase(row(start, key));
+      rows().erase(row(start, key));
       if (found->second.entries.empty() && !(found->second.in_table && in_table(start))) {
         buckets_.erase(found);
         latest_ = nullptr;
@@ -166,7 +166,7 @@ class TimeWindows final : public Aggregating {
 
   bool in_table(Timestamp start) {
     bool found = false;
-    table().scan_prefix(row(start, {}), [&](std::string_view, std::string_view) {
+    rows().scan_prefix(row(start, {}), [&](std::string_view, std::string_view) {
       found = true;
       return false;
     });
@@ -189,7 +189,7 @@ class TimeWindows final : public Aggregating {
     for (auto& [start, bucket] : buckets_)
       for (auto& [key, entry] : bucket.entries) {
         if (!entry.dirty) continue;
-        table().put(row(start, key), encode(entry));
+        rows().put(row(start, key), encode(entry));
         entry.dirty = false;
       }
     for (auto it = buckets_.begin(); it != buckets_.end() && decoded_ > state_->decoded_objects(); ++it) {

@@ -25,7 +25,7 @@ Lines routed(const std::string& yaml, const Lines& values) {
     void quarantine(store::QuarantineEntry entry) override { lines.push_back("failed " + entry.step + ": " + entry.reason); }
   } out;
   out.outputs = &topology->outputs();
-  for (const std::string& value : values) topology->inject(0, value == "null" ? Record{"k", std::nullopt, 1} : Record{"k", value, 1}, out);
+  for (const std::string& value : values) topology->inject(0, Record{"k", value == "null" ? std::nullopt : std::optional(value), 1, {}}, out);
   if (const auto counts = topology->step_counts(); !counts.empty() && counts[0].dropped != 0) out.lines.push_back("dropped " + std::to_string(counts[0].dropped));
   return out.lines;
 }
