@@ -26,7 +26,7 @@ std::string seconds(std::int64_t ms) { return ms < 10'000 ? std::to_string(ms) +
 std::vector<std::string> environment_of(const config::ExecSource& config) {
   std::vector<std::string> all = inherited_environment();
   for (const auto& [name, value] : config.environment) {
-    std::erase_if(all, [&name = name](const std::string& one) { return one.rfind(name + "=", 0) == 0; });
+    std::erase_if(all, [&name](const std::string& one) { return one.rfind(name + "=", 0) == 0; });
     all.push_back(name + "=" + value.reveal());
   }
   return all;
