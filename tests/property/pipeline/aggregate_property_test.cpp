@@ -2,20 +2,16 @@
 // RIVULET_SEED=n repeats a run.
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <random>
 
+#include "tests/support/seeds.h"
 #include "tests/unit/pipeline/aggregate_fixture.h"
 
 using namespace rivulet;
 using namespace rivulet::pipeline;
+using rivulet::test::each_seed;
 
 namespace {
-
-std::uint64_t base_seed() {
-  const char* text = std::getenv("RIVULET_SEED");
-  return text == nullptr ? 1 : std::strtoull(text, nullptr, 10);
-}
 
 const Fields kExact = {{"n", "count(*)"}, {"c", "count(x)"}, {"s", "sum(i)"}, {"a", "avg(i)"}, {"lo", "min(t)"}, {"hi", "max(t)"}, {"f", "first(t)"}, {"l", "last(t)"},
                        {"d", "delta(i)"}, {"all", "collect(t)"}, {"set", "collect_set(t)"}, {"u", "count_distinct(t)"}, {"p", "percentile(x, 90)"}, {"m", "median(i)"},
@@ -72,7 +68,6 @@ std::string first_difference(const std::string& a, const std::string& b) {
 
 // Each record goes to one of some parts, which pass through bytes now and then; then the parts are merged in a random order.
 void check_parts(const Fields& select, std::uint64_t seed, bool exact) {
-  INFO("RIVULET_SEED=" << seed);
   std::mt19937_64 random(seed);
   AggregateFixture whole(select);
   std::vector<AggState> parts(1 + random() % 5);
@@ -96,17 +91,17 @@ void check_parts(const Fields& select, std::uint64_t seed, bool exact) {
 }  // namespace
 
 TEST_CASE("parts of a random stream merged in any order give what adding its records one by one gives") {
-  for (std::uint64_t seed = base_seed(); seed < base_seed() + 60; ++seed) check_parts(kExact, seed, true);
+  each_seed(60, [](std::uint64_t seed) { check_parts(kExact, seed, true); });
 }
 
 TEST_CASE("sums of reals, deviations and means over time merge to the same but for rounding") {
-  for (std::uint64_t seed = base_seed(); seed < base_seed() + 60; ++seed)
+  each_seed(60, [](std::uint64_t seed) {
     if (seed % 7 != 0) check_parts(kNear, seed, false);
+  });
 }
 
 TEST_CASE("subtracting any records that were added leaves what adding the others gives") {
-  for (std::uint64_t seed = base_seed(); seed < base_seed() + 60; ++seed) {
-    INFO("RIVULET_SEED=" << seed);
+  each_seed(60, [](std::uint64_t seed) {
     std::mt19937_64 random(seed);
     const Fields select = {{"n", "count(*)"}, {"c", "count(x)"}, {"s", "sum(i)"}, {"a", "avg(i)"}, {"h", "histogram(x, 0)"}};
     AggregateFixture table(select, "", false, true), others(select, "", false, true);
@@ -125,14 +120,11 @@ TEST_CASE("subtracting any records that were added leaves what adding the others
     }
     for (const std::string& record : present) REQUIRE(others.add(record));
     CHECK(table.whole() == others.whole());
-  }
+  });
 }
 
 TEST_CASE("bytes that were made up with a right checksum are read or refused, and what is read can be used") {
-  std::vector<std::uint64_t> seeds = {20'283};  // a sum so large that the next merge made it infinite
-  for (std::uint64_t i = 0; i < 300; ++i) seeds.push_back(base_seed() + i);
-  for (const std::uint64_t seed : seeds) {
-    INFO("RIVULET_SEED=" << seed);
+  const auto check = [](std::uint64_t seed) {
     std::mt19937_64 random(seed);
     AggregateFixture fixture(seed % 2 == 0 ? kExact : kNear);
     for (std::uint64_t i = 0; i < seed % 40; ++i) REQUIRE(fixture.add(random_record(random), static_cast<Timestamp>(i)));
@@ -146,11 +138,13 @@ TEST_CASE("bytes that were made up with a right checksum are read or refused, an
     }
     put_u32_be(bytes, Aggregates::checksum(bytes));
     auto read = fixture.aggregates->decode(bytes);
-    if (!read) continue;
+    if (!read) return;
     fixture.aggregates->merge(fixture.state, *read);
     fixture.state = std::move(*read);
     REQUIRE(fixture.add(random_record(random), 7));
     CHECK_FALSE(fixture.whole().empty());
     CHECK(fixture.aggregates->decode(fixture.bytes()));
-  }
+  };
+  check(20'283);  // a sum so large that the next merge made it infinite
+  each_seed(300, check);
 }

@@ -105,8 +105,9 @@ struct Running final : Outputs {
 }  // namespace
 
 TEST_CASE("what goes on from the quarantine ends where it would have come without failing") {
-  std::size_t retried = 0;
+  std::size_t runs = 0, retried = 0;
   each_seed(300, [&](std::uint64_t seed) {
+    ++runs;
     Random random(seed);
     const std::string text = pipelines(random);
     Running failing(text, true), right(text, false);
@@ -137,5 +138,5 @@ TEST_CASE("what goes on from the quarantine ends where it would have come withou
     CHECK(after.results == right.results);
     CHECK(after.latest == right.latest);
   });
-  CHECK(retried > 5000);
+  if (runs >= 20) CHECK(retried > runs * 17);  // what is retried is not mostly nothing
 }

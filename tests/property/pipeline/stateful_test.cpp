@@ -1,7 +1,6 @@
 // How the input is cut into epochs, when the process restarts and how little memory state has must not show in results.
 //
 // Random cases over every kind of window and emission. RIVULET_SEED=n repeats one.
-#include <cstdlib>
 #include <map>
 #include <random>
 #include <sstream>
@@ -9,9 +8,11 @@
 #include "agent/codec/json.h"
 #include "agent/pipeline/replay.h"
 #include "tests/support/catch.h"
+#include "tests/support/seeds.h"
 
 using namespace rivulet;
 using namespace rivulet::pipeline;
+using rivulet::test::each_seed;
 
 namespace {
 
@@ -98,12 +99,7 @@ std::map<std::string, std::string> last_values(const std::string& output) {
   return last;
 }
 
-std::uint64_t first_seed() {
-  const char* given = std::getenv("RIVULET_SEED");
-  return given == nullptr ? 1 : std::strtoull(given, nullptr, 10);
-}
-
-const std::uint64_t kCases = std::getenv("RIVULET_SEED") == nullptr ? 150 : 1;
+constexpr std::uint64_t kCases = 150;
 
 // Silence counts from the start of the process on, so with `idle` a restart may show.
 std::vector<ReplayOptions> cuts(Random& random, const Case& made) {
@@ -124,17 +120,17 @@ std::vector<ReplayOptions> cuts(Random& random, const Case& made) {
 }
 
 void compare_everything(const std::string& emit) {
-  for (std::uint64_t seed = first_seed(); seed < first_seed() + kCases; ++seed) {
+  each_seed(kCases, [&](std::uint64_t seed) {
     Random random(seed);
     const Case made = make_case(random, emit);
     ReplayOptions plain;
     plain.drops = true;
     const std::string expected = run(made, plain);
     for (const ReplayOptions& options : cuts(random, made)) {
-      INFO("seed " << seed << ", epoch " << options.epoch_lines << ", restart every " << options.restart_every << ", " << options.state_bytes << " bytes\n" << made.steps << made.time << "\n" << made.input);
+      INFO("epoch " << options.epoch_lines << ", restart every " << options.restart_every << ", " << options.state_bytes << " bytes\n" << made.steps << made.time << "\n" << made.input);
       REQUIRE(run(made, options) == expected);
     }
-  }
+  });
 }
 
 }  // namespace
@@ -144,7 +140,7 @@ TEST_CASE("closed results are the same however the input is cut into epochs and 
 TEST_CASE("every change is the same however the input is cut into epochs and restarts") { compare_everything("every-change"); }
 
 TEST_CASE("the last update of a key and window is the same however the input is cut into epochs and restarts") {
-  for (std::uint64_t seed = first_seed(); seed < first_seed() + kCases; ++seed) {
+  each_seed(kCases, [](std::uint64_t seed) {
     Random random(seed);
     const Case made = make_case(random, "updates");
     Case unthinned = made;
@@ -153,8 +149,8 @@ TEST_CASE("the last update of a key and window is the same however the input is 
     REQUIRE(last_values(run(made, {})) == expected);
     for (ReplayOptions options : cuts(random, made)) {
       options.drops = false;
-      INFO("seed " << seed << ", epoch " << options.epoch_lines << ", restart every " << options.restart_every << ", " << options.state_bytes << " bytes\n" << made.steps << made.time << "\n" << made.input);
+      INFO("epoch " << options.epoch_lines << ", restart every " << options.restart_every << ", " << options.state_bytes << " bytes\n" << made.steps << made.time << "\n" << made.input);
       REQUIRE(last_values(run(made, options)) == expected);
     }
-  }
+  });
 }

@@ -231,8 +231,9 @@ Model any_step(Random& random, bool by_key) {
 }  // namespace
 
 TEST_CASE("each step that thins out lets through what it is defined to let through") {
-  std::size_t passed = 0, left = 0;
+  std::size_t runs = 0, passed = 0, left = 0;
   each_seed(1500, [&](std::uint64_t seed) {
+    ++runs;
     Random random(seed);
     const bool by_key = random.one_in(3);
     const std::vector<Given> given = records(random);
@@ -243,7 +244,7 @@ TEST_CASE("each step that thins out lets through what it is defined to let throu
     passed += expected.size();
     left += given.size() - std::min(given.size(), expected.size());
   });
-  if (std::getenv("RIVULET_SEED") == nullptr) CHECK((passed > 20'000 && left > 20'000));
+  if (runs >= 100) CHECK((passed > runs * 13 && left > runs * 13));  // both are looked at
 }
 
 TEST_CASE("steps that thin out give the same however the input is cut into epochs, restarts and with whatever memory") {
