@@ -32,13 +32,15 @@ struct Setting {
   bool required = false;
   bool alternative = false;  // exactly one of its section's alternatives is there
 
-  template <class Change>  // before its callers: clang's constant expressions need it there
+ private:  // before its callers: clang's constant expressions need it there
+  template <class Change>
   constexpr Setting with(const Change& change) const {
     Setting changed = *this;
     change(changed);
     return changed;
   }
 
+ public:
   constexpr Setting else_(std::string_view text) const { return with([&](Setting& k) { k.standard = text; }); }
   constexpr Setting or_word(std::string_view text) const { return with([&](Setting& k) { k.words = text; }); }
   constexpr Setting or_map(const Section& of) const { return with([&](Setting& k) { k.section = &of; }); }
