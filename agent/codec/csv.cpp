@@ -1,5 +1,6 @@
 #include "agent/codec/csv.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace rivulet::codec {
@@ -16,18 +17,41 @@ result<void> CsvReader::feed(std::string_view bytes) {
   return take(std::string_view(begin).substr(begin.rfind(mark, 0) == 0 ? mark.size() : 0));
 }
 
+// How many bytes at the beginning are text of the field, whatever follows: most of a file, and taken as one.
+std::size_t CsvReader::text_at(std::string_view bytes) const {
+  const char ends[] = {'"', '\n', '\r', separator_};
+  switch (at_) {
+    case At::quoted: return std::min(bytes.size(), bytes.find_first_of("\"\n"));
+    case At::start:
+    case At::plain: return std::min(bytes.size(), bytes.find_first_of(std::string_view(ends, sizeof ends)));
+    case At::after_quote:
+    case At::after_return: return 0;
+  }
+  return 0;
+}
+
 result<void> CsvReader::take(std::string_view bytes) {
-  for (const char c : bytes)
-    if (auto taken = take(c); !taken) return taken;
+  while (!bytes.empty()) {
+    const std::size_t text = text_at(bytes), taken = std::max<std::size_t>(text, 1);
+    row_bytes_ += taken;
+    if (row_bytes_ > kMaxRowBytes) return wrong("a row is longer than 1 MiB (is a quote not closed?)");
+    if (text > 0) {
+      field_.text += bytes.substr(0, text);
+      if (at_ == At::start) at_ = At::plain;
+    } else if (auto done = take(bytes.front()); !done) {
+      return done;
+    }
+    bytes.remove_prefix(taken);
+  }
   return {};
 }
 
+// A byte that is not text for sure: see text_at.
 result<void> CsvReader::take(char c) {
-  if (++row_bytes_ > kMaxRowBytes) return wrong("a row is longer than 1 MiB (is a quote not closed?)");
   if (c == '\n') ++line_;
   if (at_ == At::quoted) {
     if (c == '"') at_ = At::after_quote;
-    else field_.text += c;
+    else field_.text += c;  // the end of a line
     return {};
   }
   if (at_ == At::after_return && c != '\n') return wrong("a carriage return stands in a field without quotes");
@@ -47,10 +71,7 @@ result<void> CsvReader::take(char c) {
     at_ = At::quoted;
     return {};
   }
-  if (at_ == At::after_quote) return wrong("something follows the closing quote of a field");
-  at_ = At::plain;
-  field_.text += c;
-  return {};
+  return wrong("something follows the closing quote of a field");
 }
 
 void CsvReader::end_field() {

@@ -32,6 +32,7 @@ class CsvReader {
  private:
   enum class At { start, plain, quoted, after_quote, after_return };
   result<void> take(std::string_view bytes);
+  std::size_t text_at(std::string_view bytes) const;
   result<void> take(char c);
   result<void> end_row();
   void end_field();

@@ -52,7 +52,7 @@ TEST_CASE("what is no csv is said with its line") {
       {"a\n\"b\"c\n", "a;line 2: something follows the closing quote of a field"},
       {"a\n\"b\nc\n", "a;line 2: a quote is not closed"},
       {"a\n\"x\ny\"\nb\rc", "a;<x\ny>;line 4: a carriage return stands in a field without quotes"},
-      {"\"" + std::string(2 << 20, 'x'), "line 1: a row is longer than 1 MiB (is a quote not closed?)"},
+      {"\"" + std::string((1 << 20) + 1, 'x'), "line 1: a row is longer than 1 MiB (is a quote not closed?)"},
       {std::string(5000, ','), "line 1: has more than 4096 fields"},
   };
   for (const auto& [text, expected] : cases) CHECK(rows_of(text, 4096) == expected);
