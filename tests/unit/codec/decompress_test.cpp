@@ -26,7 +26,7 @@ Read read(Compression compression, std::string_view bytes, std::size_t in_chunk,
       all.error = step.error().message;
       return all;
     }
-    REQUIRE(step->made <= out_chunk);
+    if (step->made > out_chunk) FAIL("more than there is room for");
     all.text.append(out.data(), step->made);
     bytes.remove_prefix(step->used);
     if ((bytes.empty() && step->made == 0) || all.text.size() > most) break;
@@ -43,7 +43,7 @@ std::string lines(int count) {
 
 }  // namespace
 
-TEST_CASE("decompress: gzip and zstd come out whole, in whatever pieces, also several members") {
+TEST_CASE("decompress: gzip and zstd come out whole, in whatever pieces, also several members", "[slow]") {
   const std::string one = lines(20'000), two = lines(3);
   for (const bool gz : {true, false}) {
     const auto packed = [&](std::string_view text) { return gz ? test::gzip(text) : test::zstd(text); };

@@ -312,7 +312,7 @@ TEST_CASE("what a problem says is bounded and ends with a whole character") {
   }
 }
 
-TEST_CASE("a chain of thousands of pipelines is put in order") {
+TEST_CASE("a chain of thousands of pipelines is put in order", "[slow]") {
   std::string text = "agent: {id: a}\nsources: {s: {stdin: {}}}\npipelines:\n";
   for (int i = 0; i < 6000; ++i) text += " p" + std::to_string(i) + ": {from: " + (i == 5999 ? std::string("s") : "p" + std::to_string(i + 1)) + "}\n";
   const Loaded loaded = load_text(text, "r.yaml");

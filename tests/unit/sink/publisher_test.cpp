@@ -211,17 +211,19 @@ TEST_CASE("a server that cannot keep the promise is refused, and one that breaks
   CHECK(publisher.on_packet(mqtt::Packet(mqtt::Suback{})).has_error());
 }
 
-TEST_CASE("packet ids go round and are never 0") {
+TEST_CASE("packet ids go round and are never 0", "[slow]") {
   Publisher publisher(settings_with(1000), "c");
   Server server{publisher};
   REQUIRE(server.connack().empty());
   const std::vector<std::string_view> values(1000, "x");
-  for (int i = 0; i < 140; ++i) {
+  for (int i = 0; i < 70; ++i) {  // there are 65,535
     const Messages messages(values, static_cast<Sequence>(i) * 1000 + 1);
     const Stretch stretch = messages.stretch();
     publisher.begin(stretch);
-    while (!publisher.done())
-      for (const auto& [id, payload] : server.sent()) REQUIRE((id != 0 && server.puback(id)));
+    bool taken = true;
+    while (taken && !publisher.done())
+      for (const auto& [id, payload] : server.sent()) taken = taken && id != 0 && server.puback(id);
+    REQUIRE(taken);
     REQUIRE(publisher.take().records == 1000);
   }
 }

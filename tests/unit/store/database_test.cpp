@@ -24,8 +24,9 @@ void edit(const std::string& path, const std::string& sql) {
 }
 
 std::string content(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::string bytes(std::filesystem::file_size(path), '\0');
+  std::ifstream(path, std::ios::binary).read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  return bytes;
 }
 
 std::string database(const Folder& folder) { return folder.path + "/rivulet.db"; }
