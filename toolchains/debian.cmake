@@ -1,8 +1,14 @@
 # What the targets share: Debian's cross compiler of TRIPLE, libraries from the Debian root that toolchains/sysroot makes, programs run under
 # qemu-user. A target's file sets CMAKE_SYSTEM_PROCESSOR, TARGET, TRIPLE and QEMU, and includes this.
 set(CMAKE_SYSTEM_NAME Linux)
-set(CMAKE_C_COMPILER ${TRIPLE}-gcc)
-set(CMAKE_CXX_COMPILER ${TRIPLE}-g++)
+if(RIVULET_CLANG)  # -DRIVULET_CLANG=clang++: in half of gcc's time, for tests; it takes the libraries that gcc takes
+  set(CMAKE_CXX_COMPILER ${RIVULET_CLANG})
+  set(CMAKE_CXX_COMPILER_TARGET ${TRIPLE})
+  set(CMAKE_EXE_LINKER_FLAGS_INIT -fuse-ld=lld)
+  list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES RIVULET_CLANG)
+else()
+  set(CMAKE_CXX_COMPILER ${TRIPLE}-g++)
+endif()
 set(CMAKE_LIBRARY_ARCHITECTURE ${TRIPLE})
 
 # RIVULET_SYSROOT may be given by -D or by the environment; a configured tree keeps it. CMake's trial programs get it too.
@@ -23,7 +29,7 @@ set(ENV{PKG_CONFIG_SYSROOT_DIR} ${RIVULET_SYSROOT})
 set(ENV{PKG_CONFIG_LIBDIR} ${RIVULET_SYSROOT}/usr/lib/${TRIPLE}/pkgconfig:${RIVULET_SYSROOT}/usr/share/pkgconfig)
 unset(ENV{PKG_CONFIG_PATH})
 # The C++ libraries of a Debian newer than the compiler want a newer libstdc++ than the compiler's own; on the target they find theirs.
-set(CMAKE_EXE_LINKER_FLAGS_INIT -Wl,--allow-shlib-undefined)
+string(APPEND CMAKE_EXE_LINKER_FLAGS_INIT " -Wl,--allow-shlib-undefined")
 
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
