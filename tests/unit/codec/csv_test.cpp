@@ -57,3 +57,12 @@ TEST_CASE("what is no csv is said with its line") {
   };
   for (const auto& [text, expected] : cases) CHECK(rows_of(text, 4096) == expected);
 }
+
+TEST_CASE("a csv row may be as long as its bound with its line end, and no longer, in pieces of any size") {
+  const std::string longest(CsvReader::kMaxRowBytes - 1, 'x');
+  for (const std::size_t piece : {std::size_t{4095}, std::size_t{65536}, std::size_t{2} << 20}) {
+    INFO("pieces of " << piece);
+    CHECK((rows_of(longest + "\n" + longest + "\n", piece) == longest + ";" + longest + ";"));
+    CHECK_THAT(rows_of("a\n" + longest + "x\n", piece), ContainsSubstring("line 2: a row is longer than 1 MiB"));
+  }
+}

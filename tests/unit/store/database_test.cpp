@@ -1,6 +1,7 @@
 // Opening: format, other people's files, damage, identity.
 #include <sqlite3.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "store/inspect.h"
@@ -25,7 +26,8 @@ void edit(const std::string& path, const std::string& sql) {
 
 std::string content(const std::string& path) {
   std::string bytes(std::filesystem::file_size(path), '\0');
-  std::ifstream(path, std::ios::binary).read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  std::ifstream file(path, std::ios::binary);
+  REQUIRE(file.read(bytes.data(), static_cast<std::streamsize>(bytes.size())).good());
   return bytes;
 }
 
