@@ -4,7 +4,7 @@ set(CMAKE_SYSTEM_NAME Linux)
 if(RIVULET_CLANG)  # -DRIVULET_CLANG=clang++: in half of gcc's time, for tests; it takes the libraries that gcc takes
   set(CMAKE_CXX_COMPILER ${RIVULET_CLANG})
   set(CMAKE_CXX_COMPILER_TARGET ${TRIPLE})
-  set(CMAKE_EXE_LINKER_FLAGS_INIT -fuse-ld=lld)
+  set(linker -fuse-ld=lld)
   list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES RIVULET_CLANG)
 else()
   set(CMAKE_CXX_COMPILER ${TRIPLE}-g++)
@@ -29,7 +29,7 @@ set(ENV{PKG_CONFIG_SYSROOT_DIR} ${RIVULET_SYSROOT})
 set(ENV{PKG_CONFIG_LIBDIR} ${RIVULET_SYSROOT}/usr/lib/${TRIPLE}/pkgconfig:${RIVULET_SYSROOT}/usr/share/pkgconfig)
 unset(ENV{PKG_CONFIG_PATH})
 # The C++ libraries of a Debian newer than the compiler want a newer libstdc++ than the compiler's own; on the target they find theirs.
-string(APPEND CMAKE_EXE_LINKER_FLAGS_INIT " -Wl,--allow-shlib-undefined")
+set(CMAKE_EXE_LINKER_FLAGS_INIT "${linker} -Wl,--allow-shlib-undefined")
 
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
