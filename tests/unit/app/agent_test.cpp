@@ -116,7 +116,7 @@ std::string noise(std::uint64_t& state) {
   return text + R"("})";
 }
 
-TEST_CASE("at a full outbox sources are refused, and what is stored stays", "[slow]") {
+TEST_CASE("at a full outbox sources are refused, and what is stored stays", "[deadline]") {
   Folder folder;
   AgentFixture fixture(folder.path(), 5);
   std::uint64_t state = 88172645463325252ULL;
@@ -141,7 +141,7 @@ TEST_CASE("at a full outbox sources are refused, and what is stored stays", "[sl
   CHECK(fixture.b().intake.can_accept());
 }
 
-TEST_CASE("streams that nobody takes may fill half of the outbox, then the sources that lead to them are refused and only they", "[slow]") {
+TEST_CASE("streams that nobody takes may fill half of the outbox, then the sources that lead to them are refused and only they", "[deadline]") {
   Folder folder;
   AgentFixture fixture(folder.path(), 5, "pipelines:\n  first: {from: a}\n  second: {from: first, to: missing}\n  good: {from: b, to: good}\n");
   const auto streams = fixture.store->streams();

@@ -109,7 +109,7 @@ TEST_CASE("a restart goes on with the same generation and writes nothing anew") 
   CHECK(after.headers.size() > before.headers.size());
 }
 
-TEST_CASE("a changelog that is switched on later begins with everything that there is, in chunks") {
+TEST_CASE("a changelog that is switched on later begins with everything that there is, in chunks", "[slow]") {
   Folder folder;
   constexpr int kKeys = 6'000;  // more than one chunk
   {
@@ -165,7 +165,7 @@ TEST_CASE("another step in the unit has everything written anew") {
   CHECK(restored(seen).first == 5);
 }
 
-TEST_CASE("silence closes nothing while a changelog is written anew") {
+TEST_CASE("silence closes nothing while a changelog is written anew", "[slow]") {
   Folder folder;
   constexpr int kKeys = 20'000;  // many chunks
   const auto windows = [](const std::string& time, const std::string& changelog) {

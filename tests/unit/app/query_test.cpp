@@ -144,7 +144,7 @@ TEST_CASE("a query sees one commit while the agent goes on, and the next query t
   CHECK(agent.rows("SELECT key, n FROM p") == Lines{"a|2", "b|2", "c|2", "d|1"});
 }
 
-TEST_CASE("with many keys and little memory a query sees them all, in the table and in the log", "[slow]") {
+TEST_CASE("with many keys and little memory a query sees them all, in the table and in the log", "[deadline]") {
   Folder folder;
   Queried agent(folder, "{aggregate: {select: {n: count(*)}}}");
   for (int epoch = 0; epoch < 24; ++epoch) {

@@ -115,7 +115,7 @@ void fill(AgentFixture& agent) {
 
 }  // namespace
 
-TEST_CASE("a window of many keys closes over several epochs, and no record is taken in meanwhile") {
+TEST_CASE("a window of many keys closes over several epochs, and no record is taken in meanwhile", "[slow]") {
   Folder folder;
   AgentFixture agent(folder.path(), 5, pipelines("closed"));
   fill(agent);
@@ -132,7 +132,7 @@ TEST_CASE("a window of many keys closes over several epochs, and no record is ta
   CHECK(stored_keys(*agent.store) == all_keys());
 }
 
-TEST_CASE("a window that was closing when the agent was killed goes on where the last durable epoch left it") {
+TEST_CASE("a window that was closing when the agent was killed goes on where the last durable epoch left it", "[slow]") {
   Folder folder;
   {
     AgentFixture agent(folder.path(), 5, pipelines("closed"));
@@ -152,7 +152,7 @@ TEST_CASE("a window that was closing when the agent was killed goes on where the
   CHECK(stored_keys(*agent.store) == all_keys());
 }
 
-TEST_CASE("results that flow together with others of the same record all come with it") {
+TEST_CASE("results that flow together with others of the same record all come with it", "[slow]") {
   Folder folder;
   const std::string both = pipelines("closed") + "  q: {from: a}\n  both: {from: [p, q], to: both}\n";
   AgentFixture agent(folder.path(), 5, both);

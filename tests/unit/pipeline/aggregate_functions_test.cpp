@@ -144,7 +144,7 @@ TEST_CASE("collect keeps the first 1,000 values and 64 KiB and counts what it le
   CHECK(large.aggregates->size_bytes(large.state) < 100'000);
 }
 
-TEST_CASE("count_distinct is exact up to 1,024 values and within some per cent beyond") {
+TEST_CASE("count_distinct is exact up to 1,024 values and within some per cent beyond", "[slow]") {
   CHECK(result_of("count_distinct(x)", {"1", "1.0", "true", "\"1\"", "null", "\"a\"", "\"a\""}) == "3");
   AggregateFixture exact("count_distinct(x)");
   for (int round = 0; round < 2; ++round)

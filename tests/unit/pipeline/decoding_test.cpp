@@ -86,7 +86,7 @@ TEST_CASE("decoding: a frame's records are bounded, and its rest is undecodable"
   CHECK_THAT(d.out.quarantined[0].reason, ContainsSubstring("more than 8388608 of one frame are not taken"));
 }
 
-TEST_CASE("decoding: what is set aside of one frame is bounded like its records, and the rest is one entry") {
+TEST_CASE("decoding: what is set aside of one frame is bounded like its records, and the rest is one entry", "[slow]") {
   const auto repeated = [](const std::string& line, int times) {
     std::string all;
     for (int i = 0; i < times; ++i) all += line;

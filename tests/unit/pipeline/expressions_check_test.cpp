@@ -110,7 +110,7 @@ TEST_CASE("a pattern is compiled although the structure has problems") {
   CHECK_THAT(all[0], ContainsSubstring("r.yaml:6:29: sources.in.decode.raw.pattern: "));
 }
 
-TEST_CASE("a configuration of which only a part could be read is checked in what there is of it") {
+TEST_CASE("a configuration of which only a part could be read is checked in what there is of it", "[slow]") {
   std::vector<std::string> lines;
   std::istringstream text(kGood);
   for (std::string line; std::getline(text, line);) lines.push_back(line);

@@ -142,7 +142,7 @@ TEST_CASE("a file is loaded anew when it has changed and stood still, whole or n
   CHECK(row_of(*table, "1") == "none");
 }
 
-TEST_CASE("a file that changes while it is read is read again") {
+TEST_CASE("a file that changes while it is read is read again", "[slow]") {
   TempFolder folder;
   const std::string path = folder / "sites.jsonl";
   std::string text;
@@ -206,7 +206,7 @@ TEST_CASE("a database is looked up as it is, one commit an epoch") {
   CHECK(row_of(*table, "9") == R"({"id":"9","name":"Ulm","f":1,"b":2,"z":0})");
 }
 
-TEST_CASE("a query can only read, and not for ever") {
+TEST_CASE("a query can only read, and not for ever", "[slow]") {
   TempFolder folder;
   const std::string path = folder / "sites.db";
   run_sql(path, "CREATE TABLE sites(id INTEGER)");

@@ -38,7 +38,7 @@ void require_same(const PackedRows& rows, const std::map<std::string, Kept>& mod
 
 }  // namespace
 
-TEST_CASE("packed rows are a map in order, whatever keys have in common") {
+TEST_CASE("packed rows are a map in order, whatever keys have in common", "[slow]") {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     INFO("seed " << seed);
     std::mt19937_64 random(seed);
@@ -74,7 +74,7 @@ TEST_CASE("packed rows are a map in order, whatever keys have in common") {
   }
 }
 
-TEST_CASE("what the keys of a leaf share takes memory once") {
+TEST_CASE("what the keys of a leaf share takes memory once", "[slow]") {
   std::mt19937_64 random(1);
   PackedRows rows;
   std::map<std::string, int> keys;

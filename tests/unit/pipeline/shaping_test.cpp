@@ -73,7 +73,7 @@ TEST_CASE("a record without the list goes on as it is, one with an empty list is
   CHECK(values("{flatten: {explode: r}}", R"({"r":[ ]})") == Lines{"dropped 1"});
 }
 
-TEST_CASE("a list whose records would take too much memory is set aside whole") {
+TEST_CASE("a list whose records would take too much memory is set aside whole", "[slow]") {
   std::string list = "[1";
   for (int i = 0; i < 20'000; ++i) list += ",1";
   CHECK(values("{flatten: {explode: r}}", "{\"r\":" + list + "],\"other\":\"" + std::string(1000, 'x') + "\"}").empty());

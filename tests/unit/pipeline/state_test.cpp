@@ -27,7 +27,7 @@ Model all_of(StateTable& table, const std::string& from = {}, const std::string&
 
 }  // namespace
 
-TEST_CASE("a table answers as a map does, whatever is in memory, in the log or in the file") {
+TEST_CASE("a table answers as a map does, whatever is in memory, in the log or in the file", "[slow]") {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     std::mt19937_64 random(seed);
     INFO("seed " << seed);

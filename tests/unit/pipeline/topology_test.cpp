@@ -203,7 +203,7 @@ TEST_CASE("an expression that is more than a scalar over the record is refused w
   CHECK_THAT(problem_of("rivulet_item(1,2,3)"), ContainsSubstring("pipelines.p.steps[0].where"));
 }
 
-TEST_CASE("an expression that wants too much memory is stopped and its record quarantined") {
+TEST_CASE("an expression that wants too much memory is stopped and its record quarantined", "[slow]") {
   CHECK_THAT(value_of("replace(hex(zeroblob(30000000)), '0', '00000000')"), ContainsSubstring("quarantine: string or blob too big"));
   CHECK(value_of("length(printf('%.*c', 100000000, 'x'))") == "null");  // SQLite's own answer beyond its limit
 }

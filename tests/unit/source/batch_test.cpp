@@ -70,7 +70,7 @@ TEST_CASE("batch: gzip, zstd and plain files are read once each, the oldest firs
   CHECK(f.lines().back() == "h");
 }
 
-TEST_CASE("batch: a crash anywhere loses and doubles no line") {
+TEST_CASE("batch: a crash anywhere loses and doubles no line", "[slow]") {
   for (const bool gz : {true, false}) {
     Batches f("*");
     const std::string text = numbers(0, 60'000);
@@ -90,7 +90,7 @@ TEST_CASE("batch: a crash anywhere loses and doubles no line") {
   }
 }
 
-TEST_CASE("batch: a file that is cut off waits for its rest, and one that grows is read on") {
+TEST_CASE("batch: a file that is cut off waits for its rest, and one that grows is read on", "[slow]") {
   Batches f("*.gz", config::FileSource::Compression::gzip);
   const std::string bytes = gzip(numbers(0, 50'000));
   append(f.path("a.gz"), std::string_view(bytes).substr(0, bytes.size() / 2));
@@ -112,7 +112,7 @@ TEST_CASE("batch: a file that is cut off waits for its rest, and one that grows 
   CHECK(lines == expected_lines(0, 50'003));
 }
 
-TEST_CASE("batch: a damaged file gives the lines before the damage, is reported, and keeps no other from being read") {
+TEST_CASE("batch: a damaged file gives the lines before the damage, is reported, and keeps no other from being read", "[slow]") {
   Batches f("*.gz", config::FileSource::Compression::gzip);
   std::string bytes = gzip(numbers(0, 50'000));
   bytes[bytes.size() - 6] ^= 1;  // of its checksum
@@ -258,7 +258,7 @@ TEST_CASE("batch: a folder of another file system forgets nothing of the first o
   REQUIRE(f.settles("41 files read, 0 to be read, 43 lines"));
 }
 
-TEST_CASE("batch: files that are missing make room for new ones") {
+TEST_CASE("batch: files that are missing make room for new ones", "[slow]") {
   constexpr auto most = source::BatchSource::max_files;
   Batches f("*.gz");
   put(f.path("1.gz"), gzip("old\n"));  // this one is there
@@ -282,7 +282,7 @@ TEST_CASE("batch: files that are missing make room for new ones") {
   CHECK_FALSE(f.intake->positions.contains(source::batch_key(2)));
 }
 
-TEST_CASE("batch: files that are known are not compared with each other") {
+TEST_CASE("batch: files that are known are not compared with each other", "[slow]") {
   constexpr std::uint64_t files = 100'000;  // all pairs of them take minutes
   std::map<std::uint64_t, source::Batch> batches;
   source::Listing listing;

@@ -141,7 +141,7 @@ TEST_CASE("exec: a command that never ends at an interval is ended in time, agai
   REQUIRE(r.until_lines(3));
 }
 
-TEST_CASE("exec: a command that floods is read only while there is room, and loses nothing") {
+TEST_CASE("exec: a command that floods is read only while there is room, and loses nothing", "[slow]") {
   config::ExecSource config;
   config.command = {"seq", "1", "300000"};
   config.interval_ms = 3600'000;

@@ -96,7 +96,7 @@ TEST_CASE("file: a folder in which files are made all the time is listed whole a
   writer.join();
 }
 
-TEST_CASE("batch: a folder into which files are renamed all the time is listed whole at once") {
+TEST_CASE("batch: a folder into which files are renamed all the time is listed whole at once", "[slow]") {
   TempFolder folder;
   for (int i = 0; i < 2000; ++i) append(folder / (std::to_string(i) + ".gz"), "");
   std::atomic<bool> ending{false};

@@ -235,7 +235,7 @@ TEST_CASE("an early commit is asked for when the server is as good as waiting") 
   CHECK(s.intake->commit_soon_calls == 1);
 }
 
-TEST_CASE("a server that ignores the receive maximum is read no further than a bound, and not left") {
+TEST_CASE("a server that ignores the receive maximum is read no further than a bound, and not left", "[slow]") {
   Subscriber s;
   for (std::size_t i = 0; i < Session::kMaxOwed; ++i) {
     REQUIRE(s.session->may_take());
