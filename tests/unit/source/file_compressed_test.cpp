@@ -116,7 +116,7 @@ TEST_CASE("file: a file that is compressed while it is followed is finished firs
   CHECK(lines == all(15));
 }
 
-TEST_CASE("file: a compressed form that is damaged is counted, and the file after it is read") {
+TEST_CASE("file: a compressed form that is damaged is counted, and the file after it is read", "[slow]") {
   Rotating f("app.log");
   append(f.path("app.log"), some(0, 10));
   f.begin();

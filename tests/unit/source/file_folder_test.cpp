@@ -83,7 +83,7 @@ TEST_CASE("file: a folder of another file system forgets nothing of the first on
   CHECK(no_line_twice(f));
 }
 
-TEST_CASE("file: a folder in which files are made all the time is listed whole at once") {
+TEST_CASE("file: a folder in which files are made all the time is listed whole at once", "[slow]") {
   TempFolder folder;
   for (int i = 0; i < 2000; ++i) append(folder / std::to_string(i), "");
   std::atomic<bool> ending{false};

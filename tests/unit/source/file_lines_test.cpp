@@ -132,7 +132,7 @@ TEST_CASE("file: a restart goes on where the last commit was") {
   CHECK(f.lines()[1499] == "line 1499");
 }
 
-TEST_CASE("file: without room reading stops and goes on without loss") {
+TEST_CASE("file: without room reading stops and goes on without loss", "[slow]") {
   Follower f("app.log");
   append(f.path("app.log"), numbered(0, 20'000));
   f.intake->room_up_to = 5;
@@ -164,7 +164,7 @@ TEST_CASE("file: start: end skips what is there, keeps an unfinished line, and r
   CHECK(f.lines() == Lines{"unfinished", "written while the agent was down"});
 }
 
-TEST_CASE("file: one large file does not keep a small one waiting") {
+TEST_CASE("file: one large file does not keep a small one waiting", "[slow]") {
   Follower f("*.log");
   append(f.path("large.log"), numbered(0, 500'000));
   append(f.path("small.log"), "small\n");

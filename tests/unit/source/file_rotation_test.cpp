@@ -10,7 +10,7 @@
 using namespace rivulet;
 using namespace rivulet::test;
 
-TEST_CASE("file: after a rename the old file is finished before the new one is begun") {
+TEST_CASE("file: after a rename the old file is finished before the new one is begun", "[slow]") {
   Follower f("app.log");
   append(f.path("app.log"), numbered(0, 10));
   f.begin();

@@ -118,7 +118,7 @@ TEST_CASE("a table is ready when what it had at first is taken in, and from then
   CHECK_FALSE(source->ready());
 }
 
-TEST_CASE("positions that make no sense and topics that are not there are said, and nothing ends") {
+TEST_CASE("positions that make no sense and topics that are not there are said, and nothing ends", "[slow]") {
   Topic topic;
   topic.produce(0, 10);
   FakeIntake intake;

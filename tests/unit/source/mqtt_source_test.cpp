@@ -88,7 +88,7 @@ class Flood {
 
 }  // namespace
 
-TEST_CASE("mqtt: from a server that does not read acknowledgements nothing is read either, until it does") {
+TEST_CASE("mqtt: from a server that does not read acknowledgements nothing is read either, until it does", "[slow]") {
   constexpr std::size_t kTooMany = 4'000'000;
   asio::io_context io;
   Flood server(io);

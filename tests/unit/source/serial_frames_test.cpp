@@ -153,7 +153,7 @@ TEST_CASE("serial frames: what is unfinished when the port is lost is no frame")
   CHECK(cutter.left.incomplete == 1);
 }
 
-TEST_CASE("serial frames: garbage in any pieces gives what it gives as a whole, and nothing is kept beyond the bound") {
+TEST_CASE("serial frames: garbage in any pieces gives what it gives as a whole, and nothing is kept beyond the bound", "[slow]") {
   test::each_seed(200, [](std::uint64_t seed) {
     test::Random random(seed);
     const config::SerialSource kinds[] = {lines("\n", 16), lines("ab", 16), fixed(7, "ab", 0), fixed(9)};

@@ -50,7 +50,7 @@ TEST_CASE("simulate: record n is the same for the same seed and differs for anot
   CHECK(a.back() == '}');
 }
 
-TEST_CASE("simulate: sine, walk and steps stay in their bounds, and every fault happens") {
+TEST_CASE("simulate: sine, walk and steps stay in their bounds, and every fault happens", "[slow]") {
   const Sensors sensors{7, 3};
   std::string json;
   std::set<std::string> statuses, levels;

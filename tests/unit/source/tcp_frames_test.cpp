@@ -138,7 +138,7 @@ TEST_CASE("tcp: a frame's time is when it was read, also where it waits for room
   CHECK(server.intake->accepted[2].timestamp_ms == 1500);
 }
 
-TEST_CASE("tcp: without room nothing more is read, and with room everything arrives once and in order") {
+TEST_CASE("tcp: without room nothing more is read, and with room everything arrives once and in order", "[slow]") {
   TcpServer server(tcp_config());
   server.intake->room_up_to = 10;
   auto client = server.client();
