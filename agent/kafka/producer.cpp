@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <array>
 #include <unordered_map>
 
@@ -86,7 +87,11 @@ result<std::unique_ptr<Producer>> Producer::create(const Connection& connection,
   conf->prefer("compression.codec", "zstd");
   conf->prefer("compression.level", "1");  // 3.7 instead of 4.6 us a record and 0.6 MiB less than the default level
   conf->prefer("message.max.bytes", "1048576");
-  const auto kbytes = std::max<std::size_t>(options.buffer_bytes / 1024, 2048);  // one record of message.max.bytes always fits
+  char largest[32] = "";  // bytes: message.max.bytes, whoever said it
+  std::size_t length = sizeof largest;
+  rd_kafka_conf_get(conf->get(), "message.max.bytes", largest, &length);
+  const std::size_t record_kbytes = std::strtoull(largest, nullptr, 10) / 1024 + 1024;  // one such record always fits: a larger one than the queue would wait for ever
+  const auto kbytes = std::max(options.buffer_bytes / 1024, record_kbytes);
   conf->require("queue.buffering.max.kbytes", std::to_string(std::min<std::size_t>(kbytes, 2'097'151)));
   conf->require("queue.buffering.max.messages", std::to_string(std::min<std::size_t>(options.buffer_bytes / record_bytes + 500, 10'000'000)));
   rd_kafka_conf_set_dr_msg_cb(conf->get(), Impl::on_delivery);

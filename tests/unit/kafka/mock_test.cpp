@@ -252,6 +252,22 @@ TEST_CASE("a producer with records in flight and a dead link is destroyed at onc
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));  // the messages would wait for 10
 }
 
+TEST_CASE("a record of any size that message.max.bytes allows fits into the queue") {
+  Fixture f;
+  REQUIRE(f.cluster->create_topic("data", 1).has_value());
+  f.connection.extra["message.max.bytes"] = "8388608";
+  ProducerOptions options;
+  options.transaction_timeout_ms = 60'000;
+  options.buffer_bytes = 1 << 20;
+  const auto producer = Producer::create(f.connection, options).value();
+  REQUIRE_FALSE(Fixture::until([&] { return producer->metadata("data", 500).failure; }));
+  const std::string large(7'000'000, 'x');
+  Message message;
+  message.topic = producer->topic("data");
+  message.value = large;
+  CHECK_FALSE(producer->produce(message, 0));
+}
+
 TEST_CASE("a full queue says so at once, and is filled again when all of it has left") {
   Fixture f;
   REQUIRE(f.cluster->create_topic("data", 1).has_value());
