@@ -47,7 +47,9 @@ result<void> Room::prepare() {
   if (!restore_ballast())
     log::error("store: the disk of {} has less than {} MiB free: until there is more, nothing is taken in that does not fit into the file as it is",
                   directory_, 2 * limits_.ballast >> 20);
-  return measure();
+  auto measured = measure();
+  above_bytes_ = used_bytes_ + free_bytes_;
+  return measured;
 }
 
 result<void> Room::measure() {
@@ -82,6 +84,7 @@ result<void> Room::checkpoint() {
 
 void Room::set_limits(const Limits& limits) {
   limits_ = limits;
+  above_bytes_ = used_bytes_ + free_bytes_;
   checkpoint_at_ = static_cast<int>(limits.wal / kPageBytes);
   if (auto set = connection_.execute("PRAGMA journal_size_limit=" + std::to_string(limits.wal)); !set) log::debug("{}", set.error().message);
   (void)restore_ballast();  // of the new size; where the disk has no room for it, it is as if it were given back
@@ -89,7 +92,8 @@ void Room::set_limits(const Limits& limits) {
 
 result<void> Room::allow_growth(bool emergency) {
   std::uint64_t cap = limits_.page_cap;
-  if (emergency) cap += limits_.emergency;
+  above_bytes_ = std::min(above_bytes_, used_bytes_ + free_bytes_);
+  if (emergency) cap = std::max(cap, above_bytes_) + limits_.emergency;
   else if (!has_ballast_) cap = std::min(cap, used_bytes_ + free_bytes_);
   if (cap / kPageBytes == allowed_pages_) return {};
   if (auto set = connection_.execute("PRAGMA max_page_count=" + std::to_string(cap / kPageBytes)); !set) return set;

@@ -53,6 +53,7 @@ class Room {
   int log_pages_ = 0;       // set by SQLite after each commit
   int checkpoint_at_ = 0;   // pages; moves up while a reader holds the log
   std::uint64_t used_bytes_ = 0, free_bytes_ = 0;
+  std::uint64_t above_bytes_ = 0;  // the file when these limits came, less as it shrinks: more than the cap when they were lowered
   std::uint64_t allowed_pages_ = 0;
   bool has_ballast_ = false;
 };

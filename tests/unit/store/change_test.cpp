@@ -102,6 +102,34 @@ TEST_CASE("a gap over packs, gaps and acknowledged records is one gap of what wa
   CHECK(kept[0].topic == "t");
 }
 
+TEST_CASE("a limit that is lower than the file leaves the forwarder the pages that it needs to make room") {
+  Folder folder;
+  Options options = tiny(WhenFull::refuse);
+  options.max_bytes = 16ULL << 20;
+  auto store = open(folder, options);
+  const StreamId id = store->stream("s", "t").value().id;
+  const Sequence next = fill(*store, id, 1, 500);
+  options = tiny(WhenFull::refuse);
+  REQUIRE(store->set_options(options));
+  const auto prepare = [&](const std::string& what) {
+    ForwardChange prepared;
+    prepared.facts.emplace_back("prepared", std::string(100'000, what[0]));
+    const auto done = store->change(prepared);
+    INFO((done ? "" : done.error().message));
+    CHECK(done.has_value());
+    CHECK(store->fact("prepared").value() == std::string(100'000, what[0]));
+  };
+  prepare("a");
+  store.reset();
+  store = open(folder, options);
+  CHECK_FALSE(store->has_room());
+  for (const char* what : {"b", "c", "d"}) prepare(what);
+  ForwardChange taken;
+  taken.acknowledged.push_back({id, next - 1});
+  REQUIRE(store->change(taken));
+  CHECK(store->has_room());
+}
+
 TEST_CASE("nothing is dropped while a prepared transaction is not yet named") {
   Folder folder;
   auto store = open(folder, tiny(WhenFull::drop_oldest));
