@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kStretchBytes = 256 * 1024;
 constexpr std::int64_t kRetryFirstMs = 250, kRetryMaxMs = 30'000;
+constexpr std::int64_t kSteadyMs = 5000;  // open as long as this, then the next wait is the first again
 constexpr std::int64_t kLongestWaitMs = 3'600'000;
 
 }  // namespace
@@ -75,9 +76,14 @@ void Worker::run() {
     stale_ = woken_.exchange(false) || stale_;
     const bool may_try = clock_.steady_ms() >= retry_at_ms_;
     if (stale_) stale_ = !load();
-    if (may_try && !writer_->ready()) {
+    if (opened_ && !writer_->ready()) {
+      trouble(writer_->ended());
+    } else if (may_try && !writer_->ready()) {
       writer_->close();
-      if (auto opened = writer_->open(); !opened) trouble(opened.error());
+      const auto opened = writer_->open();
+      opened_ = opened.has_value();
+      opened_at_ms_ = clock_.steady_ms();
+      if (!opened) trouble(opened.error());
       else if (now_.backlog == 0) well();
     }
     const bool more = writer_->ready() && clock_.steady_ms() >= retry_at_ms_ && round();
@@ -183,6 +189,8 @@ void Worker::trouble(const Error& error) {
   now_.trouble = error.message;
   if (said_ != error.message) log::warn("sink: {}: {}; its records wait in the store, and it is tried again", destination_, error.message);
   said_ = error.message;
+  if (opened_ && clock_.steady_ms() - opened_at_ms_ >= kSteadyMs) retry_ms_ = 0;
+  opened_ = false;
   retry_ms_ = retry_ms_ == 0 ? kRetryFirstMs : std::min(retry_ms_ * 2, kRetryMaxMs);
   retry_at_ms_ = clock_.steady_ms() + retry_ms_ / 2 + static_cast<std::int64_t>(random_() % static_cast<unsigned>(retry_ms_));
 }
@@ -191,7 +199,7 @@ void Worker::well() {
   if (!now_.trouble.empty()) log::info("sink: {} takes records again", destination_);
   now_.trouble.clear();
   said_.clear();
-  retry_ms_ = retry_at_ms_ = troubled_since_ms_ = 0;
+  retry_at_ms_ = troubled_since_ms_ = 0;
 }
 
 // While nothing goes on, what waits for it may fill half of the store, like a topic that takes nothing.

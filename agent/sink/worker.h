@@ -83,7 +83,8 @@ class Worker {
   Status now_;
   std::string said_;  // the trouble that was logged last
   bool held_ = false, lost_ = false, stale_ = true;  // stale: the store has something that is not looked at
-  std::int64_t retry_at_ms_ = 0, retry_ms_ = 0, troubled_since_ms_ = 0;
+  bool opened_ = false;                              // the writer, and no trouble since
+  std::int64_t retry_at_ms_ = 0, retry_ms_ = 0, troubled_since_ms_ = 0, opened_at_ms_ = 0;
   std::minstd_rand random_;
 };
 

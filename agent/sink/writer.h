@@ -45,6 +45,8 @@ class Writer {
   // The end, or trouble; open() may come again.
   virtual void close() = 0;
   virtual std::string state() const = 0;  // in some words, while ready()
+  // Why what open() opened is no longer ready(), although nobody asked for anything.
+  virtual Error ended() const { return {ErrorCode::unavailable, "it was closed"}; }
 };
 
 }  // namespace rivulet::sink

@@ -4,7 +4,9 @@
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 
 #include "agent/base/fault_point.h"
 #include "agent/mqtt/packet_stream.h"
@@ -21,6 +23,13 @@ constexpr std::size_t kReadBytes = 16 * 1024;
 constexpr std::uint64_t kMaxPacket = 64 * 1024;
 constexpr auto kAnswer = std::chrono::seconds(15);       // to connect, and from one PUBACK to the next
 constexpr auto kLastWord = std::chrono::milliseconds(200);  // for the DISCONNECT
+
+// MQTT 5.0 section 3.14.2.1: an end that no message has to do with. Shutting down, busy, keep alive, taken over, rate, quota, administrative, another
+// server, connection rate and time.
+bool of_connection(std::uint8_t reason) {
+  constexpr std::uint8_t kReasons[] = {0x89, 0x8b, 0x8d, 0x8e, 0x96, 0x97, 0x98, 0x9c, 0x9d, 0x9f, 0xa0};
+  return std::find(std::begin(kReasons), std::end(kReasons), reason) != std::end(kReasons);
+}
 
 // One connection; handlers keep it, and do nothing once it is over.
 class Connection : public std::enable_shared_from_this<Connection> {
@@ -89,7 +98,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
       if (!*item) break;
       const auto* packet = std::get_if<mqtt::Packet>(&**item);
       if (packet == nullptr) return lost({ErrorCode::invalid, "the server sent what nobody asked for"}), false;
-      if (auto done = publisher_.on_packet(*packet); !done) return lost(done.error(), std::holds_alternative<mqtt::Disconnect>(*packet)), false;
+      const auto* disconnect = std::get_if<mqtt::Disconnect>(packet);
+      if (auto done = publisher_.on_packet(*packet); !done) return lost(done.error(), disconnect != nullptr && !of_connection(disconnect->reason)), false;
     }
     if (publisher_.connected() && !was_connected) keep_alive();
     publish();
@@ -174,12 +184,14 @@ class MqttWriter final : public Writer {
     const bool polite = ready();
     connection_->end();
     connection_.reset();
+    publisher_.closed();  // the next connection is ready with its own CONNACK
     if (!polite) return;
     io_.restart();
     io_.run_one_for(kLastWord);
   }
 
   std::string state() const override { return "connected to " + address_; }
+  Error ended() const override { return named((connection_ ? connection_->why() : std::nullopt).value_or(Error{ErrorCode::unavailable, "the connection ended"})); }
 
  private:
   Error named(Error error) const {

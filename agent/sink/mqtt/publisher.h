@@ -27,6 +27,7 @@ class Publisher {
   std::string connect();  // a new connection begins: what to send first; nothing is in flight
   // An error ends the connection. One of kind `invalid` is a breach of the protocol.
   result<void> on_packet(const mqtt::Packet& packet);
+  void closed() { connected_ = false; }
   void closed_by_server();
 
   bool connected() const { return connected_; }

@@ -158,6 +158,28 @@ TEST_CASE("a server that is killed again and again gets every record at least on
   REQUIRE(eventually([&] { return different(again.lines()) >= 4'000; }));
 }
 
+TEST_CASE("two outputs with one client id throw each other out at growing intervals, and each says so") {
+  Mosquitto server;
+  server.start();
+  Output one, other;  // of one name: a card that was cloned
+  one.start("{" + address(server) + ", topic: plant/out}");
+  REQUIRE(one.up());
+  other.start("{" + address(server) + ", topic: plant/out}");
+  const auto begin = std::chrono::steady_clock::now();
+  std::set<std::string> troubles;
+  REQUIRE(eventually([&] {
+    for (const Output* each : {&one, &other}) troubles.insert(each->status().trouble);
+    return one.status().errors >= 3 && other.status().errors >= 3;
+  }));
+  for (const std::string& trouble : troubles) CHECK((trouble.empty() || trouble.find("taken over") != std::string::npos || trouble.find("the connection ended: ") != std::string::npos));
+  CHECK(std::chrono::steady_clock::now() - begin > 500ms);
+  one.put_numbers(1, 10);
+  other.put_numbers(1, 10);
+  CHECK(one.drained());
+  CHECK(other.drained());
+  CHECK(one.status().refused + other.status().refused == 0);
+}
+
 TEST_CASE("a record's topic is its own, one without or with a bad one goes to quarantine, and a retained message stays") {
   Mosquitto server;
   server.start();
