@@ -111,7 +111,14 @@ void BatchSource::scan() {
     wait_for_turn(*batch);
   }
   if (listing.problem.empty())
-    for (auto& [serial, batch] : batches_) batch.missing = batch.seen_poll != polls_;
+    for (auto& [serial, batch] : batches_) {
+      const bool gone = batch.seen_poll != polls_;
+      if (gone && !batch.missing && batch.state == Batch::State::reading && !batch.cut_off && serial != current_) {
+        log::warn("{}: {} is gone before all of it was read", name_, batch.path);
+        if (!listing.files.empty() && (batch.device == 0 || batch.device == listing.device)) intake_.count("file_lost");  // else it may come back with its file system
+      }
+      batch.missing = gone;
+    }
   if (without_room > 0 && !make_room(without_room))
     trouble = "more than " + std::to_string(max_files) + " files match " + where_.path() + "; the newest ones are not read before others are removed";
   problem(trouble);

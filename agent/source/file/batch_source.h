@@ -5,7 +5,7 @@
 // One that is damaged is left where the damage was found, and reported; one that ends in the middle waits for more. Neither keeps others from being read.
 // Bounds: max_files, one reader (batch.h), max_retired positions of files that are gone (max_files while the folder is not the one that they were
 // in: empty, or of another file system). Thread: io. Lifetime: the io_context and the Intake outlive it.
-// Counts: line_too_long, file_damaged, file_cut_off, read_failed.
+// Counts: line_too_long, file_damaged, file_cut_off, file_lost, read_failed.
 #pragma once
 #include <boost/asio/steady_timer.hpp>
 #include <deque>

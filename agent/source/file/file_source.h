@@ -5,7 +5,7 @@
 // renamed is finished before its successor is begun. A line counts when its newline is there.
 // Bounds: max_tails files, max_open descriptors, max_retired positions of files that are rotated away or gone (max_tails while the
 // folder is not the one that they were in: empty, or of another file system), one line buffer. One chunk of one file a turn, round robin, so that a large file starves nobody. Thread: io. Lifetime: the io_context
-// and the Intake outlive it. Counts: line_too_long, tail_lost, truncated, hole_bytes, read_failed, compressed_lost.
+// and the Intake outlive it. Counts: line_too_long, tail_lost, truncated, bytes_lost, hole_bytes, read_failed, compressed_lost.
 #pragma once
 #include <boost/asio/steady_timer.hpp>
 #include <map>

@@ -130,7 +130,12 @@ void FileSource::lose(Tail& tail, const Listing& listing) {
     return forget(tail.serial);
   }
   if (!tail.file.is_open()) {
-    if (!tail.missing) log::info("{}: {} is gone", name_, tail.path);
+    if (tail.size > tail.offset) {
+      log::warn("{}: {} is gone before its last {} bytes were read", name_, tail.path, tail.size - tail.offset);
+      if (!listing.files.empty() && (tail.device == 0 || tail.device == listing.device)) intake_.count("bytes_lost", tail.size - tail.offset);  // else it may come back with its file system
+    } else {
+      log::info("{}: {} is gone", name_, tail.path);
+    }
     tail.missing = true;
     tail.head.forget_bytes();
     if (tail.offset == 0) forget(tail.serial);

@@ -90,6 +90,20 @@ TEST_CASE("batch: a crash anywhere loses and doubles no line", "[slow]") {
   }
 }
 
+TEST_CASE("batch: a file that is gone before its turn is counted, once") {
+  Batches f("*.gz", config::FileSource::Compression::gzip);
+  f.intake->room_up_to = 0;
+  for (const char* name : {"a.gz", "b.gz", "c.gz"}) put(f.path(name), gzip(std::string("line of ") + name + "\n"));
+  f.begin_batches();
+  REQUIRE(run_until(f.io, [&] { return f.batches->state().find("3") != std::string::npos; }));
+  std::filesystem::remove(f.path("c.gz"));
+  REQUIRE(f.counts("file_lost"));
+  f.intake->room_up_to = 100;
+  f.batches->on_room();
+  REQUIRE(f.reads(2));
+  CHECK(f.intake->counts["file_lost"] == 1);
+}
+
 TEST_CASE("batch: a file that is cut off waits for its rest, and one that grows is read on", "[slow]") {
   Batches f("*.gz", config::FileSource::Compression::gzip);
   const std::string bytes = gzip(numbers(0, 50'000));

@@ -88,6 +88,24 @@ TEST_CASE("file: two rotations while the agent is down lose nothing, in order") 
   CHECK(f.lines()[12] == "new");
 }
 
+TEST_CASE("file: what is deleted before it was read is counted, and not while its folder is empty") {
+  Follower f("*.log");
+  f.intake->room_up_to = 0;  // as in a long outage
+  append(f.path("a.log"), numbered(0, 10));
+  append(f.path("b.log"), numbered(10, 20));
+  append(f.path("c.log"), numbered(20, 30));
+  const auto size = std::filesystem::file_size(f.path("c.log"));
+  f.begin();
+  REQUIRE(run_until(f.io, [&] { return f.source->state().find("3 files") != std::string::npos; }));
+  std::filesystem::remove(f.path("c.log"));
+  REQUIRE(f.counts("bytes_lost", size));
+  CHECK(f.intake->counts["bytes_lost"] == size);
+  std::filesystem::remove(f.path("a.log"));
+  std::filesystem::remove(f.path("b.log"));  // or another file system was mounted over them, and they come back with it
+  REQUIRE(run_until(f.io, [&] { return f.source->state().find("waiting for") == 0; }));
+  CHECK(f.intake->counts["bytes_lost"] == size);
+}
+
 TEST_CASE("file: a file that was written and renamed unseen is read though an older, deleted one had its name") {
   Follower f("app.log");
   append(f.path("app.log"), numbered(0, 10));  // A
