@@ -171,7 +171,7 @@ std::vector<Agent::Attached> Agent::take_over() {
     const auto at = static_cast<std::size_t>(std::find_if(old.begin(), old.end(), [&](const config::Source& one) { return one.name == name; }) - old.begin());
     if (sources_[i].source == nullptr) {
       sources_[i] = std::move(before.sources_.at(at));
-      sources_[i].intake->move_to(shared_, i, streams_of(i));
+      sources_[i].intake->move_to(shared_, i, parts_.config.sources[i], streams_of(i));
       if (!sources_[i].source->ready()) shared_.first.push_back(i);
     } else if (at < old.size() && old[at].type.index() == parts_.config.sources[i].type.index()) {
       sources_[i].intake->count_on_from(*before.sources_[at].intake);

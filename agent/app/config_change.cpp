@@ -165,6 +165,7 @@ bool keeps_source(const Taken& before, const Taken& after, const config::Source&
   const config::Source* old = find(before.config, source.name);
   if (old == nullptr || !same_type(*old, source)) return false;
   if (std::holds_alternative<config::KafkaSource>(source.type) && !same_kafka(before, after)) return false;
+  if (std::holds_alternative<config::HttpSource>(source.type) && old->decode.kind != source.decode.kind) return false;  // what its body may be, and where a frame ends
   bool same = true;
   each_file(source, [&](const std::string& path) { same = same && same_stamps(before.stamps, after.stamps, path); });
   return same;

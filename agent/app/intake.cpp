@@ -63,9 +63,10 @@ void AgentIntake::commit_soon() {
   if (shared_ != nullptr) shared_->cycle.commit_soon();
 }
 
-void AgentIntake::move_to(const Shared& shared, std::size_t index, std::vector<StreamId> streams) {
+void AgentIntake::move_to(const Shared& shared, std::size_t index, const config::Source& source, std::vector<StreamId> streams) {
   shared_ = &shared;
   index_ = index;
+  takes_any_bytes_ = takes_any_bytes(source);
   streams_ = std::move(streams);
 }
 

@@ -33,7 +33,7 @@ class AgentIntake final : public source::Intake {
   static constexpr std::size_t kMaxEvents = 64;  // different names; more of them are counted as "other"
 
   AgentIntake(const Shared& shared, std::size_t index, const config::Source& source, std::map<std::string, std::string> positions, std::vector<StreamId> streams)
-      : shared_(&shared), clock_(shared.clock), index_(index), name_(source.name), takes_any_bytes_(source.decode.kind == config::Decode::Kind::raw && source.decode.pattern.empty()),
+      : shared_(&shared), clock_(shared.clock), index_(index), name_(source.name), takes_any_bytes_(takes_any_bytes(source)),
         positions_(std::move(positions)), streams_(std::move(streams)) {}
 
   bool can_accept() const override;
@@ -55,18 +55,19 @@ class AgentIntake final : public source::Intake {
   const Events& events() const { return events_; }
 
   // At a reload, when everything so far is durable.
-  void move_to(const Shared& shared, std::size_t index, std::vector<StreamId> streams);
+  void move_to(const Shared& shared, std::size_t index, const config::Source& source, std::vector<StreamId> streams);
   void close() { shared_ = nullptr; }
   void count_on_from(const AgentIntake& before);  // what the source of this name was before
 
  private:
+  static bool takes_any_bytes(const config::Source& source) { return source.decode.kind == config::Decode::Kind::raw && source.decode.pattern.empty(); }
   pipeline::Arrival arrival(const source::Frame& frame) const;
 
   const Shared* shared_;  // none: closed
   const Clock& clock_;
   std::size_t index_;
   const std::string name_;
-  const bool takes_any_bytes_;  // raw without a pattern: what is no UTF-8 is counted as not_utf8
+  bool takes_any_bytes_;  // raw without a pattern: what is no UTF-8 is counted as not_utf8
   const std::map<std::string, std::string> positions_;
   std::vector<StreamId> streams_;  // that its records may lead to
   std::uint64_t records_ = 0, bytes_ = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <utility>
 
 #include "agent/app/kafka_connection.h"
 #include "agent/app/logging.h"
@@ -127,7 +128,12 @@ void Service::use_forwarder(std::shared_ptr<forward::Forwarder> forwarder) {
 void Service::start_status() {
   if (config_->status.listen.empty()) return;
   auto status = StatusServer::listen(io_, config_->status.listen, [this] { return look(); }, [this] { return history_.samples(); });
-  if (!status) return log::error("{}; going on without the status page, /metrics, /healthz and /status", status.error().message);
+  if (!status) {
+    if (std::exchange(status_trouble_, status.error().message) != status.error().message)
+      log::error("{}; going on without the status page, /metrics, /healthz and /status; it is tried again", status_trouble_);
+    return;
+  }
+  status_trouble_.clear();
   status_ = std::move(*status);
   log::info("status: listening on {}", status_->address());
 }
@@ -278,6 +284,7 @@ void Service::keep_house() {
   report_suppressed_lines();
   rest_when_quiet();
   keep_history();
+  if (!status_ && phase_ == Phase::running) start_status();  // its address may be there by now
   if (notify_.on()) {
     const Snapshot now = look();
     notify_.status(fmt::format("{} records in, {} wait{}", now.totals.in, now.store.outbox_records, now.forward ? std::string(", link ") + name_of(now.forward->link) : ""));

@@ -110,6 +110,7 @@ class Service {
   std::shared_ptr<sink::Sinks> sinks_;              // local outputs, if there are any; woken alike
   std::unique_ptr<Agent> agent_;
   std::unique_ptr<StatusServer> status_;
+  std::string status_trouble_;  // why there is none, as it was said
   FileStamps stamps_;  // as they were when config_ was taken
   std::shared_ptr<Reload> reload_;
   bool reload_again_ = false;

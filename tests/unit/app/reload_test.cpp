@@ -1,6 +1,7 @@
 // A Service whose file changes, with sources in the test's hand.
 #include <spdlog/spdlog.h>
 
+#include <boost/asio/ip/tcp.hpp>
 #include <fstream>
 
 #include "agent/app/checked_config.h"
@@ -349,6 +350,28 @@ TEST_CASE("a status listener that cannot be had is refused, another one takes th
   fixture.write(kSources, kCopy);
   CHECK(fixture.reload().successful);
   CHECK(fixture.service->status_address().empty());
+}
+
+TEST_CASE("a status listener whose address was taken at the start is there when it is free") {
+  boost::asio::io_context other;
+  auto taken = std::make_unique<boost::asio::ip::tcp::acceptor>(other, boost::asio::ip::tcp::endpoint(boost::asio::ip::address_v4::loopback(), 0));
+  ReloadFixture fixture(kSources, kCopy + "status: {listen: \"127.0.0.1:" + std::to_string(taken->local_endpoint().port()) + "\"}\n");
+  CHECK(fixture.service->status_address().empty());
+  taken.reset();
+  CHECK(fixture.until([&] { return !fixture.service->status_address().empty(); }));
+}
+
+TEST_CASE("an http source is made anew when its codec is another one, which says what a body may be") {
+  const auto load = [](const std::string& http, const std::string& tcp) {
+    return config::load_text("agent: {id: test, state: /s}\nsources:\n  h: {http: {listen: \"127.0.0.1:1\"}, decode: " + http + "}\n  t: {tcp: {listen: \"127.0.0.1:2\"}, decode: " + tcp + "}\n" + kCopy.substr(0, 11) + "  copy: {from: [h, t], to: out}\n", "t.yaml");
+  };
+  const auto one = load("json", "json"), raw = load("raw", "raw"), named = load("raw: {pattern: \"(?<a>.*)\"}", "json");
+  for (const auto* config : {&one, &raw, &named}) REQUIRE(config->ok());
+  const auto keeps = [](const config::Config& before, const config::Config& after, std::size_t source) { return app::keeps_source({before, {}}, {after, {}}, after.sources[source]); };
+  CHECK(keeps(one.config, one.config, 0));
+  CHECK_FALSE(keeps(one.config, raw.config, 0));
+  CHECK(keeps(one.config, raw.config, 1));
+  CHECK(keeps(raw.config, named.config, 0));
 }
 
 TEST_CASE("a source of TLS is made anew when its certificate was renewed, and only then") {
