@@ -14,6 +14,7 @@
 
 #include "agent/base/fault_point.h"
 #include "agent/base/log.h"
+#include "store/changelog.h"
 #include "store/identity.h"
 #include "store/limits.h"
 #include "store/quarantine.h"
@@ -167,6 +168,13 @@ result<void> check_closely(Connection& connection) {
   return check_state_log(connection);
 }
 
+// A changelog's keys name the agent: under another id it holds nothing yet, and the next start writes it anew.
+result<void> forget_generations(Connection& connection) {
+  auto forget = connection.prepare("DELETE FROM positions WHERE substr(source, 1, 1) = '@' AND key = ?1");
+  if (!forget) return forget.error();
+  return forget->bind_blob(1, kGenerationKey).run();
+}
+
 result<void> check_agent(Connection& connection, const Options& options) {
   auto agent = meta(connection, "agent_id");
   if (!agent) return agent.error();
@@ -176,7 +184,11 @@ result<void> check_agent(Connection& connection, const Options& options) {
   if (*open != 0)
     return Error{ErrorCode::conflict, "store: it belongs to agent '" + *agent + "', which has a Kafka transaction under way; start once with agent.id: " +
                                           *agent + " and a reachable broker, then change the id to " + options.agent_id};
+  auto transaction = Transaction::begin(connection);
+  if (!transaction) return transaction.error();
   if (auto set = set_meta(connection, "agent_id", options.agent_id); !set) return set;
+  if (auto forgotten = forget_generations(connection); !forgotten) return forgotten;
+  if (auto done = transaction->commit(); !done) return done;
   log::warn("store: agent.id changed from {} to {}", *agent, options.agent_id);
   return {};
 }

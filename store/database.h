@@ -42,7 +42,8 @@ struct Opened {
   Identity identity;
 };
 
-// Makes the folder and the file if missing. Refuses a newer format and another agent's store that has a transaction under way.
+// Makes the folder and the file if missing. Refuses a newer format and another agent's store that has a transaction under way; without one
+// the store is this agent's from here on, and its changelogs do not hold everything any more.
 result<Opened> open_database(const Options& options, const Clock& clock);
 
 // The process met damage while running and will end: the next open looks closely.

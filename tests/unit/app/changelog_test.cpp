@@ -165,6 +165,27 @@ TEST_CASE("another step in the unit has everything written anew") {
   CHECK(restored(seen).first == 5);
 }
 
+TEST_CASE("a changelog is written anew under another agent id") {
+  Folder folder;
+  {
+    AgentFixture agent(folder.path(), 5, pipelines(kWith));
+    take(agent, 0, 5);
+  }
+  {
+    const SystemClock clock;
+    store::Options options;
+    options.directory = folder.path();
+    options.agent_id = "another";
+    REQUIRE(store::Store::open(options, clock));
+  }
+  AgentFixture agent(folder.path(), 5, pipelines(kWith));
+  REQUIRE(agent.until([&] { return agent.a().started; }));
+  const Read seen = read(*agent.store);
+  CHECK(seen.generations.back() != seen.generations.front());
+  CHECK(seen.headers.back().complete);
+  CHECK(restored(seen) == std::pair<std::size_t, std::size_t>{5, 1});
+}
+
 TEST_CASE("silence closes nothing while a changelog is written anew", "[slow]") {
   Folder folder;
   constexpr int kKeys = 20'000;  // many chunks

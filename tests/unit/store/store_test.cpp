@@ -1,3 +1,4 @@
+#include "store/changelog.h"
 #include "tests/unit/store/store_fixture.h"
 
 using namespace rivulet;
@@ -205,6 +206,30 @@ TEST_CASE("another agent id is refused while a transaction is under way, and tak
     REQUIRE(store->change(change));
   }
   CHECK(Store::open(other, clock).has_value());
+}
+
+TEST_CASE("a changelog does not hold everything any more under another agent id") {
+  Folder folder;
+  const auto generation = [&](const std::string& agent) {
+    Options options;
+    options.agent_id = agent;
+    const auto store = open(folder, options);
+    const auto own = store->positions("@c").value();
+    CHECK(own.contains(kMembersKey));  // headers that wait still name them
+    CHECK(store->positions("source").value().contains(kGenerationKey));
+    return own.contains(kGenerationKey);
+  };
+  {
+    auto store = open(folder);
+    Epoch epoch;
+    epoch.set_position("@c", kGenerationKey, "g");
+    epoch.set_position("@c", kMembersKey, "m");
+    epoch.set_position("source", kGenerationKey, "a file of this name");
+    REQUIRE(commit(*store, std::move(epoch)));
+  }
+  CHECK(generation("gateway-1"));
+  CHECK_FALSE(generation("gateway-2"));
+  CHECK_FALSE(generation("gateway-1"));
 }
 
 TEST_CASE("a damaged file is set aside whole and its incarnation stays in the history") {
