@@ -365,7 +365,7 @@ TEST_CASE("an http source is made anew when its codec is another one, which says
   const auto load = [](const std::string& http, const std::string& tcp) {
     return config::load_text("agent: {id: test, state: /s}\nsources:\n  h: {http: {listen: \"127.0.0.1:1\"}, decode: " + http + "}\n  t: {tcp: {listen: \"127.0.0.1:2\"}, decode: " + tcp + "}\n" + kCopy.substr(0, 11) + "  copy: {from: [h, t], to: out}\n", "t.yaml");
   };
-  const auto one = load("json", "json"), raw = load("raw", "raw"), named = load("raw: {pattern: \"(?<a>.*)\"}", "json");
+  const auto one = load("json", "json"), raw = load("raw", "raw"), named = load("{raw: {pattern: \"(?<a>.*)\"}}", "json");
   for (const auto* config : {&one, &raw, &named}) REQUIRE(config->ok());
   const auto keeps = [](const config::Config& before, const config::Config& after, std::size_t source) { return app::keeps_source({before, {}}, {after, {}}, after.sources[source]); };
   CHECK(keeps(one.config, one.config, 0));
