@@ -15,6 +15,16 @@ std::string named(const kafka::TopicPartition& where) {
   return "topic " + where.topic + ", partition " + std::to_string(where.partition);
 }
 
+// Our witness in this topic from before another was the progress topic.
+result<std::optional<Witness>> former_witness(Outbox& outbox, const std::string& topic) {
+  const auto bytes = outbox.fact(former_witness_fact(topic));
+  if (!bytes) return bytes.error();
+  if (!*bytes) return std::optional<Witness>{};
+  auto decoded = decode_witness(**bytes);
+  if (!decoded) return decoded.error();
+  return std::optional<Witness>(std::move(*decoded));
+}
+
 }  // namespace
 
 // Every partition that data under way may have gone to, and the progress partition.
@@ -81,6 +91,9 @@ Failure Driver::find_progress(std::int64_t timeout_ms) {
     }
     if (answer.failure) return answer.failure;
     progress_ = {options_.progress_topic, choose_partition(options_.agent_id, answer.metadata.partitions)};
+    const auto former = former_witness(outbox_, options_.progress_topic);
+    if (!former) return {FailureKind::retry, 0, former.error().message};
+    if (*former && (*former)->progress.partition < answer.metadata.partitions) progress_ = (*former)->progress;
   }
   return {};
 }
@@ -109,7 +122,13 @@ Event Driver::gather(std::int64_t timeout_ms) {
   evidence.incarnation = options_.incarnation;
   evidence.history = options_.history;
   evidence.prepared = prepared_;
-  if (witness_ && witness_->progress == progress_) evidence.witness = witness_;
+  if (witness_ && witness_->progress == progress_) {
+    evidence.witness = witness_;
+  } else {
+    const auto former = former_witness(outbox_, progress_.topic);
+    if (!former) return failed({FailureKind::retry, 0, former.error().message});
+    if (*former && (*former)->progress == progress_) evidence.witness = *former;
+  }
   evidence.adopt = adopt_;
   evidence.cluster_id = cluster_id_;
   evidence.progress = progress_;
@@ -125,6 +144,8 @@ Event Driver::gather(std::int64_t timeout_ms) {
   }
   out = event(Event::Kind::resolved);
   out.verdict = resolve(evidence);
+  const bool former_counts = out.verdict.kind == Verdict::Kind::nothing && !out.verdict.witness && evidence.witness != witness_;
+  if (former_counts) out.verdict.witness = evidence.witness;
   return out;
 }
 
@@ -137,6 +158,8 @@ Failure Driver::read_progress(Evidence& evidence) {
   if (marks.failure) return marks.failure;
   evidence.start = marks.start;
   evidence.stable = marks.end;
+  // Made anew while another was the progress topic: a first look, for nothing of ours can be under way there.
+  if (evidence.witness != witness_ && !prepared_ && replaced(evidence)) evidence.witness.reset();
   const auto from = std::max(marks.start, evidence.witness ? evidence.witness->offset + 1 : marks.start);
   if (from >= marks.end) return {};
   const auto progress = uplink_.read({progress_, from, marks.end}, 5'000, options_.told_to_stop, [&](const kafka::Fetched& record) {
@@ -194,6 +217,10 @@ Event Driver::apply() {
   if (prepared_) change.facts.emplace_back(prepared_fact, std::nullopt);
   if (verdict.adopted) change.facts.emplace_back(adopt_fact, std::nullopt);
   if (verdict.witness) change.facts.emplace_back(witness_fact, encode(*verdict.witness));
+  if (verdict.witness && witness_ && verdict.witness->progress.topic != witness_->progress.topic) {  // kept for the way back
+    change.facts.emplace_back(former_witness_fact(witness_->progress.topic), encode(*witness_));
+    change.facts.emplace_back(former_witness_fact(verdict.witness->progress.topic), std::nullopt);
+  }
   if (verdict.kind == Verdict::Kind::committed) change.acknowledged = ends_of(prepared_->streams);
   change.durable = verdict.adopted;
   if (const auto done = outbox_.change(std::move(change)); !done) return store_failed(done.error());

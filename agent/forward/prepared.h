@@ -18,6 +18,8 @@ namespace rivulet::forward {
 
 inline constexpr const char* prepared_fact = "prepared";
 inline constexpr const char* witness_fact = "witness";
+// The last witness in a topic that was the progress topic before; it counts again when that topic is. Bound: one for each topic that ever was it.
+inline std::string former_witness_fact(const std::string& topic) { return "witness:" + topic; }
 inline constexpr const char* clean_fact = "clean";  // the last process ended with nothing under way
 inline constexpr const char* changelogs_fact = "changelogs";  // topic -> partition: chosen once, like the progress partition
 inline constexpr const char* adopt_fact = "adopt";  // an operator has decided: see adopt.h

@@ -20,7 +20,8 @@ bool is_prepared(const Evidence& e, const Evidence::Seen& seen) {
          seen.transaction == e.prepared->transaction;
 }
 
-// The cluster or the progress topic is not the one that our witness is from.
+}  // namespace
+
 std::optional<Verdict> replaced(const Evidence& e) {
   const std::string known = e.witness ? e.witness->cluster_id : e.prepared ? e.prepared->cluster_id : "";
   if (!known.empty() && !e.cluster_id.empty() && known != e.cluster_id) {
@@ -40,6 +41,8 @@ std::optional<Verdict> replaced(const Evidence& e) {
   }
   return std::nullopt;
 }
+
+namespace {
 
 // Progress records that we did not write.
 std::optional<Verdict> not_ours(const Evidence& e) {

@@ -17,7 +17,7 @@ struct Evidence {
   Uuid incarnation;
   std::vector<Uuid> history;
   std::optional<Prepared> prepared;
-  std::optional<Witness> witness;  // absent: nothing was ever acknowledged to this store, or the progress topic is another
+  std::optional<Witness> witness;  // of this progress topic; absent: nothing was ever acknowledged to this store there
   bool adopt = false;              // an operator accepts the progress topic as it is
 
   std::string cluster_id;          // empty: unknown
@@ -54,6 +54,9 @@ struct Verdict {
   std::optional<Witness> witness;  // to be stored with it
   bool adopted = false;            // the operator's decision was used up
 };
+
+// Why the cluster or the progress topic is not the one that the witness is from; none: it is.
+std::optional<Verdict> replaced(const Evidence& evidence);
 
 Verdict resolve(const Evidence& evidence);
 

@@ -19,6 +19,7 @@
 
 #include "agent/base/check.h"
 #include "agent/forward/kafka_uplink.h"
+#include "agent/forward/prepared.h"
 #include "agent/forward/protocol.h"
 #include "agent/kafka/mock_cluster.h"
 #include "agent/kafka/verify.h"
@@ -55,15 +56,20 @@ struct World {
     REQUIRE(cluster->create_topic("rivulet-progress", 4).has_value());
     REQUIRE(cluster->create_topic("data", 3).has_value());
     connection.brokers = {cluster->bootstrap_servers()};
-    store::Options o;
-    o.directory = folder / "store";
-    o.agent_id = "gateway";
-    store = store::Store::open(o, clock).value();
+    open("store");
     stream = store->stream("s", "data").value().id;
   }
-  std::shared_ptr<Forwarder> forwarder(bool exactly_once = true) {
+  void open(const std::string& name) {
+    store.reset();
+    store::Options o;
+    o.directory = folder / name;
+    o.agent_id = "gateway";
+    store = store::Store::open(o, clock).value();
+  }
+  std::shared_ptr<Forwarder> forwarder(bool exactly_once = true, const std::string& progress_topic = "rivulet-progress") {
     Options o;
     o.agent_id = "gateway";
+    o.progress_topic = progress_topic;
     o.incarnation = store->identity().incarnation;
     o.exactly_once = exactly_once;
     o.transaction_interval_ms = 20;
@@ -85,6 +91,19 @@ struct World {
     std::atomic<bool> durable{false};
     store->commit(std::move(epoch), [&](result<void> done) { durable = done.has_value(); });
     REQUIRE(within(10, [&] { return durable.load(); }));
+  }
+  // What it says when it has stopped; nothing: some transactions went through.
+  std::string forwards(const std::string& progress_topic, int transactions = 1) {
+    const auto forwarder = this->forwarder(true, progress_topic);
+    wakes(forwarder);
+    forwarder->start();
+    std::string alarm;
+    for (; transactions > 0 && alarm.empty(); --transactions) {
+      add(10);
+      REQUIRE(within(30, [&] { return empty() || !(alarm = forwarder->status().alarm).empty(); }));
+    }
+    forwarder->stop();
+    return alarm;
   }
   bool empty() { return store->streams().value()[0].acknowledged == last; }
   void expect_everything() {
@@ -118,6 +137,42 @@ TEST_CASE("records go to the in-process cluster once and in order, in both deliv
     CHECK(forwarder->status().last_settled_ms > 0);
     world.expect_everything();
   }
+}
+
+TEST_CASE("an agent that comes back to a progress topic of before goes on behind its own record there") {
+  World world;
+  REQUIRE(world.cluster->create_topic("other-progress", 8).has_value());
+  for (const auto* topic : {"rivulet-progress", "other-progress", "rivulet-progress", "other-progress"}) {
+    INFO(topic);
+    CHECK(world.forwards(topic, 2) == "");
+  }
+  world.expect_everything();
+}
+
+TEST_CASE("a clone that went on in a progress topic of before is noticed when the agent comes back to it") {
+  World world;
+  REQUIRE(world.cluster->create_topic("other-progress", 1).has_value());
+  REQUIRE(world.forwards("rivulet-progress") == "");
+  world.store.reset();
+  std::filesystem::copy(world.folder / "store", world.folder / "copy", std::filesystem::copy_options::recursive);
+  const auto copied = world.last;
+  world.open("copy");
+  REQUIRE(world.forwards("rivulet-progress") == "");
+  world.open("store");
+  world.last = copied;
+  REQUIRE(world.forwards("other-progress", 3) == "");  // more transactions than the clone had
+  CHECK_THAT(world.forwards("rivulet-progress"), ContainsSubstring("transaction 2 of this very store"));
+}
+
+TEST_CASE("a progress topic that was made anew while another was in use is looked at as a new one") {
+  const auto partition = GENERATE(1, 7);  // the last one is not there any more
+  World world;
+  REQUIRE(world.cluster->create_topic("other-progress", 1).has_value());
+  REQUIRE(world.forwards("other-progress") == "");
+  store::ForwardChange before;
+  before.facts.emplace_back(former_witness_fact("rivulet-progress"), encode(Witness{"", {"rivulet-progress", partition}, 1'000'000, 9}));
+  REQUIRE(world.store->change(before));
+  CHECK(world.forwards("rivulet-progress") == "");
 }
 
 TEST_CASE("what is stored while the link is cut between transactions goes out soon after it is back") {
