@@ -154,7 +154,7 @@ class Driver {
   std::vector<store::StreamInfo> streams_;
   struct KnownLimits {
     TimeLimits limits;
-    std::int64_t until_ms = 0;  // steady clock
+    std::int64_t until_ms = 0;  // wall clock
   };
   std::map<std::string, KnownLimits> limits_;          // of topics that refused records for their times; outlives the producer
   std::map<std::string, std::int64_t> ahead_;          // how far the transaction under way is ahead of the clock, by topic

@@ -21,6 +21,19 @@ constexpr const char* lost_changelog =
     "changelog written anew";
 constexpr std::int64_t queue_wait_ms = 1'000;  // a transaction grows while the broker takes it, so long at most
 
+// A gap record that is refused has nothing to take its place: its topic waits.
+void hold_gap(Outbox& outbox, const store::StreamInfo& stream, Event& out) {
+  const auto [id, first, last] = out.refused.front();
+  const auto packs = outbox.read(id, first - 1, 1);
+  if (!packs || packs->empty() || !packs->front().gap) return;
+  const bool for_time = out.failure.code == kafka::invalid_timestamp || out.failure.code == kafka::invalid_record;
+  out.failure.kind = FailureKind::topic;
+  out.failure.message = "it refuses the gap record for records " + std::to_string(first) + " .. " + std::to_string(last) + " of stream " + stream.name +
+                        ", which is sent with the present time: " + out.failure.message + (for_time ? "; is this device's clock right?" : "");
+  out.topic = stream.topic;
+  out.refused.clear();
+}
+
 }  // namespace
 
 std::string& Driver::prefix(StreamId stream) {
@@ -114,6 +127,7 @@ Event Driver::go_on(const Action& action) {
       out.failed_records = 1;
     }
     sending_.reset();
+    if (out.refused.size() == 1) hold_gap(outbox_, info(out.refused.front().stream), out);
     return not_a_gap(std::move(out));
   };
   for (bool any = true; any && !sending.full;) {
@@ -202,6 +216,7 @@ Failure Driver::send_stream(Sending& sending, const store::StreamInfo& stream, S
       if (sending.full || sending.blocked) return {};
       transaction_.add_gap(stream.id, after + 1, last);
       after = last;
+      furthest = std::max<std::int64_t>(furthest, 0);  // its time is this clock's
       continue;
     }
     message.rv_gap = {};
@@ -288,6 +303,7 @@ Event Driver::delivery_failed(const kafka::DeliveryReport& report) {
     }
     if (failure.code == kafka::invalid_timestamp || failure.code == kafka::invalid_record) find_refused(report.failed_topic, out);
     if (out.refused.empty() && report.failed_records <= 1) out.refused = {transaction_.row(report.failed_index)};
+    if (out.refused.size() == 1) hold_gap(outbox_, info(out.refused.front().stream), out);
   }
   out = not_a_gap(std::move(out));
   if (out.failure.kind == FailureKind::topic) {
