@@ -3,7 +3,7 @@
 // Records carry an index (their place in the transaction); the delivery report tells for each partition its first and last
 // offset and which indexes went there, so nothing about a record is kept beyond librdkafka's own copy.
 // Thread: the owner's, one at a time; delivery callbacks run inside produce(), flush() and the blocking calls.
-// Bounds: ProducerOptions::buffer_bytes in librdkafka's queue; every blocking call returns within its timeout_ms.
+// Bounds: ProducerOptions::buffer_bytes in librdkafka's queue, or a record of message.max.bytes and 1 MiB where that is more; every blocking call returns within its timeout_ms.
 // Lifetime: the destructor purges what is queued and takes milliseconds; it never aborts or commits a transaction.
 #pragma once
 #include <cstdint>

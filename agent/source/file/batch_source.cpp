@@ -115,7 +115,7 @@ void BatchSource::scan() {
       const bool gone = batch.seen_poll != polls_;
       if (gone && !batch.missing && batch.state == Batch::State::reading && !batch.cut_off && serial != current_) {
         log::warn("{}: {} is gone before all of it was read", name_, batch.path);
-        if (!listing.files.empty() && (batch.device == 0 || batch.device == listing.device)) intake_.count("file_lost");  // else it may come back with its file system
+        if (known_there && batch.device == listing.device) intake_.count("file_lost");  // else it may come back with its file system
       }
       batch.missing = gone;
     }

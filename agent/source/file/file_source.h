@@ -60,6 +60,7 @@ class FileSource final : public Source {
   std::string origin_of(const Seen& seen, const Listing& listing) const;
   bool maybe_copy(const Seen& seen);
   void start_at_end(Tail& tail);
+  bool folder_is_same(const Tail& tail) const { return known_there_ && (tail.device == device_ || tail.device == 0); }  // as when it was seen: what is missing is gone
   void tail_lost(Tail& tail, const Seen& seen);
   void forget(std::uint64_t serial);
   bool make_room();

@@ -132,7 +132,7 @@ void FileSource::lose(Tail& tail, const Listing& listing) {
   if (!tail.file.is_open()) {
     if (tail.size > tail.offset) {
       log::warn("{}: {} is gone before its last {} bytes were read", name_, tail.path, tail.size - tail.offset);
-      if (!listing.files.empty() && (tail.device == 0 || tail.device == listing.device)) intake_.count("bytes_lost", tail.size - tail.offset);  // else it may come back with its file system
+      if (folder_is_same(tail)) intake_.count("bytes_lost", tail.size - tail.offset);  // else it may come back with its file system
     } else {
       log::info("{}: {} is gone", name_, tail.path);
     }
@@ -223,7 +223,7 @@ void FileSource::retire() {
   std::vector<std::uint64_t> retired;
   bool waiting = false;
   for (const auto& [serial, tail] : tails_) {
-    const bool gone = tail->missing && known_there_ && (tail->device == device_ || tail->device == 0);
+    const bool gone = tail->missing && folder_is_same(*tail);
     if (gone || (!tail->missing && !tail->wanted && !tail->has_data())) retired.push_back(serial);
     // A descriptor of a file that is not in the folder any more is let go by a listing, not by the folder's time.
     waiting |= tail->file.is_open() && tail->quiet_polls == quiet_polls;
