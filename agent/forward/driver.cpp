@@ -33,8 +33,9 @@ Event Driver::store_failed(const Error& error) const {
 
 void Driver::start() {
   auto start = event(Event::Kind::start);
-  load(start);
-  on(std::move(start));
+  loaded_ = load(start);
+  if (loaded_) return on(std::move(start));
+  load_again_ms_ = clock_.steady_ms() + 500;
 }
 
 std::vector<store::ForwardChange::Acknowledged> Driver::ends_of(const std::vector<Rows>& rows) {
@@ -43,12 +44,17 @@ std::vector<store::ForwardChange::Acknowledged> Driver::ends_of(const std::vecto
   return ends;
 }
 
-// PREPARED that cannot be read stops forwarding: to guess would lose or double records.
-void Driver::load(Event& start) {
+// PREPARED that cannot be read stops forwarding: to guess would lose or double records. A disk that is full, or memory, is waited for.
+bool Driver::load(Event& start) {
   const auto refuse = [&](const Error& error) {
+    if (error.code == ErrorCode::full || error.code == ErrorCode::unavailable) {
+      if (load_again_ms_ == 0) log::warn("forward: nothing is sent until the store answers; it is asked again: {}", error.message);
+      return false;
+    }
     start.kind = Event::Kind::store_failed;
     start.fatal = true;
     start.text = error.message;
+    return true;
   };
   const auto prepared = outbox_.fact(prepared_fact);
   const auto witness = outbox_.fact(witness_fact);
@@ -76,15 +82,13 @@ void Driver::load(Event& start) {
   }
   adopt_ = adopt->has_value();
   start.prepared = prepared_.has_value();
-  if (!*clean) return;
+  if (!*clean) return true;
   // It counts for this start only, and must be gone before anything is under way.
   store::ForwardChange change;
   change.facts.emplace_back(clean_fact, std::nullopt);
-  if (const auto done = outbox_.change(std::move(change)); !done) {
-    log::warn("forward: {}", done.error().message);
-    return;
-  }
+  if (const auto done = outbox_.change(std::move(change)); !done) return refuse(done.error());
   start.clean = true;
+  return true;
 }
 
 void Driver::on(Event event) {
@@ -111,6 +115,11 @@ Driver::Next Driver::step() {
     return {true, false, 0};
   }
   if (protocol_.state() == State::ended) return {true, false, 0};
+  if (!loaded_) {
+    if (clock_.steady_ms() < load_again_ms_) return {false, true, load_again_ms_};
+    start();
+    return {};
+  }
   if (action_.kind == Action::Kind::wait) return {false, true, action_.until_ms};
   const auto before = protocol_.state();
   const auto happened = perform(action_);

@@ -38,7 +38,7 @@ class Driver {
  public:
   Driver(DriverOptions options, Outbox& outbox, Uplink& uplink, const Clock& clock);
 
-  void start();  // reads the facts and begins
+  void start();  // reads the facts and begins; where the store has no answer now, step() asks it again
   struct Next {
     bool ended = false;
     bool waits = false;         // until until_ms (steady clock), or data() or stop(); then tick()
@@ -61,7 +61,7 @@ class Driver {
   Event event(Event::Kind kind) const;
   Event failed(const Failure& failure) const;
   Event store_failed(const Error& error) const;
-  void load(Event& start);
+  bool load(Event& start);  // false: to be tried again
 
   Event open(bool transactional);
   Event drain(std::int64_t timeout_ms);
@@ -133,6 +133,8 @@ class Driver {
   const Clock& clock_;
   Protocol protocol_;
   Action action_;
+  bool loaded_ = false;
+  std::int64_t load_again_ms_ = 0;  // steady clock; 0: not tried yet
 
   std::optional<Prepared> prepared_;   // as stored, or about to be
   std::optional<Witness> witness_;

@@ -125,3 +125,46 @@ TEST_CASE("records that were sent without headers are known again when headers w
   CHECK(world.driver->protocol().alarm().empty());
   CHECK(world.cluster.committed("one", 0).size() == 10);
 }
+
+TEST_CASE("facts that the store cannot give at once are asked for again, and nothing is sent before") {
+  World world;
+  world.cluster.create("two", 1);
+  world.outbox.add_records(1, 10);
+  world.outbox.failing_calls = GENERATE(1, 3, 5);
+  world.start();
+  CHECK(world.cluster.committed("one", 0).empty());
+  CHECK(world.drains(60'000));
+  CHECK(world.driver->protocol().alarm().empty());
+  CHECK(world.cluster.committed("one", 0).size() == 10);
+}
+
+TEST_CASE("that the last process ended cleanly is forgotten before anything is sent, though the disk is full at first") {
+  World world;
+  world.cluster.create("two", 1);
+  const auto is_clean = [&] { return world.outbox.fact(forward::clean_fact)->has_value(); };
+  world.start();
+  REQUIRE(world.drains(60'000));
+  world.driver->stop();
+  REQUIRE(world.runs(60'000, [&] { return world.driver->protocol().state() == forward::State::ended; }));
+  world.driver->step();  // what is left to store
+  REQUIRE(is_clean());
+  world.outbox.add_records(1, 10);
+  world.outbox.failing_calls = 6;  // five facts are read: the sixth call forgets
+  world.start();
+  world.outbox.failing_calls = 0;
+  REQUIRE(world.runs(60'000, [&] { return world.driver->protocol().state() == forward::State::sending; }));
+  CHECK_FALSE(is_clean());
+  CHECK(world.drains(60'000));
+}
+
+TEST_CASE("a process that waits for the store's facts can be stopped, and does not count as ended cleanly") {
+  World world;
+  world.outbox.failing_calls = 1'000;
+  world.start();
+  REQUIRE(world.driver->step().waits);
+  world.driver->stop();
+  CHECK(world.runs(10'000, [&] { return world.driver->protocol().state() == forward::State::ended; }));
+  world.driver->step();
+  world.outbox.failing_calls = 0;
+  CHECK_FALSE(world.outbox.fact(forward::clean_fact)->has_value());
+}

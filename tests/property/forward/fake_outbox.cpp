@@ -117,7 +117,14 @@ result<std::vector<store::Pack>> FakeOutbox::read(StreamId id, Sequence after, s
   return packs;
 }
 
+bool FakeOutbox::fails() {
+  if (failing_calls == 0) return false;
+  --failing_calls;
+  return true;
+}
+
 result<std::optional<std::string>> FakeOutbox::fact(const std::string& name) {
+  if (fails()) return Error{ErrorCode::full, "no room"};
   const auto found = now_.facts.find(name);
   if (found == now_.facts.end()) return std::optional<std::string>();
   return std::optional<std::string>(found->second);
@@ -139,6 +146,7 @@ void FakeOutbox::apply(State& state, const store::ForwardChange& change) {
 }
 
 result<void> FakeOutbox::change(store::ForwardChange change) {
+  if (fails()) return Error{ErrorCode::full, "no room"};
   crash();
   apply(now_, change);
   if (change.durable) {

@@ -21,6 +21,8 @@ class FakeOutbox final : public forward::Outbox {
   void add_records(StreamId id, std::uint64_t count, Timestamp timestamp_ms);
   std::map<StreamId, std::map<Sequence, Timestamp>> times;  // of some records; the others have small ones
 
+  std::uint64_t failing_calls = 0;  // so many of the next calls of fact() and change() find the disk full, and change nothing
+
   void drop_oldest();  // as a store does that is full: some records give way to a gap
   std::uint64_t dropped_while_prepared() const { return dropped_while_prepared_; }
   void lose_what_is_not_durable();
@@ -42,6 +44,7 @@ class FakeOutbox final : public forward::Outbox {
   };
   static void apply(State& state, const store::ForwardChange& change);
   void crash();
+  bool fails();
   Dice& dice_;
   Faults& faults_;
   State durable_, now_;
