@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """The kafka source against a real Kafka: what one agent forwards another one reads. One fact a function;
 kafka_source_scenarios.py --rivulet PROGRAM NAME."""
+import contextlib
 import inspect
 import json
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -38,6 +40,22 @@ def produce(stage, topic, rows):
     assert done.returncode == 0, done.stderr
 
 
+@contextlib.contextmanager
+def forwards_to_in(stage):
+    """Another agent, not yet started: the lines of in.log go to the topic `in`, which is made, in transactions."""
+    writer = Agent(stage.program, stage.folder, f"agent: {{id: writer, state: {stage.folder}/writer, commit_interval: 50ms}}\n"
+                   f"kafka:\n  brokers: [\"127.0.0.1:{stage.broker.port}\"]\n  transaction: {{interval: 50ms, timeout: 20s}}\n"
+                   f"status: {{listen: \"unix:{stage.folder}/writer.sock\"}}\n"
+                   f"sources:\n  lines: {{file: {{path: {stage.path('in.log')}, poll: 20ms}}, key: k}}\npipelines:\n  sent: {{from: lines, to: in}}\n", "writer.yaml")
+    made = stage.command("topics", "--create", "-c", writer.config)
+    assert made.returncode == 0, made.stdout + made.stderr
+    try:
+        yield writer
+    finally:
+        if writer.running():
+            writer.kill()
+
+
 def sites_source(stage, bootstrap=True):
     return f"  sites: {{kafka: {{topic: sites, bootstrap: {str(bootstrap).lower()}}}}}\n  machines: {{file: {{path: {stage.path('in.log')}, poll: 20ms}}, key: k}}\n"
 
@@ -51,46 +69,36 @@ def each_committed_record_comes_once(program):
     seed = int(os.environ.get("RIVULET_SEED") or random.SystemRandom().randrange(1 << 31))
     print(f"RIVULET_SEED={seed}", flush=True)
     dice = random.Random(seed)
-    with Stage(program) as stage:
-        writer = Agent(program, stage.folder, f"agent: {{id: writer, state: {stage.folder}/writer, commit_interval: 50ms}}\n"
-                       f"kafka:\n  brokers: [\"127.0.0.1:{stage.broker.port}\"]\n  transaction: {{interval: 50ms, timeout: 20s}}\n"
-                       f"status: {{listen: \"unix:{stage.folder}/writer.sock\"}}\n"
-                       f"sources:\n  lines: {{file: {{path: {stage.path('in.log')}, poll: 20ms}}, key: k}}\npipelines:\n  sent: {{from: lines, to: in}}\n", "writer.yaml")
-        made = stage.command("topics", "--create", "-c", writer.config)
-        assert made.returncode == 0, made.stdout + made.stderr
+    with Stage(program) as stage, forwards_to_in(stage) as writer:
         stage.configure("  in: {kafka: {topic: in}}\n", COUNT)
         stage.make_topics()
         sent = 0
-        try:
-            for life in range(10):
-                aborts = life < 3  # however slow the machine is
-                writer.start(RIVULET_KILL_AT=f"forward.before_commit:{1 if aborts else dice.randrange(1, 4)}")
-                point = dice.choice(["store.before_commit", "store.after_commit", "forward.after_commit", "forward.before_commit", "agent.epoch_durable", "random", "random"])
-                stage.agent.start(**({} if point == "random" else {"RIVULET_KILL_AT": f"{point}:{dice.randrange(1, 6)}"}))
-                for _ in range(10):
-                    stage.lines("in.log", range(sent, sent + 100))
-                    sent += 100
-                    time.sleep(dice.uniform(0.02, 0.15))
-                if aborts:
-                    wait_for("the writer to be killed in its transaction", lambda: not writer.running(), 30)
-                else:
-                    writer.kill()
-                stage.agent.kill()
-                print(f"life {life + 1}: {point}", flush=True)
-            writer.start()
-            stage.agent.start()
-
-            def last_totals():
-                last = {}
-                for _, key, value in stage.read("totals"):
-                    row = json.loads(value)
-                    last[key] = (row["c"], row["s"])
-                return last
-            wait_for("every record", lambda: sum(c for c, _ in last_totals().values()) >= sent and stage.agent.drained(), 60, every=0.5)
-            assert writer.terminate()[0] == 0 and stage.agent.terminate()[0] == 0
-        finally:
-            if writer.running():
+        for life in range(10):
+            aborts = life < 3  # however slow the machine is
+            writer.start(RIVULET_KILL_AT=f"forward.before_commit:{1 if aborts else dice.randrange(1, 4)}")
+            point = dice.choice(["store.before_commit", "store.after_commit", "forward.after_commit", "forward.before_commit", "agent.epoch_durable", "random", "random"])
+            stage.agent.start(**({} if point == "random" else {"RIVULET_KILL_AT": f"{point}:{dice.randrange(1, 6)}"}))
+            for _ in range(10):
+                stage.lines("in.log", range(sent, sent + 100))
+                sent += 100
+                time.sleep(dice.uniform(0.02, 0.15))
+            if aborts:
+                wait_for("the writer to be killed in its transaction", lambda: not writer.running(), 30)
+            else:
                 writer.kill()
+            stage.agent.kill()
+            print(f"life {life + 1}: {point}", flush=True)
+        writer.start()
+        stage.agent.start()
+
+        def last_totals():
+            last = {}
+            for _, key, value in stage.read("totals"):
+                row = json.loads(value)
+                last[key] = (row["c"], row["s"])
+            return last
+        wait_for("every record", lambda: sum(c for c, _ in last_totals().values()) >= sent and stage.agent.drained(), 60, every=0.5)
+        assert writer.terminate()[0] == 0 and stage.agent.terminate()[0] == 0
         stage.expect_exactly("out", range(sent))
         expected = {f"k{k}": (len(range(k, sent, 5)), sum(range(k, sent, 5))) for k in range(5)}
         assert last_totals() == expected, f"{last_totals()} instead of {expected}"
@@ -188,6 +196,34 @@ def a_topic_made_anew_is_noticed(program):
         stage.agent.start()
         wait_for("the alarm", lambda: any("give the source another name" in source["state"] for source in (stage.agent.status() or {"sources": []})["sources"]), 60)
         stage.agent.kill()
+
+
+def what_was_read_and_then_deleted_is_not_missed(program):
+    """A topic's last record is behind it when retention has deleted all, and so is the mark of its transaction, which is no record."""
+    with Stage(program) as stage, forwards_to_in(stage) as writer:
+        stage.configure("  in: {kafka: {topic: in}}\n", "  copy: {from: in, to: out}\n")
+        stage.make_topics()
+        stage.lines("in.log", range(0, 50))
+        writer.start()
+        stage.agent.start()
+        stage.wait_forwarded(50)
+
+        def read_up_to():
+            with contextlib.closing(sqlite3.connect(f"file:{stage.path('state')}/rivulet.db?mode=ro", uri=True)) as store:
+                rows = store.execute("SELECT CAST(key AS TEXT), CAST(value AS TEXT) FROM positions WHERE source = 'in'").fetchall()
+            return {("in", int(key.split("/")[2])): int(value) for key, value in rows}
+        offsets = subprocess.run(["kcat", "-b", f"127.0.0.1:{stage.broker.port}", "-C", "-t", "in", "-e", "-q", "-o", "beginning", "-f", "%p %o\n"], capture_output=True, text=True, timeout=60).stdout
+        last = {("in", int(partition)): int(offset) for partition, offset in (line.split() for line in offsets.splitlines())}
+        assert len(last) > 1 and len(offsets.splitlines()) == 50, offsets
+        # One more than the record behind the last: the mark. It is looked at each minute.
+        wait_for("the marks of the transactions to be behind", lambda: read_up_to() == {where: offset + 2 for where, offset in last.items()}, 90, every=1)
+        assert stage.agent.terminate()[0] == 0
+        stage.broker.delete_records(read_up_to())
+        stage.agent.start()
+        stage.lines("in.log", range(50, 60))
+        stage.wait_forwarded(10)
+        assert "no longer there" not in stage.agent.log_tail(400)
+        stage.expect_exactly("out", range(60))
 
 
 def a_wiped_device_reads_on_from_its_changelog(program):

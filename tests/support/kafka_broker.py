@@ -190,11 +190,21 @@ class Broker:
     def delete_topic(self, name):
         self._topic_command(name, "--delete")
 
+    def delete_records(self, ends):
+        """As retention does: {(topic, partition): the first offset that stays}."""
+        path = os.path.join(self.folder, "delete_records.json")
+        with open(path, "w") as file:
+            json.dump({"version": 1, "partitions": [{"topic": topic, "partition": partition, "offset": end} for (topic, partition), end in ends.items()]}, file)
+        self._command("org.apache.kafka.tools.DeleteRecordsCommand", "--offset-json-file", path)
+
     def _topic_command(self, name, *arguments, tool="org.apache.kafka.tools.TopicCommand"):
-        done = subprocess.run(["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", fetch() + "/*", tool, "--bootstrap-server", f"127.0.0.1:{self.port}",
-                               "--topic", name, *arguments], capture_output=True, text=True, timeout=60)
+        self._command(tool, "--topic", name, *arguments)
+
+    def _command(self, tool, *arguments):
+        done = subprocess.run(["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", fetch() + "/*", tool, "--bootstrap-server", f"127.0.0.1:{self.port}", *arguments],
+                              capture_output=True, text=True, timeout=60)
         if done.returncode != 0:
-            raise RuntimeError(f"kafka: {arguments[0]} of topic {name}: " + done.stdout[-1500:] + done.stderr[-1500:])
+            raise RuntimeError(f"kafka: {tool} {' '.join(arguments)}: " + done.stdout[-1500:] + done.stderr[-1500:])
 
     def restart(self):
         self._run()

@@ -42,7 +42,7 @@ KafkaSource::KafkaSource(boost::asio::io_context& io, const config::KafkaSource&
     if (key.rfind(prefix, 0) != 0) continue;
     const auto partition = number_of<std::int32_t>(std::string_view(key).substr(prefix.size()));
     const auto offset = number_of<std::int64_t>(value);
-    if (partition && offset) positions_[*partition] = *offset;
+    if (partition && offset) positions_[*partition] = kept_[*partition] = *offset;
     else log::error("source {}: the position {} = '{}' makes no sense; that partition is read from its beginning", name_, key, value);
   }
 }
@@ -98,7 +98,6 @@ void KafkaSource::drain() {
   Batch* const batch = given_.get();  // the reading thread leaves it alone until it is null
   if (batch == nullptr || stopping_) return;
   lock.unlock();
-  if (next_ == 0) moved_.insert(batch->rewound.begin(), batch->rewound.end());
   for (; next_ < batch->records.size() && intake_.can_accept(); ++next_) {
     const Taken& one = batch->records[next_];
     Frame frame;
@@ -128,6 +127,8 @@ void KafkaSource::drained() {
     changed_.notify_all();
   }
   next_ = 0;
+  moved_ = batch->passed;
+  keep_positions();
   if (batch->gone > 0) intake_.count("skipped_to_log_start", batch->gone);
   if (batch->gap_records > 0) intake_.count("gap_records", batch->gap_records);
   if (batch->stopped) intake_.set_position(stopped_key(config_.topic), "made anew");
@@ -233,7 +234,7 @@ bool KafkaSource::made_anew(const std::string& what, const std::vector<std::int6
     return false;
   }
   log::error("source {}: {} It is a table, and is read again from its beginning", name_, what);
-  for (std::size_t i = 0; i < starts.size(); ++i) filling_.rewound[static_cast<std::int32_t>(i)] = positions_[static_cast<std::int32_t>(i)] = starts[i];
+  for (std::size_t i = 0; i < starts.size(); ++i) pass(static_cast<std::int32_t>(i), starts[i]);
   return hand_over();
 }
 
@@ -243,10 +244,13 @@ bool KafkaSource::read(std::vector<kafka::ReadRange>& ranges, std::int64_t idle_
   session_ends_ms_ = once ? INT64_MAX : now_ms() + kSessionMs;
   const auto progress = reader_->read(
       ranges, idle_ms, [this](const kafka::Fetched& record) { return take(record); }, [&] { return hand_over() && now_ms() < session_ends_ms_; });
-  const bool handed = hand_over();
-  for (std::size_t i = 0; i < ranges.size(); ++i)  // also past what was aborted
-    positions_[ranges[i].where.partition] = std::max(positions_[ranges[i].where.partition], progress.positions[i]);
-  if (!handed) return false;
+  // Also past what was aborted, and the marks of transactions: what is not kept would look lost once the topic's retention has passed it.
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    const auto partition = ranges[i].where.partition;
+    const auto position = std::max(positions_[partition], progress.positions[i]);
+    if (position > kept_[partition]) pass(partition, position);
+  }
+  if (!hand_over()) return false;
   if (!progress.failure) return true;
   if (progress.failure.kind == kafka::FailureKind::pending && !once) return true;  // nothing came for so long
   if (progress.failure.kind != kafka::FailureKind::uncertain)  // else an offset that is gone: ranges() says what that means
@@ -257,16 +261,19 @@ bool KafkaSource::read(std::vector<kafka::ReadRange>& ranges, std::int64_t idle_
 bool KafkaSource::take(const kafka::Fetched& record) {
   if (record.rv_gap) {  // another agent's mark of what it dropped on purpose: no record
     ++filling_.gap_records;
-    positions_[record.partition] = record.offset + 1;
+    pass(record.partition, record.offset + 1);
     return true;
   }
   const auto copy = [](const std::optional<std::string_view>& text) { return text ? std::optional<std::string>(*text) : std::nullopt; };
   filling_.records.push_back({record.partition, record.offset, copy(record.key), copy(record.value), record.timestamp_ms});
   filling_.bytes += kRecordBytes + (record.key ? record.key->size() : 0) + (record.value ? record.value->size() : 0);
-  positions_[record.partition] = record.offset + 1;
+  filling_.passed.erase(record.partition);
+  positions_[record.partition] = kept_[record.partition] = record.offset + 1;
   if (filling_.bytes >= kBatchBytes && !hand_over()) return false;
   return intake_.clock().steady_ms() < session_ends_ms_;
 }
+
+void KafkaSource::pass(std::int32_t partition, std::int64_t position) { filling_.passed[partition] = positions_[partition] = kept_[partition] = position; }
 
 // Waits until io has taken the batch before. False: the source stops, and what is left is read again by the next process.
 bool KafkaSource::hand_over() {

@@ -51,10 +51,10 @@ class KafkaSource final : public Source {
     std::size_t bytes = 0;
     bool whole = false;                         // the table is there, with these
     bool stopped = false;                       // for good: the topic was made anew
-    std::map<std::int32_t, std::int64_t> rewound;  // a table that is read again
+    std::map<std::int32_t, std::int64_t> passed;  // where a partition is after these records, if not behind its last one
     std::uint64_t gone = 0;                     // partitions whose next records the topic no longer had
     std::uint64_t gap_records = 0;
-    bool empty() const { return records.empty() && !whole && !stopped && rewound.empty() && gone == 0 && gap_records == 0; }
+    bool empty() const { return records.empty() && !whole && !stopped && passed.empty() && gone == 0 && gap_records == 0; }
   };
 
   // io
@@ -69,6 +69,7 @@ class KafkaSource final : public Source {
   bool made_anew(const std::string& what, const std::vector<std::int64_t>& starts);
   bool read(std::vector<kafka::ReadRange>& ranges, std::int64_t idle_ms, bool once);
   bool take(const kafka::Fetched& record);
+  void pass(std::int32_t partition, std::int64_t position);
   bool hand_over();
   bool stopping() const;
   void say(const std::string& text, bool trouble);
@@ -88,6 +89,7 @@ class KafkaSource final : public Source {
   // The reading thread.
   std::unique_ptr<kafka::Reader> reader_;
   std::map<std::int32_t, std::int64_t> positions_;
+  std::map<std::int32_t, std::int64_t> kept_;  // of these, what is stored or in a batch
   Batch filling_;
   std::int64_t session_ends_ms_ = 0;
   bool whole_ = false, stopped_ = false;

@@ -36,6 +36,17 @@ struct Topic {
     }
     REQUIRE_FALSE(producer->flush(20'000));
   }
+  void produce_gap(std::int32_t partition) {
+    auto producer = kafka::Producer::create(connection, {}).value();
+    producer->start_report();
+    kafka::Message message;
+    message.topic = producer->topic("in");
+    message.partition = partition;
+    message.key = "rivulet-gap";
+    message.rv_gap = "gap";
+    REQUIRE_FALSE(producer->produce(message, 10'000));
+    REQUIRE_FALSE(producer->flush(20'000));
+  }
   std::unique_ptr<KafkaSource> source(FakeIntake& intake, bool bootstrap = false) {
     config::KafkaSource config;
     config.topic = "in";
@@ -150,4 +161,34 @@ TEST_CASE("a table whose topic was made anew is read again from the beginning of
   intake.commit(*source);
   CHECK(intake.positions["offset/in/0"] == "5");
   CHECK(intake.positions["offset/in/1"] == "5");
+}
+
+TEST_CASE("a mark of what another agent dropped is behind the position once it was passed, and counted once") {
+  Topic topic;
+  topic.produce(0, 10);
+  topic.produce_gap(1);
+  FakeIntake intake;
+  intake.room_up_to = 7;
+  {
+    auto source = topic.source(intake);
+    REQUIRE(test::run_until(topic.io, [&] { return intake.accepted.size() == 7; }));
+    test::run_ready(topic.io);
+    intake.commit(*source);
+    CHECK(intake.positions["offset/in/1"] != "6");  // records before it are not yet taken in
+    intake.room_up_to = SIZE_MAX;
+    source->on_room();
+    REQUIRE(test::run_until(topic.io, [&] { return intake.counts["gap_records"] == 1; }));
+    topic.produce(10, 12);
+    REQUIRE(test::run_until(topic.io, [&] { return intake.accepted.size() == 12; }));
+    topic.produce_gap(0);
+    REQUIRE(test::run_until(topic.io, [&] { return intake.counts["gap_records"] == 2; }));
+    intake.commit(*source);
+  }
+  CHECK(intake.positions == std::map<std::string, std::string>{{"offset/in/0", "7"}, {"offset/in/1", "7"}});
+  auto next = intake.after_crash();
+  auto source = topic.source(*next);
+  topic.produce(12, 14);
+  REQUIRE(test::run_until(topic.io, [&] { return next->accepted.size() >= 14; }));
+  CHECK(next->accepted.size() == 14);
+  CHECK(next->counts["gap_records"] == 0);
 }
