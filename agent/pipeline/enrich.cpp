@@ -9,7 +9,11 @@ namespace {
 
 std::string token_of(const config::Constant& constant) {
   if (constant.plain) {
-    if (constant.text == "true" || constant.text == "false" || codec::is_json_number(constant.text)) return constant.text;
+    if (codec::is_json_number(constant.text)) return constant.text;
+    for (const char* const truth : {"true", "True", "TRUE"})
+      if (constant.text == truth) return "true";
+    for (const char* const truth : {"false", "False", "FALSE"})
+      if (constant.text == truth) return "false";
     if (constant.text == "null" || constant.text == "~" || constant.text.empty()) return "null";
   }
   std::string token;

@@ -92,21 +92,23 @@ result<void> Flatten::run(Row& row, Arena& arena) {
   return {};
 }
 
-result<bool> Explode::elements(const Row& row, std::vector<std::string_view>& found) const {
+result<bool> Explode::elements(const Row& row, Growth& growth, std::vector<std::string_view>& found) const {
   found.clear();
   const Field* list = row.find(field_.name);
   if (list == nullptr || list->text || list->token.empty() || list->token.front() != '[') return false;
   std::size_t others = field_.quoted.size() + (row.key ? row.key->size() : 0);
   for (const Field& field : row.fields)
     if (&field != list) others += field.quoted.size() + field.token.size() + 2;
-  const std::size_t most = std::max(kMinRecordsBytes, kMaxGrowth * (others + list->token.size()));
+  std::size_t used = growth.used + list->token.size();
   JsonCursor at(list->token.substr(1));
   while (!at.take(']') && !at.at_end()) {
     at.take(',');
     found.push_back(at.value());
-    if (found.size() > (most - list->token.size()) / (others + 1))
-      return Error{ErrorCode::invalid, fmt::format("the records that its list '{}' would give take more than {} bytes; take away fields that they need not repeat, first", field_.name, most)};
+    used += others + 1;
+    if (used > growth.most)
+      return Error{ErrorCode::invalid, fmt::format("with the records that its list '{}' would give, what one message becomes takes more than {} bytes; take away fields that they need not repeat, first", field_.name, growth.most)};
   }
+  growth.used = used;
   return true;
 }
 

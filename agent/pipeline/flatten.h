@@ -2,9 +2,9 @@
 //
 // {"a":{"b":1,"c":{}},"l":[2]} is {"a_b":1,"a_c":{},"l":[2]}: empty objects and lists stay what they are, tokens stay as they came. Two values
 // that would be one field, more fields than max_fields, or a name beyond kMaxNameBytes: the record fails, nothing of it is guessed away.
-// Thread: io. Bounds: names take at most max_fields * 2 * kMaxNameBytes of the Arena; an exploded record's records together
-// kMaxGrowth times its size or kMinRecordsBytes, whatever is more.
+// Thread: io. Bounds: names take at most max_fields * 2 * kMaxNameBytes of the Arena; what lists become: Growth.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -35,15 +35,20 @@ class Flatten {
   std::string failure_;
 };
 
+// What one message, or one result of a stateful step, may become, through all the lists in it: four times its size, or 8 MiB where that is more.
+struct Growth {
+  std::size_t most = 8 << 20, used = 0;
+  static Growth of(std::size_t bytes) { return {std::max<std::size_t>(8 << 20, 4 * bytes), 0}; }
+};
+
 class Explode {
  public:
   explicit Explode(const std::string& field) : field_(field) {}
   // The list's elements, in their order. False: there is no such list, and the record goes on as it is. An error: they would be too much.
-  result<bool> elements(const Row& row, std::vector<std::string_view>& found) const;
+  result<bool> elements(const Row& row, Growth& growth, std::vector<std::string_view>& found) const;
   const FieldName& field() const { return field_; }
 
  private:
-  static constexpr std::size_t kMaxGrowth = 4, kMinRecordsBytes = 8 << 20;
   const FieldName field_;
 };
 

@@ -29,6 +29,7 @@ class Topology::Impl::Results final : public Emit {
   Results(Impl& impl, std::size_t pipeline, std::size_t segment, Outputs& to) : impl_(impl), pipeline_(pipeline), segment_(segment), to_(to) {}
 
   void emit(const Emitted& result) override {
+    impl_.begin_growth(result.value ? result.value->size() : 0);
     Segment& next = impl_.pipelines[pipeline_].segments[segment_ + 1];
     next.row.clear();
     next.row.key = result.key;
@@ -51,7 +52,10 @@ class Topology::Impl::Results final : public Emit {
     impl_.run(pipeline_, segment_ + 1, {nullptr, &result}, to_);
     impl_.arena.release(mark);
   }
-  void pass(const Row& row) override { impl_.pass(pipeline_, segment_, row, to_); }
+  void pass(const Row& row) override {
+    if (impl_.source_now == kNoOutput) impl_.begin_growth(row.bytes ? row.bytes->size() : 0);  // a timer's: no message is under way
+    impl_.pass(pipeline_, segment_, row, to_);
+  }
   void late(const Row& row, std::uint64_t windows) override {
     count(&Counts::late, windows);
     const std::size_t output = impl_.pipelines[pipeline_].segments[segment_].late_output;

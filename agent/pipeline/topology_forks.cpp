@@ -21,15 +21,17 @@ void Topology::Impl::pass(std::size_t number, std::size_t at, const Row& row, Ou
 // A record with an empty list gives none: it is counted as dropped.
 void Topology::Impl::explode(std::size_t number, std::size_t at, const Came& came, Outputs& to) {
   Segment& segment = pipelines[number].segments[at];
-  auto list = segment.explode->elements(segment.row, elements);
+  auto list = segment.explode->elements(segment.row, growth, elements);
   if (!list) return fail(number, at, {segment.step, list.error().message}, Place::At::steps, came, to);
   if (!*list) return pass(number, at, segment.row, to);
   if (elements.empty()) return drop(number, at, 1);
   const std::vector<std::string_view> all = std::move(elements);  // a step behind may explode, too
+  ++exploding;
   for (const std::string_view element : all) {
     segment.row.set(segment.explode->field(), element);
     pass(number, at, segment.row, to);
   }
+  --exploding;
 }
 
 void Topology::Impl::route(std::size_t number, std::size_t at, const Came& came, Outputs& to) {

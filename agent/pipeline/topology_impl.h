@@ -80,6 +80,8 @@ struct Topology::Impl {
   Tables tables;  // that joins look into
   std::vector<PipelineNode> pipelines;
   std::vector<std::string_view> elements;  // reused
+  Growth growth;              // of what is under way
+  std::size_t exploding = 0;  // lists, one inside the other
   std::vector<Route::Taken> taken;         // reused
   std::vector<Operator*> stateful;  // all of them, in topological order
   Counts counts;
@@ -113,6 +115,7 @@ struct Topology::Impl {
   void run(std::size_t number, std::size_t at, const Came& came, Outputs& to);
   // What comes after the segment's steps: to the next one.
   void pass(std::size_t number, std::size_t at, const Row& row, Outputs& to);
+  void begin_growth(std::size_t bytes) { if (exploding == 0) growth = Growth::of(bytes); }
   void explode(std::size_t number, std::size_t at, const Came& came, Outputs& to);
   void route(std::size_t number, std::size_t at, const Came& came, Outputs& to);
   void drop(std::size_t number, std::size_t at, std::uint64_t records);

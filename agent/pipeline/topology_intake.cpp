@@ -10,10 +10,6 @@ namespace rivulet::pipeline {
 
 namespace {
 
-// What one frame becomes may be longer than it: a record repeats a CSV header's names, an entry of the quarantine the whole header. Beyond this the
-// rest of the frame is undecodable, as one piece.
-constexpr std::size_t kMaxGrowth = 4, kMinRecordsBytes = 8 << 20;
-
 std::size_t bytes_of(const store::QuarantineEntry& entry) {  // in memory
   return sizeof entry + entry.reason.size() + entry.topic.size() + (entry.first_line ? entry.first_line->size() : 0) + (entry.key ? entry.key->size() : 0) + (entry.value ? entry.value->size() : 0);
 }
@@ -22,7 +18,9 @@ void take(const std::vector<codec::JsonField>& fields, Row& row) {
   for (const codec::JsonField& field : fields) row.fields.push_back({field.name, field.quoted, field.token, false});
 }
 
-std::size_t most_records_bytes(const Arrival& frame) { return std::max(kMinRecordsBytes, kMaxGrowth * frame.payload.size()); }
+// What one frame becomes may be longer than it: a record repeats a CSV header's names, an entry of the quarantine the whole header. Beyond this the
+// rest of the frame is undecodable, as one piece.
+std::size_t most_records_bytes(const Arrival& frame) { return Growth::of(frame.payload.size()).most; }
 
 std::string too_much(std::size_t bytes, std::size_t most) {
   return fmt::format("what comes before it in the same frame takes {} bytes; more than {} of one frame are not taken", bytes, most);
@@ -67,6 +65,7 @@ void Topology::Impl::each_record(std::size_t source, const Arrival& frame, Outpu
 
 void Topology::Impl::arrive(std::size_t source, const Arrival& frame, Outputs& to) {
   frame_now = &frame;
+  begin_growth(frame.payload.size());
   take_in(source, frame, to);
   frame_now = nullptr;
 }
@@ -129,6 +128,7 @@ Checked Topology::Impl::check(std::size_t source, const Arrival& frame) {
 }
 
 void Topology::Impl::inject(std::size_t source, const Record& given, bool decoded_already, Outputs& to) {
+  begin_growth(given.value ? given.value->size() : 0);
   if (sources[source].decoder != nullptr && !decoded_already && given.value && given.timestamp_ms >= 0) {
     Arrival frame{*given.value, {}, given.timestamp_ms};
     if (given.key) frame.key = *given.key;

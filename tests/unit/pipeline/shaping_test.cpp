@@ -80,6 +80,23 @@ TEST_CASE("a list whose records would take too much memory is set aside whole", 
   CHECK(values("{flatten: {explode: r}}, {drop: other}", "{\"r\":" + list + "],\"other\":\"" + std::string(100, 'x') + "\"}").size() == 20'001);
 }
 
+TEST_CASE("lists inside lists, and one beside the other, take together what one may") {
+  const auto record = [](int elements, std::size_t repeated) {
+    std::string list = "[1";
+    for (int i = 1; i < elements; ++i) list += ",1";
+    return "{\"a\":" + list + "],\"b\":" + list + "],\"c\":\"" + std::string(repeated, 'x') + "\"}";
+  };
+  const std::string both = "{flatten: {explode: a}}, {flatten: {explode: b}}";
+  CHECK(values(both, record(100, 0)).size() == 100 * 100);
+  const auto some = values(both, record(300, 5'000)).size();
+  CHECK((some > 0 && some <= (8 << 20) / 5'000));
+  // Another pipeline's lists count, too; the next message has its own.
+  Replayed replayed("sources: {a: {stdin: {}}}\npipelines: {p: {from: a, steps: [{flatten: {explode: a}}]}, q: {from: p, steps: [{flatten: {explode: b}}], to: out}}\n");
+  replayed.in("a", "k", record(300, 5'000), 1).in("a", "k", R"({"a":[1],"b":[2]})", 2);
+  CHECK(replayed.out().size() <= (8 << 20) / 5'000);
+  CHECK(replayed.out().back() == R"(k {"a":1,"b":2} @2)");
+}
+
 TEST_CASE("an element goes through stateful steps as any record") {
   CHECK(values("{flatten: {explode: r}}, {aggregate: {select: {s: sum(r)}, emit: every-change}}, {flatten: {explode: s}}", R"({"r":[1,2,3]})") == Lines{R"({"s":1})", R"({"s":3})", R"({"s":6})"});
 }
@@ -91,6 +108,7 @@ TEST_CASE("enrich sets the fields of the key's row, else the default, else nulls
   CHECK(values("{enrich: {by: d, " + table + "}}", R"({"d":"?"})") == Lines{R"({"d":"?","site":null,"floor":null,"up":null,"down":null})"});
   CHECK(values("{enrich: {by: d, " + table + ", default: {site: none, up: false}}}", R"({"e":1})") == Lines{R"({"e":1,"site":"none","up":false,"floor":null,"down":null})"});
   CHECK(values("{enrich: {by: d, table: {p1: {n: 1.50, e: null, t: '', z: 007}}}}", R"({"d":"p1"})") == Lines{R"({"d":"p1","n":1.50,"e":null,"t":"","z":"007"})"});
+  CHECK(values("{enrich: {table: {k: {a: True, b: FALSE, c: NULL, d: 'True', e: tRUE, f: 0x10}}}}", "{}") == Lines{R"({"a":true,"b":false,"c":null,"d":"True","e":"tRUE","f":"0x10"})"});
 }
 
 TEST_CASE("enrich goes by the record's key where it has no by, and by numbers as their text") {
