@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "agent/base/words.h"
 #include "agent/codec/json.h"
 #include "agent/pipeline/stateful/due.h"
 #include "agent/pipeline/stateful/stream_time.h"
@@ -26,6 +27,19 @@ std::optional<double> number_of(std::string_view token) {
   const auto parsed = std::from_chars(token.data(), token.data() + token.size(), number);
   if (parsed.ec != std::errc() || parsed.ptr != token.data() + token.size() || !std::isfinite(number)) return std::nullopt;
   return number;
+}
+
+// How far two whole numbers of 64 bits, with or without a sign, are apart: exactly, where a double would not tell them apart.
+std::optional<std::uint64_t> distance(std::string_view one, std::string_view other) {
+  const auto split = [](std::string_view token, bool& negative, std::uint64_t& size) {
+    negative = token.starts_with('-');
+    return whole_number(negative ? token.substr(1) : token, size);
+  };
+  bool one_below = false, other_below = false;
+  std::uint64_t a = 0, b = 0;
+  if (!split(one, one_below, a) || !split(other, other_below, b)) return std::nullopt;
+  if (one_below == other_below) return a > b ? a - b : b - a;
+  return a <= UINT64_MAX - b ? std::optional(a + b) : std::nullopt;
 }
 
 class Deadband final : public Operator {
@@ -131,6 +145,7 @@ class Deadband final : public Operator {
     const auto value = number_of(token), before = number_of(last);
     if (!value || !before) return token != last;
     const double band = config_.percent ? std::abs(*before) * config_.change / 100 : config_.change;
+    if (const auto apart = distance(token, last)) return band < 0x1p64 && *apart > static_cast<std::uint64_t>(band);
     return std::abs(*value - *before) > (std::isfinite(band) ? band : std::abs(*before) / 100 * config_.change);
   }
 

@@ -61,6 +61,25 @@ TEST_CASE("a deadband reports a value that has left the band around the last rep
   CHECK(Replayed(configured("deadband: {field: value, absolute: 0}")).in("a", "k", "1", 1).in("a", "k", "1.0", 2).in("a", "k", "2", 3).out() == Lines{"k 1 @1", "dropped 1", "k 2 @3"});
 }
 
+TEST_CASE("a deadband tells whole numbers of 64 bits apart, whose doubles are the same") {
+  const auto passed = [](const std::string& step, const std::vector<std::string>& tokens) {
+    Replayed replayed(configured("deadband: {field: value, " + step + "}"));
+    for (const auto& token : tokens) replayed.in("a", "k", token, 1);
+    Lines found;
+    for (const auto& line : replayed.out())
+      if (line.starts_with("k ")) found.push_back(line.substr(2, line.find(" @") - 2));
+    return found;
+  };
+  const std::string max = "18446744073709551615", low = "-9223372036854775808";
+  CHECK(passed("absolute: 0", {"9007199254740992", "9007199254740993", "9007199254740993", "9007199254740994"}) == Lines{"9007199254740992", "9007199254740993", "9007199254740994"});
+  CHECK(passed("absolute: 0", {max, "18446744073709551614", low, "-9223372036854775807", max}) == Lines{max, "18446744073709551614", low, "-9223372036854775807", max});
+  CHECK(passed("absolute: 100", {"1795000000123456000", "1795000000123456100", "1795000000123456101"}) == Lines{"1795000000123456000", "1795000000123456101"});
+  CHECK(passed("absolute: 2.5", {"-1", "1", "2", "-0", "-1"}) == Lines{"-1", "2", "-1"});
+  CHECK(passed("absolute: 100000000000000000000", {"0", max, low, max}) == Lines{"0"});
+  CHECK(passed("percent: 100000000000000000000", {max, "0"}) == Lines{max});
+  CHECK(passed("absolute: 0", {"1", "1.0", "1e0", "2.0", "2"}) == Lines{"1", "2.0"});
+}
+
 TEST_CASE("a deadband reports what is no number when it is another, and a null value ends its key") {
   CHECK(Replayed(configured("deadband: {field: v, absolute: 5}")).in("a", "k", R"({"v":1})", 1).in("a", "k", R"({"v":null})", 2).in("a", "k", "{}", 3).in("a", "k", R"({"v":"a"})", 4).in("a", "k", R"({"v":"a"})", 5).in("a", "k", R"({"v":1})", 6).in("a", "k", "null", 7).in("a", "k", R"({"v":1})", 8).out() ==
         Lines{R"(k {"v":1} @1)", R"(k {"v":null} @2)", "dropped 1", R"(k {"v":"a"} @4)", "dropped 1", R"(k {"v":1} @6)", "k null @7", R"(k {"v":1} @8)"});
