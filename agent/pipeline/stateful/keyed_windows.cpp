@@ -108,25 +108,30 @@ void KeyedWindows::close(std::vector<Closing>& closing, Emit& out) {
 }
 
 void KeyedWindows::close_due(Timestamp now, Emit& out) {
-  if (now < next_due_) return;
-  std::vector<std::string> rows;
   const std::string end = index_row(now + 1, {});
-  state_->table(kIndexPart).scan(index_row(next_due_, {}), end, [&](std::string_view name, std::string_view) {
-    rows.emplace_back(name);
-    return true;
-  });
-  std::vector<Closing> closing;
-  for (const std::string& name : rows) {
-    const std::string_view key = std::string_view(name).substr(sizeof(Timestamp));
-    state_->table(kIndexPart).erase(name);
-    Windows& of_key = windows(key);
-    take_due(key, of_key, now, closing);
-    of_key.indexed = INT64_MAX;
-    index(key, of_key);
-    if (of_key.open.empty() && of_key.records.empty()) keys_.erase(keys_.find(key));
+  while (next_due_ <= now) {
+    std::vector<std::string> rows;
+    state_->table(kIndexPart).scan(index_row(next_due_, {}), end, [&](std::string_view name, std::string_view) {
+      rows.emplace_back(name);
+      return rows.size() < kKeysAtOnce;
+    });
+    const bool all = rows.size() < kKeysAtOnce;
+    // Else up to the last of them: all other keys have nothing that is due before.
+    const Timestamp up_to = all ? now : static_cast<Timestamp>(Reader(rows.back()).u64_be());
+    std::vector<Closing> closing;
+    for (const std::string& name : rows) {
+      const std::string_view key = std::string_view(name).substr(sizeof(Timestamp));
+      state_->table(kIndexPart).erase(name);
+      Windows& of_key = windows(key);
+      take_due(key, of_key, up_to, closing);
+      of_key.indexed = INT64_MAX;
+      index(key, of_key);
+      if (of_key.open.empty() && of_key.records.empty()) keys_.erase(keys_.find(key));
+    }
+    find_next_due(all ? end : rows.back());
+    close(closing, out);
+    if (next_due_ <= now && out.full()) return;
   }
-  find_next_due(end);
-  close(closing, out);
 }
 
 void KeyedWindows::close_key(std::string_view key, StreamTime::Move move, Emit& out) {

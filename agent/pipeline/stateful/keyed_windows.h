@@ -1,7 +1,8 @@
 // KeyedWindows: what session and sliding windows share: all windows of a key together, and an index by when they are due.
 //
 // Tables: windows as key, start, end; remembered records (sliding) as key, timestamp; the index as due time, key. An index row may be
-// too early (its key has moved on): it is then put where it belongs when its time comes. Thread: io.
+// too early (its key has moved on): it is then put where it belongs when its time comes. What closes at once goes out by slices of kKeysAtOnce keys,
+// in the order of their times; keys that are due in the same millisecond and do not fit one slice, by key. Thread: io.
 #pragma once
 #include <string>
 #include <vector>
@@ -59,6 +60,7 @@ class KeyedWindows : public Aggregating {
   void find_next_due(std::string_view from);
 
   ByKey<Windows> keys_;
+  static constexpr std::size_t kKeysAtOnce = 1'000;
   Timestamp next_due_ = INT64_MAX;  // of the index's first row, or before it
 };
 

@@ -8,8 +8,8 @@ using namespace rivulet::test;
 
 namespace {
 
-std::string pipelines(const std::string& emit, const std::string& time = "scope: stream") {
-  return "pipelines:\n  p: {from: [a, b], time: {" + time + "}, steps: [{timestamp: ts}, {key: k}, {aggregate: {window: {tumbling: 10ms}, select: {n: count(*)}, emit: " + emit + "}}], to: out}\n";
+std::string pipelines(const std::string& emit, const std::string& time = "scope: stream", const std::string& window = "tumbling: 10ms") {
+  return "pipelines:\n  p: {from: [a, b], time: {" + time + "}, steps: [{timestamp: ts}, {key: k}, {aggregate: {window: {" + window + "}, select: {n: count(*)}, emit: " + emit + "}}], to: out}\n";
 }
 
 std::string record(int ts, const std::string& key = "k") { return "{\"ts\":" + std::to_string(ts) + ",\"k\":\"" + key + "\"}"; }
@@ -116,11 +116,13 @@ void fill(AgentFixture& agent) {
 }  // namespace
 
 TEST_CASE("a window of many keys closes over several epochs, and no record is taken in meanwhile", "[slow]") {
+  const std::string window = GENERATE("tumbling: 10ms", "session: 10ms", "sliding: 10ms");
+  INFO(window);
   Folder folder;
-  AgentFixture agent(folder.path(), 5, pipelines("closed"));
+  AgentFixture agent(folder.path(), 5, pipelines("closed", "scope: stream", window));
   fill(agent);
   const auto commits = agent.store->stats().commits;
-  const EpochNumber epoch = agent.a().send(record(10, "z"));
+  const EpochNumber epoch = agent.a().send(record(20, "z"));
   CHECK_FALSE(agent.a().intake.can_accept());
   CHECK_FALSE(agent.b().intake.can_accept());
   REQUIRE(agent.until([&] { return agent.a().durable_up_to() >= epoch; }));
