@@ -4,6 +4,7 @@
 #include <boost/asio/write.hpp>
 #include <fmt/core.h>
 #include <openssl/x509v3.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <utility>
@@ -71,9 +72,19 @@ void Transport::read(char* to, std::size_t size, Done done) {
 }
 
 void Transport::write(const std::string& bytes, Done done) {
+  constexpr std::size_t kAtOnce = 64 * 1024;
   const auto handler = [self = shared_from_this(), done = std::move(done)](const error_code& error, std::size_t count) { done(error, count); };
-  if (tls_) asio::async_write(*tls_, asio::buffer(bytes), handler);
-  else asio::async_write(*plain_, asio::buffer(bytes), handler);
+  const auto so_far = [self = shared_from_this()](const error_code& error, std::size_t count) {
+    self->written_ = count;
+    return error ? 0 : kAtOnce;
+  };
+  if (tls_) asio::async_write(*tls_, asio::buffer(bytes), so_far, handler);
+  else asio::async_write(*plain_, asio::buffer(bytes), so_far, handler);
+}
+
+std::size_t Transport::unsent() const {
+  int bytes = 0;
+  return ::ioctl(socket().native_handle(), TIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
 }
 
 void Transport::finish(std::string bytes) {

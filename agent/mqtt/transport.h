@@ -37,6 +37,8 @@ class Transport : public std::enable_shared_from_this<Transport> {
   void connect(std::size_t attempt, Connected done);
   void read(char* to, std::size_t size, Done done);
   void write(const std::string& bytes, Done done);  // `bytes` lives until done
+  std::size_t written() const { return written_; }  // of the last write(), so far
+  std::size_t unsent() const;                       // bytes that the other side's machine does not have yet
   void finish(std::string bytes);                   // a last word, then close; within a second. No write may be under way
   void close();
 
@@ -44,7 +46,7 @@ class Transport : public std::enable_shared_from_this<Transport> {
   using Socket = boost::asio::ip::tcp::socket;
   using Tls = boost::asio::ssl::stream<Socket>;
   Transport(boost::asio::io_context& io, const Server& server) : settings_(server), resolver_(io), deadline_(io) {}
-  Socket& socket() { return tls_ ? tls_->next_layer() : *plain_; }
+  Socket& socket() const { return tls_ ? tls_->next_layer() : *plain_; }
   void shake_hands(Connected done);
 
   const Server settings_;
@@ -53,6 +55,7 @@ class Transport : public std::enable_shared_from_this<Transport> {
   std::unique_ptr<boost::asio::ssl::context> context_;
   std::unique_ptr<Tls> tls_;
   std::unique_ptr<Socket> plain_;
+  std::size_t written_ = 0;
 };
 
 }  // namespace rivulet::mqtt

@@ -21,7 +21,7 @@ using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::size_t kReadBytes = 16 * 1024;
 constexpr std::uint64_t kMaxPacket = 64 * 1024;
-constexpr auto kAnswer = std::chrono::seconds(15);       // to connect, and from one PUBACK to the next
+constexpr auto kAnswer = std::chrono::seconds(15);       // to connect, from one PUBACK to the next, from the last byte to its PUBACK
 constexpr auto kLastWord = std::chrono::milliseconds(200);  // for the DISCONNECT
 
 // MQTT 5.0 section 3.14.2.1: an end that no message has to do with. Shutting down, busy, keep alive, taken over, rate, quota, administrative, another
@@ -54,6 +54,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool over() const { return ended_ || why_.has_value(); }
   const std::optional<Error>& why() const { return why_; }
   bool by_server() const { return by_server_; }
+  // Bytes that the server has taken, and whether more than a PINGREQ is on its way: on a slow link one record may take longer than an answer.
+  std::int64_t taken() const { return handed_ - on_way(); }
+  bool sends() const { return !over() && on_way() > kPingBytes; }
 
   // As much as the window and a buffer take.
   void publish() {
@@ -72,6 +75,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
  private:
+  static constexpr std::int64_t kPingBytes = 64;  // in a TLS record
+  std::int64_t on_way() const { return static_cast<std::int64_t>((writing_ ? writing_bytes_.size() - transport_->written() : 0) + transport_->unsent()); }
   void lost(Error error, bool by_server = false) {
     if (over()) return;
     why_ = std::move(error);
@@ -110,6 +115,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (writing_ || out_.empty() || over()) return;
     writing_ = true;
     writing_bytes_ = std::exchange(out_, {});
+    handed_ += static_cast<std::int64_t>(writing_bytes_.size());
     transport_->write(writing_bytes_, [self = shared_from_this()](const error_code& error, std::size_t) {
       self->writing_ = false;
       if (self->over()) return;
@@ -140,6 +146,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::steady_timer ping_;
   std::string chunk_, out_, writing_bytes_;
   std::optional<Error> why_;
+  std::int64_t handed_ = 0;  // to the transport
   bool ended_ = false, writing_ = false, heard_ = false, pinged_ = false, by_server_ = false;
 };
 
@@ -164,13 +171,20 @@ class MqttWriter final : public Writer {
   Delivery deliver(const Stretch& stretch, const std::atomic<bool>& stop) override {
     publisher_.begin(stretch);
     connection_->publish();
-    auto until = SteadyClock::now() + kAnswer;
+    SteadyClock::time_point until;
     std::uint64_t before = publisher_.acknowledged();
-    run_until(until, stop, [&] {
-      if (publisher_.acknowledged() != before) until = SteadyClock::now() + kAnswer;
-      before = publisher_.acknowledged();
-      return publisher_.done() || connection_->over();
-    });
+    std::int64_t taken = 0;
+    bool sent = false;
+    do {  // anew, for as long as the server takes what is sent
+      until = SteadyClock::now() + kAnswer;
+      taken = connection_->taken();
+      sent = connection_->sends();
+      run_until(until, stop, [&] {
+        if (publisher_.acknowledged() != before) until = SteadyClock::now() + kAnswer;
+        before = publisher_.acknowledged();
+        return publisher_.done() || connection_->over();
+      });
+    } while (!stop && !publisher_.done() && !connection_->over() && sent && connection_->taken() > taken);
     const bool done = publisher_.done();
     if (!done && connection_->by_server()) publisher_.closed_by_server();
     Delivery delivery = publisher_.take();

@@ -93,7 +93,6 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
     transport_ = *made;
     ++generation_;
     watch(kAnswerTimeout);
-    answer_by_ = SteadyClock::now() + kAnswerTimeout;
     transport_->connect(attempt_++, [self = shared_from_this(), generation = generation_](const std::string& problem) {
       if (generation != self->generation_ || self->abandoned_) return;
       if (!problem.empty()) return self->lost(problem);
@@ -170,13 +169,14 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
     });
   }
 
-  // Keep-alive (MQTT 5.0 section 3.1.2.10), and the time-out of a connection that does not get anywhere.
+  // Keep-alive (MQTT 5.0 section 3.1.2.10), and the time-out of a connection that does not get anywhere: a SUBACK may come behind all that the
+  // server kept for us, and on a slow link one message takes its time.
   void watch(SteadyClock::duration every) {
     watch_.expires_after(every);
     watch_.async_wait([self = shared_from_this(), generation = generation_](const error_code& error) {
       if (error || generation != self->generation_ || self->abandoned_) return;
       const auto now = SteadyClock::now();
-      if (!self->session_.connected() || !self->connected_ || (!self->session_.subscribed() && self->reading_ && now >= self->answer_by_))
+      if (!self->session_.connected() || !self->connected_ || (!self->session_.subscribed() && self->reading_ && now - self->waiting_since_ >= kAnswerTimeout))
         return self->lost("the server did not answer in time");
       const auto alive = std::chrono::seconds(self->session_.keep_alive_s());
       if (self->pinged_ && self->reading_ && now - self->waiting_since_ > alive * 3 / 2) return self->lost("the server no longer answers");
@@ -255,7 +255,7 @@ class MqttSource final : public Source, public std::enable_shared_from_this<Mqtt
   std::size_t attempt_ = 0;
   std::int64_t retry_ms_ = kRetryFirstMs;
   std::minstd_rand random_;
-  SteadyClock::time_point answer_by_, waiting_since_, written_, subscribed_at_;
+  SteadyClock::time_point waiting_since_, written_, subscribed_at_;
   bool connected_ = false;  // the transport is; the session has its own view
   bool reading_ = false, writing_ = false, queue_acknowledges_ = false, pinged_ = false;
   bool stopping_ = false, abandoned_ = false;

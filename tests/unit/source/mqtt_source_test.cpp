@@ -9,9 +9,11 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 
 #include <array>
+#include <chrono>
 #include <string>
 
 #include "tests/support/catch.h"
@@ -86,7 +88,84 @@ class Flood {
   bool floods_ = true;
 };
 
+// Answers CONNECT, then one message of QoS 1 comes in pieces, and behind it the SUBACK: as mosquitto sends what it kept for a session.
+class SlowLink {
+ public:
+  SlowLink(asio::io_context& io, std::size_t bytes, std::chrono::milliseconds takes) : acceptor_(io, {asio::ip::address_v4::loopback(), 0}), socket_(io), timer_(io), message_("\x32") {
+    for (std::size_t left = bytes + 5, i = 0; i < 3; ++i, left >>= 7) message_ += static_cast<char>((left & 0x7f) | (i < 2 ? 0x80 : 0));
+    message_ += std::string("\0\x01t\0\x01", 5) + std::string(bytes, 'x');
+    pause_ = takes / static_cast<std::int64_t>(message_.size() / kPiece + 1);
+    accept();
+  }
+  std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
+  int connections = 0;
+
+ private:
+  static constexpr std::size_t kPiece = 4096;
+  void accept() {
+    acceptor_.async_accept([this](const error_code& error, tcp::socket socket) {
+      if (error) return;
+      ++connections;
+      socket_ = std::move(socket);
+      socket_.async_read_some(asio::buffer(chunk_), [this](const error_code& failed, std::size_t) {
+        if (!failed) write(std::string("\x20\x02\0\0", 4), [this] { read_subscribe(); });
+      });
+      accept();
+    });
+  }
+  void read_subscribe() {
+    socket_.async_read_some(asio::buffer(chunk_), [this](const error_code& error, std::size_t count) {
+      if (error || count <= 3) return;
+      suback_ = std::string("\x90\x03") + chunk_[2] + chunk_[3] + '\x01';
+      send(0);
+    });
+  }
+  void send(std::size_t from) {
+    if (from >= message_.size()) return write(suback_, [] {});
+    write(message_.substr(from, kPiece), [this, from] {
+      timer_.expires_after(pause_);
+      timer_.async_wait([this, from](const error_code& error) {
+        if (!error) send(from + kPiece);
+      });
+    });
+  }
+  template <class Then>
+  void write(std::string bytes, Then then) {
+    out_ = std::move(bytes);
+    asio::async_write(socket_, asio::buffer(out_), [then](const error_code& error, std::size_t) {
+      if (!error) then();
+    });
+  }
+
+  tcp::acceptor acceptor_;
+  tcp::socket socket_;
+  asio::steady_timer timer_;
+  std::string message_, suback_, out_;
+  std::chrono::milliseconds pause_{};
+  std::array<char, 64 * 1024> chunk_{};
+};
+
 }  // namespace
+
+TEST_CASE("mqtt: a message that a slow link carries for longer than an answer takes is received, and the subscription behind it") {
+  asio::io_context io;
+  SlowLink server(io, 900'000, std::chrono::seconds(22));
+  FakeIntake intake;
+  config::MqttSource settings;
+  settings.host = "127.0.0.1";
+  settings.port = server.port();
+  settings.topics = {"t"};
+  settings.qos = 1;
+  settings.version = 3;
+  settings.keep_alive_ms = 10'000;
+  const auto source = source::make_mqtt_source(io, settings, "m", "agent", intake);
+  source->start();
+  CHECK(run_until(io, [&] { return !intake.accepted.empty() || server.connections > 1; }));
+  CHECK(server.connections == 1);
+  REQUIRE(intake.accepted.size() == 1);
+  CHECK(intake.accepted[0].payload.size() == 900'000);
+  CHECK(run_until(io, [&] { return intake.counts["connections"] == 1; }));
+}
 
 TEST_CASE("mqtt: from a server that does not read acknowledgements nothing is read either, until it does", "[slow]") {
   constexpr std::size_t kTooMany = 4'000'000;
