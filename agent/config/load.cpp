@@ -184,11 +184,15 @@ Loaded load(const std::string& file, Secrets secrets) {
   read_text(*text, file, loaded.config, report, false);
 
   std::vector<std::string> fragments;
-  std::error_code absent;  // a folder that is not there is no fragments
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(file).parent_path() / "pipelines.d", absent)) {
-    if (entry.path().extension() == ".yaml") fragments.push_back(entry.path().string());
-    if (entry.path().extension() == ".yml") report.warning({entry.path().string(), 1, 1}, "", "is not read, expected a name that ends in .yaml");
+  const auto folder = std::filesystem::path(file).parent_path() / "pipelines.d";
+  std::error_code why;
+  for (std::filesystem::directory_iterator entry(folder, why), end; !why && entry != end; entry.increment(why)) {
+    const auto& path = entry->path();
+    if (path.extension() == ".yaml") fragments.push_back(path.string());
+    if (path.extension() == ".yml") report.warning({path.string(), 1, 1}, "", "is not read, expected a name that ends in .yaml");
   }
+  // A folder that is not there is no fragments; one that cannot be read holds pipelines, perhaps.
+  if (why && why != std::errc::no_such_file_or_directory) report.error({folder.string(), 1, 1}, "", "cannot be read: " + why.message());
   std::sort(fragments.begin(), fragments.end());
   if (fragments.size() > kMaxFragments) {
     report.error({file, 1, 1}, "pipelines.d", "holds more than " + std::to_string(kMaxFragments) + " files");

@@ -54,8 +54,9 @@ class Value {
   const YAML::Node& node() const { return node_; }
   const std::string& file() const { return file_; }
   Report& report() const { return *report_; }
-  void error(const std::string& message) const { report_->error(at(), path_, message); }
-  void warning(const std::string& message) const { report_->warning(at(), path_, message); }
+  // What ${env:} and ${file:} stand for is never shown: `message` may quote the text, and says '${file:PATH}' then.
+  void error(const std::string& message) const { report_->error(at(), path_, as_written(message)); }
+  void warning(const std::string& message) const { report_->warning(at(), path_, as_written(message)); }
 
   std::optional<std::string> text() const;  // with ${env:} and ${file:} substituted
   std::optional<std::string> name() const;  // [A-Za-z0-9_.-]{1,64}
@@ -73,6 +74,7 @@ class Value {
   std::vector<std::pair<std::string, Value>> entries() const;  // of a map; duplicates are reported and left out
 
  private:
+  std::string as_written(std::string message) const;
   YAML::Node node_;
   std::string path_;
   std::string file_;

@@ -67,7 +67,7 @@ constexpr Setting kWindow[] = {
 };
 constexpr Setting kHopping[] = {
     duration("size", 1, kYears, "how long a window is").needed(),
-    duration("advance", 1, kYears, "how far apart windows begin; at most the size").needed(),
+    duration("advance", 1, kYears, "how far apart windows begin; at most the size, and a record is in 10,000 windows at most").needed(),
 };
 constexpr Setting kLate[] = {
     topic("topic", "where late records go").needed(),

@@ -33,6 +33,7 @@ Linear read_linear(const Map& map);
 
 // "host:port", "[::1]:port"; false: reported.
 bool read_host_port(const Value& value, const std::string& text, std::string& host, std::uint16_t& port, std::uint16_t default_port = 0);
+bool read_listen(const Value& value, const std::string& text, std::string& host, std::uint16_t& port);  // no name but localhost
 
 std::optional<Expression> read_expression(const Value& value);
 std::vector<Assignment> read_assignments(const Value& value);

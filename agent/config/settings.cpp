@@ -1,3 +1,5 @@
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <array>
 #include <fstream>
@@ -52,11 +54,21 @@ bool read_host_port(const Value& value, const std::string& text, std::string& ho
   }
   const bool blank = std::any_of(host.begin(), host.end(), [](unsigned char c) { return std::isspace(c) != 0 || c == '/'; });
   if (host.empty() || blank || number > 65'535 || (number == 0 && default_port != 0)) {
-    value.error("'" + text + "' is not an address, expected host:port (IPv6 in brackets: [::1]:9092)");
+    if (text.find('@') != std::string::npos) value.error("holds a login, which has settings of its own; expected host:port");  // it is not shown
+    else value.error("'" + text + "' is not an address, expected host:port (IPv6 in brackets: [::1]:9092)");
     return false;
   }
   port = static_cast<std::uint16_t>(number);
   return true;
+}
+
+bool read_listen(const Value& value, const std::string& text, std::string& host, std::uint16_t& port) {
+  if (!read_host_port(value, text, host, port)) return false;
+  const std::string address = host.substr(0, host.find('%'));  // and an interface
+  in6_addr any{};
+  if (host == "localhost" || ::inet_pton(AF_INET, address.c_str(), &any) == 1 || ::inet_pton(AF_INET6, address.c_str(), &any) == 1) return true;
+  value.error("'" + host + "' is no IP address, expected one such as 0.0.0.0 (a name server that is silent would hold up all sources)");
+  return false;
 }
 
 void read_agent(const Value& value, Agent& agent) {
@@ -161,7 +173,7 @@ void read_status(const Value& value, Status& status) {
       status.at = listen->at();
       std::string host;
       std::uint16_t port = 0;
-      if (text->rfind("unix:", 0) == 0 ? text->size() > 5 && text->size() < 108 : read_host_port(*listen, *text, host, port)) status.listen = *text;
+      if (text->rfind("unix:", 0) == 0 ? text->size() > 5 && text->size() < 108 : read_listen(*listen, *text, host, port)) status.listen = *text;
       else if (text->rfind("unix:", 0) == 0) listen->error("expected unix: and a path of at most 102 characters");
     }
   map.done();

@@ -64,7 +64,7 @@ HttpSource read_http(const Value& value) {
   HttpSource http;
   const Map map(value, schema::http);
   if (auto listen = map.need("listen", "an address such as 0.0.0.0:8080"))
-    if (auto text = listen->text()) read_host_port(*listen, *text, http.listen_host, http.listen_port);
+    if (auto text = listen->text()) read_listen(*listen, *text, http.listen_host, http.listen_port);
   if (auto path = map.get("path"))
     if (auto text = path->text()) {
       http.path = *text;

@@ -9,9 +9,9 @@ namespace rivulet::config {
 void read_mqtt_url(const Value& url, std::string& host, std::uint16_t& port, bool& tls_on) {
   const auto text = url.text();
   if (!text) return;
+  if (text->find('@') != std::string::npos) return url.error("a login does not belong into the address, expected the keys username and password");
   tls_on = text->rfind("mqtts://", 0) == 0;
   if (!tls_on && text->rfind("mqtt://", 0) != 0) return url.error("'" + *text + "' is not an MQTT address, expected mqtt://host:1883 or mqtts://host:8883");
-  if (text->find('@') != std::string::npos) return url.error("a login does not belong into the address, expected the keys username and password");
   std::string rest = text->substr(tls_on ? 8 : 7);
   if (!rest.empty() && rest.back() == '/') rest.pop_back();
   read_host_port(url, rest, host, port, tls_on ? 8883 : 1883);
@@ -95,7 +95,7 @@ TcpSource read_tcp(const Value& value) {
   TcpSource tcp;
   const Map map(value, schema::tcp);
   if (auto listen = map.need("listen", "an address such as 0.0.0.0:5000"))
-    if (auto text = listen->text()) read_host_port(*listen, *text, tcp.listen_host, tcp.listen_port);
+    if (auto text = listen->text()) read_listen(*listen, *text, tcp.listen_host, tcp.listen_port);
   if (auto framing = map.get("framing"))
     if (auto word = framing->choice()) tcp.framing = *word == "length" ? TcpSource::Framing::length : TcpSource::Framing::newline;
   if (auto tls = map.get("tls")) tcp.tls = read_server_tls(*tls);

@@ -7,6 +7,8 @@
 namespace rivulet::config {
 namespace {
 
+constexpr std::int64_t kMaxOverlap = 10'000;  // windows that one record is in
+
 void read_hopping(const Value& value, WindowSpec& window) {
   if (!value.is_map()) return value.error("expected a map with size and advance, such as {size: 10s, advance: 5s}");
   const Map map(value, schema::hopping);
@@ -15,6 +17,8 @@ void read_hopping(const Value& value, WindowSpec& window) {
   if (size) window.size_ms = size->duration().value_or(0);
   if (advance) window.advance_ms = advance->duration().value_or(0);
   if (window.size_ms > 0 && window.advance_ms > window.size_ms) advance->error("is longer than the size, expected at most the size (records in between would be in no window)");
+  else if (window.advance_ms > 0 && window.size_ms / window.advance_ms > kMaxOverlap)
+    advance->error("puts each record into " + std::to_string(window.size_ms / window.advance_ms) + " windows, expected at most " + std::to_string(kMaxOverlap) + ": is it the unit?");
   map.done();
 }
 

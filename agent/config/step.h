@@ -72,6 +72,10 @@ struct Aggregate {
   EmitWhen emit = EmitWhen::updates;
   bool emit_given = false;
   enum class Suppressed { no, until_closed, limit } suppressed = Suppressed::no;  // by the step after it
+  EmitWhen emits() const {  // what comes out, and goes into that step
+    if (suppressed == Suppressed::until_closed) return EmitWhen::closed;
+    return suppressed == Suppressed::limit && !emit_given ? EmitWhen::every_change : emit;  // suppress thins
+  }
   std::optional<std::string> late_topic;
   bool of_table = false;  // of a table's rows, found by load(): a row that changes takes back what it gave
 };

@@ -20,7 +20,7 @@ std::string describe(const config::Aggregate& aggregate) {
   if (window.kind != config::WindowSpec::Kind::none) text += " " + duration(window.size_ms);
   if (window.kind == config::WindowSpec::Kind::hopping) text += " every " + duration(window.advance_ms);
   if (window.kind != config::WindowSpec::Kind::none) text += ", grace " + duration(window.grace_ms);
-  text += fmt::format(", by {}, emits {}", aggregate.by ? aggregate.by->sql : "the key", emits[static_cast<int>(aggregate.emit)]);
+  text += fmt::format(", by {}, emits {}", aggregate.by ? aggregate.by->sql : "the key", emits[static_cast<int>(aggregate.emits())]);
   if (aggregate.having) text += ", having " + aggregate.having->sql;
   return text + ": ";
 }

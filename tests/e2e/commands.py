@@ -350,7 +350,7 @@ def each_example_does_its_job(program):
 FORMS = [
     ("{sources: {a: {stdin: null}}, pipelines: {p: {from: a}}}", True),
     ("{sources: {a: {mqtt: {url: mqtt://h, topics: t, version: 5}}}, pipelines: {p: {from: [a], steps: [{where: x > 1}, {set: {y: 2}}, {log: }]}}}", True),
-    ("{sources: {a: {tcp: {listen: 'h:1', max_clients: '7', max_frame: 4096, tls: {certificate: c, key: k}}, decode: {csv: {columns: [a, b]}}}}, pipelines: {p: {from: a}}}", True),
+    ("{sources: {a: {tcp: {listen: '127.0.0.1:1', max_clients: '7', max_frame: 4096, tls: {certificate: c, key: k}}, decode: {csv: {columns: [a, b]}}}}, pipelines: {p: {from: a}}}", True),
     ("{sources: {a: {simulate: {rate: 5/s}, time: {idle: never, future: 1h}}}, pipelines: {p: {from: a, steps: [{aggregate: {window: {hopping: {size: 2s, advance: 1s}}, "
      "select: {n: count(*)}, emit: closed, late: {topic: l}}}], to: {topic: t, key: n}}}}", True),
     ("{sources: {a: {exec: {command: [df, -h], interval: 10s, environment: {LANG: C, N: 1}}}, b: {exec: {command: uptime, restart: 1s}}}, pipelines: {p: {from: [a, b]}}}", True),

@@ -34,9 +34,7 @@ std::string defined_as(const config::Aggregate& config, const config::Time& time
 Aggregating::Aggregating(const OperatorParts& parts)
     : config_(std::get<config::Aggregate>(parts.step.what)), windowed_(config_.window.kind != config::WindowSpec::Kind::none),
       until_closed_(config_.suppressed == config::Aggregate::Suppressed::until_closed), time_(parts.time, parts.clock),
-      emit_(config_.emit) {
-  if (until_closed_) emit_ = config::EmitWhen::closed;
-  if (config_.suppressed == config::Aggregate::Suppressed::limit && !config_.emit_given) emit_ = config::EmitWhen::every_change;  // the suppress step thins
+      emit_(config_.emits()) {
   if (config_.by) {
     by_ = std::make_unique<Group>(parts.evaluator);
     auto added = by_->add(ItemKind::text, config_.by->sql);

@@ -100,7 +100,7 @@ void check_idle(const config::Config& config, std::vector<config::Problem>& prob
   for (const config::Pipeline& pipeline : config.pipelines) {
     const auto waits = [](const config::Step& step) {
       const auto* aggregate = std::get_if<config::Aggregate>(&step.what);
-      const bool closes = aggregate != nullptr && (aggregate->emit == config::EmitWhen::closed || aggregate->suppressed == config::Aggregate::Suppressed::until_closed);
+      const bool closes = aggregate != nullptr && aggregate->emits() == config::EmitWhen::closed;
       return closes || std::holds_alternative<config::Absence>(step.what);
     };
     const auto step = std::find_if(pipeline.steps.begin(), pipeline.steps.end(), waits);

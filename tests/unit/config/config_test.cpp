@@ -136,46 +136,6 @@ TEST_CASE("a kafka source needs the cluster, and a topic that this agent does no
   CHECK(std::get<KafkaSource>(good.config.sources[0].type).bootstrap);
 }
 
-TEST_CASE("a secret comes from a file or the environment and never shows in a message") {
-  Folder folder;
-  folder.write("password", "hunter2\n");
-  ::setenv("RIVULET_TEST_SECRET", "hunter3", 1);
-  const std::string head = "agent: {id: g}\nkafka: {brokers: [b], sasl: {mechanism: PLAIN, username: u, password: \"${file:" + folder.path + "/password}\"}}\n";
-  const Loaded good = load_text(head, "r.yaml");
-  INFO(all(good));
-  REQUIRE(good.ok());
-  CHECK(good.config.kafka->sasl->password.reveal() == "hunter2");
-  const Loaded from_environment = load_text("agent: {id: g, state: \"/x/${env:RIVULET_TEST_SECRET}/$${y}\"}", "r.yaml");
-  CHECK(from_environment.config.agent.state == "/x/hunter3/${y}");
-  const Loaded bad = load_text("agent: {id: g}\nkafka: {brokers: [b], sasl: {mechanism: \"${file:" + folder.path + "/absent}\", username: u, password: [hunter4]}}\n", "r.yaml");
-  CHECK_FALSE(bad.ok());
-  CHECK_THAT(all(bad), ContainsSubstring("cannot read ${file:"));
-  CHECK(all(bad).find("hunter") == std::string::npos);
-}
-
-TEST_CASE("a secret that only the service has is an error, a warning of check, and nothing to who uses none") {
-  Folder folder;
-  folder.write("rivulet.yaml", "agent: {id: g}\nkafka: {brokers: [b], sasl: {mechanism: PLAIN, username: u, password: \"${file:/run/credentials/rivulet-test.service/absent}\"}}\n"
-                               "sources: {in: {http: {listen: \"127.0.0.1:1\", token: \"${file:/run/credentials/rivulet-test.service/token}\"}}}\npipelines: {p: {from: in, to: t}}\n");
-  const std::string file = folder.path + "/rivulet.yaml";
-  const Loaded needed = load(file);
-  CHECK_FALSE(needed.ok());
-  REQUIRE(needed.problems.size() == 2);
-  CHECK_THAT(needed.problems[0].text(), ContainsSubstring("while the service runs"));
-  const Loaded checked = load(file, Secrets::of_service_later);
-  INFO(all(checked));
-  CHECK(checked.ok());
-  CHECK(checked.problems.size() == 2);
-  CHECK(load(file, Secrets::unused).ok());
-
-  folder.write("rivulet.yaml", "agent: {id: g}\nkafka: {brokers: [b], sasl: {mechanism: PLAIN, username: u, password: \"${file:" + folder.path + "/absent}\"}}\n");
-  CHECK_FALSE(load(file).ok());
-  CHECK_FALSE(load(file, Secrets::of_service_later).ok());
-  CHECK(load(file, Secrets::unused).ok());
-  folder.write("rivulet.yaml", "agent: {id: g}\nkafka: {brokers: [b], sasl: {mechanism: PLAIN, username: u, password: \"${fill:/x}\"}}\n");
-  CHECK_FALSE(load(file, Secrets::unused).ok());
-}
-
 TEST_CASE("fragments in pipelines.d are merged in order and a name used twice names both places") {
   Folder folder;
   folder.write("rivulet.yaml", "agent: {id: g}\nsources: {in: {stdin: {}}}\npipelines: {p: {from: in, to: t}}\n");
@@ -185,6 +145,16 @@ TEST_CASE("fragments in pipelines.d are merged in order and a name used twice na
   const Loaded loaded = load(folder.path + "/rivulet.yaml");
   CHECK(loaded.config.pipelines.size() == 3);
   CHECK_THAT(all(loaded), ContainsSubstring("20-again.yaml:1:16: pipelines.p: this name is taken (" + folder.path + "/rivulet.yaml:3)"));
+}
+
+TEST_CASE("pipelines.d that cannot be read is an error: there may be pipelines in it") {
+  Folder folder;
+  folder.write("rivulet.yaml", "agent: {id: g}\nsources: {in: {stdin: {}}}\npipelines: {p: {from: in, to: t}}\n");
+  CHECK(load(folder.path + "/rivulet.yaml").ok());
+  folder.write("pipelines.d", "a file");  // as root no mode keeps us out of a folder
+  const Loaded loaded = load(folder.path + "/rivulet.yaml");
+  CHECK_FALSE(loaded.ok());
+  CHECK_THAT(all(loaded), ContainsSubstring("pipelines.d:1:1: cannot be read: Not a directory"));
 }
 
 TEST_CASE("settings of the agent in pipelines.d are refused with their place, and a .yml file is said not to be read") {
@@ -338,6 +308,7 @@ TEST_CASE("a window that cannot be is one clear error") {
       {"{tumbling: 10s, session: 5s}", "window.session: is a second kind of window"},
       {"{hopping: {size: 10s, advance: 0s}}", "window.hopping.advance: '0s' is out of range"},
       {"{hopping: {size: 10s, advance: 11s}}", "window.hopping.advance: is longer than the size"},
+      {"{hopping: {size: 1h, advance: 2ms}}", "window.hopping.advance: puts each record into 1800000 windows, expected at most 10000"},
       {"{hopping: {size: 10s}}", "window.hopping: 'advance' is missing"},
       {"{tumblin: 10s}", "did you mean 'tumbling'?"},
       {"5s", "window: expected a map such as {tumbling: 10s, grace: 5s}"}};
@@ -409,12 +380,16 @@ TEST_CASE("unix and http sources: what cannot be is named with its place") {
   CHECK_THAT(said("unix: {path: /run/x.sock, framing: datagram}"), ContainsSubstring("datagram goes with type: datagram"));
   CHECK_THAT(said("unix: {path: /run/x.sock, type: datagram, acknowledge: true}"), ContainsSubstring("acknowledge: goes with type: stream"));
   CHECK_THAT(said("unix: {path: /run/x.sock}, decode: cbor"), ContainsSubstring("cbor is bytes"));
-  CHECK(said("http: {listen: 'h:80', path: /a/b, token: abc, framing: body, idempotency: {window: 1h, max: 5}}, decode: cbor").empty());
-  CHECK_THAT(said("http: {listen: 'h:80', path: records}"), ContainsSubstring("'records' is no path of a URL"));
-  CHECK_THAT(said("http: {listen: 'h:80', token: ''}"), ContainsSubstring("is no token"));
-  CHECK_THAT(said("http: {listen: 'h:80', token: 'hid den'}"), ContainsSubstring("is no token") && !ContainsSubstring("hid den"));
-  CHECK_THAT(said("http: {listen: 'h:80', max_body: 2MiB, max_bodies: 1MiB}"), ContainsSubstring("'max_bodies' is less than 'max_body'"));
-  CHECK_THAT(said("http: {listen: 'h:80', tls: true}"), ContainsSubstring("a server needs 'certificate' and 'key'"));
-  CHECK_THAT(said("http: {listen: 'h:80', framing: newline}, decode: csv"), ContainsSubstring("csv with a header needs the whole body"));
-  CHECK_THAT(said("http: {listen: 'h:80', idempotency: {window: 1ms}}"), ContainsSubstring("idempotency.window"));
+  CHECK(said("http: {listen: '127.0.0.1:80', path: /a/b, token: abc, framing: body, idempotency: {window: 1h, max: 5}}, decode: cbor").empty());
+  CHECK(said("tcp: {listen: 'localhost:80'}").empty());
+  CHECK(said("tcp: {listen: '[fe80::1%eth0]:80'}").empty());
+  CHECK_THAT(said("tcp: {listen: 'gateway.example.com:80'}"), ContainsSubstring("'gateway.example.com' is no IP address"));
+  CHECK_THAT(said("http: {listen: 'gateway.example.com:80'}"), ContainsSubstring("is no IP address"));
+  CHECK_THAT(said("http: {listen: '127.0.0.1:80', path: records}"), ContainsSubstring("'records' is no path of a URL"));
+  CHECK_THAT(said("http: {listen: '127.0.0.1:80', token: ''}"), ContainsSubstring("is no token"));
+  CHECK_THAT(said("http: {listen: '127.0.0.1:80', token: 'hid den'}"), ContainsSubstring("is no token") && !ContainsSubstring("hid den"));
+  CHECK_THAT(said("http: {listen: '127.0.0.1:80', max_body: 2MiB, max_bodies: 1MiB}"), ContainsSubstring("'max_bodies' is less than 'max_body'"));
+  CHECK_THAT(said("http: {listen: '127.0.0.1:80', tls: true}"), ContainsSubstring("a server needs 'certificate' and 'key'"));
+  CHECK_THAT(said("http: {listen: '127.0.0.1:80', framing: newline}, decode: csv"), ContainsSubstring("csv with a header needs the whole body"));
+  CHECK_THAT(said("http: {listen: '127.0.0.1:80', idempotency: {window: 1ms}}"), ContainsSubstring("idempotency.window"));
 }

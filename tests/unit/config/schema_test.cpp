@@ -106,7 +106,7 @@ TEST_CASE("what is left out of a source is what its struct says") {
   CHECK(mqtt.keep_alive_ms == mqtt_default.keep_alive_ms);
   CHECK(mqtt.session_expiry_ms == mqtt_default.session_expiry_ms);
   CHECK(mqtt.max_packet_bytes == mqtt_default.max_packet_bytes);
-  const auto tcp = source<TcpSource>("tcp: {listen: 'h:1'}");
+  const auto tcp = source<TcpSource>("tcp: {listen: '127.0.0.1:1'}");
   const TcpSource tcp_default;
   CHECK(tcp.framing == tcp_default.framing);
   CHECK(tcp.acknowledge == tcp_default.acknowledge);
@@ -130,7 +130,7 @@ TEST_CASE("what is left out of a source is what its struct says") {
   CHECK(datagram.datagrams);
   CHECK(datagram.datagram.lines == local_default.datagram.lines);
   CHECK(datagram.datagram.max_datagram_bytes == local_default.datagram.max_datagram_bytes);
-  const auto http = source<HttpSource>("http: {listen: 'h:1'}");
+  const auto http = source<HttpSource>("http: {listen: '127.0.0.1:1'}");
   const HttpSource http_default;
   CHECK(http.path == http_default.path);
   CHECK(http.token.empty());
