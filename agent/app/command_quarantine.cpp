@@ -2,6 +2,8 @@
 #include <fmt/chrono.h>
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <ctime>
 
@@ -32,7 +34,7 @@ std::string where(const store::QuarantineEntry& entry) {
 }
 
 int list(store::Inspect& look, std::uint64_t limit) {
-  const auto entries = look.quarantined(0, limit + 1);
+  const auto entries = look.quarantined(0, std::min<std::uint64_t>(limit, UINT32_MAX - 1) + 1);  // one more: whether there is more
   if (!entries) return failed(entries.error());
   if (entries->empty()) fmt::print("quarantine is empty\n");
   std::uint64_t shown = 0;

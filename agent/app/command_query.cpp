@@ -22,7 +22,7 @@ int failed(const Error& error) {
 }
 
 bool needs_quotes(const std::string& name) {
-  for (const char c : name)
+  for (const char& c : name)
     if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c >= '0' && c <= '9' && &c != name.data()))) return true;
   return name.empty();
 }

@@ -13,7 +13,7 @@
 namespace rivulet::app {
 namespace {
 
-int from_store(const config::Config& config, bool json) {
+int from_store(const config::Config& config, bool json, bool hangs) {
   auto look = store::Inspect::open(config.agent.state);
   if (!look) {
     fmt::print(stderr, "{}\n", look.error().message);
@@ -27,7 +27,9 @@ int from_store(const config::Config& config, bool json) {
   }
   if (json) {
     JsonText text;
-    text.begin_object().field("agent", config.agent.id).field("running", false).field("outbox_bytes", stats->outbox_bytes).field("quarantine_records", stats->quarantine_records).key("streams").begin_array();
+    text.begin_object().field("agent", config.agent.id);
+    if (!hangs) text.field("running", false);  // else nobody knows
+    text.field("outbox_bytes", stats->outbox_bytes).field("quarantine_records", stats->quarantine_records).key("streams").begin_array();
     for (const auto& stream : *streams)
       text.begin_object().field("name", stream.name).field("topic", stream.topic).field("last", stream.last)
           .field("acknowledged", stream.acknowledged).field("waiting", stream.waiting()).end_object();
@@ -50,6 +52,7 @@ int command_status(const StatusOptions& options) {
     for (const auto& problem : loaded.problems) fmt::print(stderr, "{}\n", problem.text());
     if (listen.empty()) return kCannot;
   }
+  bool hangs = false;
   if (!listen.empty()) {
     const auto answer = http_get(listen, "/status", options.json ? "application/json" : "text/plain");
     if (answer && answer->code == 200) {
@@ -58,11 +61,14 @@ int command_status(const StatusOptions& options) {
       const auto status = look ? JsonView::of(look->body) : look.error();
       return status && status->at("healthy").yes() ? kDone : kNotInOrder;
     }
+    hangs = !answer && answer.error().code == ErrorCode::unavailable;
     fmt::print(stderr, "{}\n", answer ? fmt::format("{} answers {}: not a rivulet?", listen, answer->code) : answer.error().message);
   } else {
     fmt::print(stderr, "the configuration has no status.listen, so a running agent cannot be asked\n");
   }
-  return loaded.ok() ? from_store(loaded.config, options.json) : kCannot;
+  if (!loaded.ok()) return kCannot;
+  const int shown = from_store(loaded.config, options.json, hangs);
+  return shown == kDone && !listen.empty() ? kNotInOrder : shown;  // where an answer could be expected
 }
 
 }  // namespace rivulet::app

@@ -66,7 +66,12 @@ class LimitedSink final : public spdlog::sinks::base_sink<std::mutex> {
   // Text of others (a payload, a broker's answer) may stand in a message: it must not end our line or move a cursor.
   static std::string printable(const spdlog::details::log_msg& message) {
     std::string text(message.payload.data(), message.payload.size());
-    std::replace_if(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+    bool c2 = false;
+    for (char& c : text) {
+      const auto byte = static_cast<unsigned char>(c);
+      if (byte < 0x20 || byte == 0x7f || (c2 && byte >= 0x80 && byte < 0xA0)) c = '?';  // also C1 controls: C2 80 to C2 9F
+      c2 = byte == 0xC2;
+    }
     return text;
   }
   void write(spdlog::details::log_msg message) {

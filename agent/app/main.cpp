@@ -38,7 +38,7 @@ void add_quarantine(CLI::App& app, QuarantineOptions& options, int& code) {
     });
     return command;
   };
-  add("list", "the oldest records, one a line", Action::list)->add_option("--limit", options.limit, "how many")->capture_default_str();
+  add("list", "the oldest records, one a line", Action::list)->add_option("--limit", options.limit, "how many")->capture_default_str()->check(kFromOne);
   for (CLI::App* command : {add("show", "one record, or those from FIRST to LAST, whole", Action::show),
                             add("drop", "removes one record, or those from FIRST to LAST (the agent must be stopped)", Action::drop)}) {
     command->add_option("FIRST", options.first, "an id of `quarantine list`")->required()->check(kFromOne);
@@ -164,7 +164,7 @@ int run(int argc, char** argv) {
   topics->callback([&] { code = command_topics(topics_options); });
 
   StatusOptions status_options;
-  CLI::App* status = app.add_subcommand("status", "how the running agent is; exit code 1 if something needs a look");
+  CLI::App* status = app.add_subcommand("status", "how the running agent is; exit code 1 if something needs a look, or nobody answers");
   add_config(*status, status_options.config);
   status->add_flag("--json", status_options.json, "as JSON");
   status->callback([&] { code = command_status(status_options); });

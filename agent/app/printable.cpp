@@ -7,6 +7,11 @@
 namespace rivulet::app {
 namespace {
 
+// C1 controls (ISO 6429): a terminal may take them as it takes ESC [.
+bool is_c1(std::string_view text, std::size_t at) {
+  return static_cast<unsigned char>(text[at]) == 0xC2 && at + 1 < text.size() && static_cast<unsigned char>(text[at + 1]) >= 0x80 && static_cast<unsigned char>(text[at + 1]) < 0xA0;
+}
+
 bool continues(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
 
 std::string without_controls(std::string_view text) {
@@ -16,7 +21,7 @@ std::string without_controls(std::string_view text) {
     const auto byte = static_cast<unsigned char>(utf8[i]);
     if (byte < 0x20 || byte == 0x7f) {
       clean += '?';
-    } else if (byte == 0xC2 && i + 1 < utf8.size() && static_cast<unsigned char>(utf8[i + 1]) < 0xA0) {
+    } else if (is_c1(utf8, i)) {
       clean += '?';
       ++i;
     } else {
@@ -30,9 +35,10 @@ std::string without_controls(std::string_view text) {
 
 std::string escaped(std::string_view bytes) {
   std::string text;
-  for (const char c : bytes) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7f) text += c;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(bytes[i]);
+    if (is_c1(bytes, i)) text += fmt::format("\\xc2\\x{:02x}", static_cast<unsigned char>(bytes[++i]));
+    else if (byte >= 0x20 && byte != 0x7f) text += bytes[i];
     else text += fmt::format("\\x{:02x}", byte);
   }
   return text;

@@ -29,6 +29,51 @@ def query_lists_its_tables_in_the_format_that_is_asked_for(program):
         assert "\n  stream, topic, seq" in files.run("query", "-c", files.config).stdout
 
 
+def status_says_that_something_is_wrong_when_nobody_answers(program):
+    with Files(program, CONFIG + "status: {listen: \"unix:STATE.sock\"}\n") as files:
+        with subprocess.Popen([program, "run", "-c", files.config], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as agent:
+            try:
+                while "runs as agent" not in agent.stdout.readline():
+                    assert agent.poll() is None
+                assert files.run("status", "-c", files.config).returncode == 0
+                agent.send_signal(signal.SIGSTOP)
+                hangs = files.run("status", "-c", files.config, "--json")
+                assert hangs.returncode == 1 and "does not answer in time" in hangs.stderr and "running" not in json.loads(hangs.stdout), hangs
+            finally:
+                agent.kill()
+        gone = files.run("status", "-c", files.config, "--json")
+        assert gone.returncode == 1 and "is the agent running?" in gone.stderr and json.loads(gone.stdout)["running"] is False, gone
+        assert "from the store in" in files.run("status", "-c", files.config).stdout
+
+
+HOSTILE = """agent: {id: e2e-output, state: STATE}
+sources: {lines: {stdin: {}}}
+pipelines: {2fast: {from: lines, steps: [table: {}]}}
+"""
+
+
+def text_of_others_moves_no_cursor(program):
+    """C1 controls as UTF-8: some terminals take U+009B as they take ESC [."""
+    with Files(program, HOSTILE) as files:
+        ran = files.run("run", "-c", files.config, "--drain-timeout", "0", given="bad \u009b2J \u00e9 \x1b[2J\n" * 2)
+        listed, shown = files.run("quarantine", "list", "-c", files.config), files.run("quarantine", "show", "1", "-c", files.config)
+        for done in (ran, listed, shown):
+            assert done.returncode == 0 and "\u009b" not in done.stdout + done.stderr and "\x1b" not in done.stdout + done.stderr, done
+        assert "bad \\xc2\\x9b2J \u00e9 \\x1b[2J" in shown.stdout, shown
+        for limit in ("-1", "0"):
+            refused = files.run("quarantine", "list", "--limit", limit, "-c", files.config)
+            assert refused.returncode == 2 and "--limit" in refused.stderr, refused
+        assert "bad " in files.run("quarantine", "list", "--limit", "18446744073709551615", "-c", files.config).stdout
+        assert "... and more" in files.run("quarantine", "list", "--limit", "1", "-c", files.config).stdout
+
+
+def names_of_tables_are_printed_as_sql_takes_them(program):
+    with Files(program, HOSTILE) as files:
+        files.run("run", "-c", files.config, "--drain-timeout", "0", given='{"a":1}\n')
+        listed = files.run("query", "-c", files.config).stdout
+        assert '"2fast"' in listed and "outbox" in listed and '"outbox"' not in listed, listed
+
+
 def commands_that_reach_no_broker_say_what_they_wait_for_and_what_is_needed(program):
     with Files(program, CONFIG + "kafka: {brokers: [\"127.0.0.1:1\"]}\n") as files:
         topics = files.run("topics", "-c", files.config)

@@ -248,6 +248,37 @@ def the_watchdog_is_fed_without_a_link_and_not_once_a_thread_is_stuck(program):
             assert systemd.agent.poll() is None, "it is systemd that ends it"
 
 
+SILENT = """agent: {id: e2e-names, state: STATE}
+sources:
+  m: {mqtt: {url: "mqtt://broker.example.com:1883", topics: [t]}}
+pipelines: {p: {from: m, to: {mqtt: {url: "mqtt://other.example.com:1883", topic: t}}}}
+"""
+
+
+def a_silent_name_server_does_not_hold_up_the_end(program):
+    """In a mount namespace of its own, with an /etc/resolv.conf that leads to a socket which never answers."""
+    with Files(program, SILENT) as files:
+        if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode != 0 or os.geteuid() != 0 or not os.path.exists("/etc/resolv.conf"):
+            return print("skipped: it takes a mount namespace and port 53")
+        resolver = os.path.join(files.folder.name, "resolv.conf")
+        with open(resolver, "w") as file:
+            file.write("nameserver 127.77.0.53\noptions timeout:30 attempts:1\n")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("127.77.0.53", 53))
+            with subprocess.Popen(["unshare", "-rm", "sh", "-c", f"mount --bind {resolver} $(readlink -f /etc/resolv.conf) && exec {program} run -c {files.config}"], stdout=subprocess.PIPE, text=True) as agent:
+                try:
+                    while "runs as agent" not in agent.stdout.readline():
+                        assert agent.poll() is None
+                    server.settimeout(SECONDS)
+                    assert b"example" in server.recv(512), "nobody was asked"
+                    begin = time.monotonic()
+                    agent.terminate()
+                    assert agent.wait(SECONDS) == 0
+                    assert time.monotonic() - begin < 5, f"it took {time.monotonic() - begin:.1f} s"
+                finally:
+                    agent.kill()
+
+
 REPEATED = """agent: {id: e2e-log, state: STATE, commit_interval: 50ms}
 status: {listen: "unix:STATE.sock"}
 sources: {machines: {stdin: {}, key: device}}

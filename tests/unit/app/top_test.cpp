@@ -65,6 +65,7 @@ TEST_CASE("an answer that is none of ours is a line that says so, and one that l
 TEST_CASE("text of others cannot move a terminal's cursor, and is cut between characters") {
   CHECK(app::shown("a\x1b[2J\r\n\x7f", 80) == "a?[2J???");
   CHECK(app::shown("\xC2\x9B" "31m", 80) == "?31m");
+  CHECK(app::escaped("a\x1b\xC2\x9B" "31m\xC3\xA9\xC2\xA0\xC2") == "a\\x1b\\xc2\\x9b" "31m\xC3\xA9\xC2\xA0\xC2");
   CHECK(app::shown("\xff", 80) == "\xEF\xBF\xBD");
   CHECK(app::shown("\xC3\xA9\xC3\xA9\xC3\xA9", 3) == "\xC3\xA9\xC3\xA9\xC3\xA9");
   CHECK(app::shown("\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9", 3) == "\xC3\xA9\xC3\xA9~");
