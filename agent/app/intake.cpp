@@ -15,7 +15,10 @@ bool AgentIntake::has_room() const {
 }
 
 bool AgentIntake::can_accept() const {
-  if (has_room()) return true;
+  if (has_room()) {
+    shared_->topology.begin_message();  // a source asks before each
+    return true;
+  }
   if (!std::exchange(waiting_, true) && shared_ != nullptr) shared_->refused();
   return false;
 }

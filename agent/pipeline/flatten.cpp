@@ -105,8 +105,8 @@ result<bool> Explode::elements(const Row& row, Growth& growth, std::vector<std::
     at.take(',');
     found.push_back(at.value());
     used += others + 1;
-    if (used > growth.most)
-      return Error{ErrorCode::invalid, fmt::format("with the records that its list '{}' would give, what one message becomes takes more than {} bytes; take away fields that they need not repeat, first", field_.name, growth.most)};
+    if (used > growth.most())
+      return Error{ErrorCode::invalid, fmt::format("with the records that its list '{}' would give, what one message becomes takes more than {} bytes; take away fields that they need not repeat, first", field_.name, growth.most())};
   }
   growth.used = used;
   return true;

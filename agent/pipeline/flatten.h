@@ -35,10 +35,11 @@ class Flatten {
   std::string failure_;
 };
 
-// What one message, or one result of a stateful step, may become, through all the lists in it: four times its size, or 8 MiB where that is more.
+// What one message (all frames of it), or one result of a stateful step, may become, through all the lists in it: four times its size, or 8 MiB where
+// that is more.
 struct Growth {
-  std::size_t most = 8 << 20, used = 0;
-  static Growth of(std::size_t bytes) { return {std::max<std::size_t>(8 << 20, 4 * bytes), 0}; }
+  std::size_t bytes = 0, used = 0;
+  std::size_t most() const { return std::max<std::size_t>(8 << 20, 4 * bytes); }
 };
 
 class Explode {

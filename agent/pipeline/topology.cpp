@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "agent/pipeline/topology_impl.h"
 
@@ -29,7 +30,6 @@ class Topology::Impl::Results final : public Emit {
   Results(Impl& impl, std::size_t pipeline, std::size_t segment, Outputs& to) : impl_(impl), pipeline_(pipeline), segment_(segment), to_(to) {}
 
   void emit(const Emitted& result) override {
-    impl_.begin_growth(result.value ? result.value->size() : 0);
     Segment& next = impl_.pipelines[pipeline_].segments[segment_ + 1];
     next.row.clear();
     next.row.key = result.key;
@@ -48,13 +48,15 @@ class Topology::Impl::Results final : public Emit {
       if (*parsed == codec::JsonKind::other) next.row.fields.push_back({impl_.value_field.name, impl_.value_field.quoted, next.json.token(), false});
       for (const codec::JsonField& field : next.json.fields()) next.row.fields.push_back({field.name, field.quoted, field.token, false});
     }
-    const Arena::Mark mark = impl_.arena.mark();
-    impl_.run(pipeline_, segment_ + 1, {nullptr, &result}, to_);
-    impl_.arena.release(mark);
+    apart(result.value, [&] {
+      const Arena::Mark mark = impl_.arena.mark();
+      impl_.run(pipeline_, segment_ + 1, {nullptr, &result}, to_);
+      impl_.arena.release(mark);
+    });
   }
   void pass(const Row& row) override {
-    if (impl_.source_now == kNoOutput) impl_.begin_growth(row.bytes ? row.bytes->size() : 0);  // a timer's: no message is under way
-    impl_.pass(pipeline_, segment_, row, to_);
+    if (impl_.source_now != kNoOutput) return impl_.pass(pipeline_, segment_, row, to_);
+    apart(row.bytes, [&] { impl_.pass(pipeline_, segment_, row, to_); });  // a timer's: no message is under way
   }
   void late(const Row& row, std::uint64_t windows) override {
     count(&Counts::late, windows);
@@ -75,6 +77,14 @@ class Topology::Impl::Results final : public Emit {
   }
 
  private:
+  // With a growth of its own, unless it is itself an element of a list.
+  template <class Body>
+  void apart(const std::optional<std::string_view>& value, const Body& body) {
+    if (impl_.exploding != 0) return body();
+    const Growth message = std::exchange(impl_.growth, {value ? value->size() : 0, 0});
+    body();
+    impl_.growth = message;
+  }
   void count(std::uint64_t Counts::*which, std::uint64_t number) {
     impl_.counts.*which += number;
     impl_.pipelines[pipeline_].counts.*which += number;
@@ -134,6 +144,7 @@ const std::vector<Output>& Topology::outputs() const { return impl_->outputs; }
 std::vector<std::size_t> Topology::outputs_of(std::size_t source) const { return impl_->outputs_of(source); }
 Checked Topology::check(std::size_t source, const Arrival& frame) { return impl_->check(source, frame); }
 
+void Topology::begin_message() { impl_->growth = {}; }
 void Topology::arrive(std::size_t source, const Arrival& frame, Outputs& outputs) {
   impl_->arrive(source, frame, outputs);
 }

@@ -81,6 +81,8 @@ class Topology {
   // The outputs that records of source number `source` may lead to, by whatever way.
   std::vector<std::size_t> outputs_of(std::size_t source) const;
 
+  // The frames from here on are one message's (the lines of a POST): what their lists become has one bound (flatten.h).
+  void begin_message();
   // A frame of source number `source` (index into Config::sources).
   void arrive(std::size_t source, const Arrival& frame, Outputs& outputs);
   // Decodes a frame as arrive() would, and its timestamp, without any effect. After `reason` nothing more is looked at.

@@ -115,7 +115,6 @@ struct Topology::Impl {
   void run(std::size_t number, std::size_t at, const Came& came, Outputs& to);
   // What comes after the segment's steps: to the next one.
   void pass(std::size_t number, std::size_t at, const Row& row, Outputs& to);
-  void begin_growth(std::size_t bytes) { if (exploding == 0) growth = Growth::of(bytes); }
   void explode(std::size_t number, std::size_t at, const Came& came, Outputs& to);
   void route(std::size_t number, std::size_t at, const Came& came, Outputs& to);
   void drop(std::size_t number, std::size_t at, std::uint64_t records);

@@ -20,7 +20,7 @@ void take(const std::vector<codec::JsonField>& fields, Row& row) {
 
 // What one frame becomes may be longer than it: a record repeats a CSV header's names, an entry of the quarantine the whole header. Beyond this the
 // rest of the frame is undecodable, as one piece.
-std::size_t most_records_bytes(const Arrival& frame) { return Growth::of(frame.payload.size()).most; }
+std::size_t most_records_bytes(const Arrival& frame) { return Growth{frame.payload.size(), 0}.most(); }
 
 std::string too_much(std::size_t bytes, std::size_t most) {
   return fmt::format("what comes before it in the same frame takes {} bytes; more than {} of one frame are not taken", bytes, most);
@@ -65,7 +65,7 @@ void Topology::Impl::each_record(std::size_t source, const Arrival& frame, Outpu
 
 void Topology::Impl::arrive(std::size_t source, const Arrival& frame, Outputs& to) {
   frame_now = &frame;
-  begin_growth(frame.payload.size());
+  growth.bytes += frame.payload.size();
   take_in(source, frame, to);
   frame_now = nullptr;
 }
@@ -128,7 +128,7 @@ Checked Topology::Impl::check(std::size_t source, const Arrival& frame) {
 }
 
 void Topology::Impl::inject(std::size_t source, const Record& given, bool decoded_already, Outputs& to) {
-  begin_growth(given.value ? given.value->size() : 0);
+  growth = {given.value ? given.value->size() : 0, 0};
   if (sources[source].decoder != nullptr && !decoded_already && given.value && given.timestamp_ms >= 0) {
     Arrival frame{*given.value, {}, given.timestamp_ms};
     if (given.key) frame.key = *given.key;

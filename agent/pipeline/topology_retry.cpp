@@ -160,7 +160,7 @@ result<void> Topology::Impl::retry(const store::QuarantineEntry& entry, Outputs&
   if (entry.key) frame.key = *entry.key;
   if (entry.first_line) frame.first_line = *entry.first_line;
   forget();
-  begin_growth(frame.payload.size());
+  growth = {frame.payload.size(), 0};
   frame_now = &frame;
   auto done = place->at == Place::At::arrival || place->at == Place::At::key ? retry_in_source(entry, *place, frame, to) : retry_in_pipeline(entry, *place, to);
   frame_now = nullptr;

@@ -35,6 +35,20 @@ TEST_CASE("what one epoch changes in the state is bounded, also while it cannot 
   CHECK(at.stored().size() == static_cast<std::size_t>(sent));
 }
 
+TEST_CASE("the lists of all frames that are taken in at once, as the lines of a POST, have one bound on what they become") {
+  Folder folder;
+  AgentFixture at(folder.path(), 5, "pipelines:\n  p: {from: a, steps: [flatten: {explode: l}], to: out}\n  q: {from: b, to: other}\n");
+  std::string line = "{\"pad\":\"" + std::string(5'000, 'x') + "\",\"l\":[1";
+  for (int i = 1; i < 500; ++i) line += ",1";
+  line += "]}";  // 2.5 MB of records
+  REQUIRE(at.a().intake.can_accept());
+  for (int i = 0; i < 10; ++i) at.a().send(line);
+  REQUIRE(at.until([&] { return at.a().intake.can_accept(); }));
+  const EpochNumber epoch = at.a().send(line);
+  REQUIRE(at.until([&] { return at.a().durable_up_to() >= epoch; }));
+  CHECK(at.stored().size() == 4 * 500);
+}
+
 TEST_CASE("a window goes on after a restart where the last durable epoch left it") {
   Folder folder;
   for (int i = 0; i < 9; ++i) {
