@@ -119,6 +119,7 @@ Listing Where::settled() const {
   if (quiet || !listing.problem.empty()) return listing;
   for (int readings = 1; readings < max_readings; ++readings) {
     Listing again = read();
+    if (!again.problem.empty()) return again;
     const auto now = names(again), before = names(listing);
     const bool agree = std::includes(now.begin(), now.end(), before.begin(), before.end());
     listing = std::move(again);
@@ -145,11 +146,23 @@ Listing Where::read() const {
   }
   struct stat itself {};
   if (::fstat(::dirfd(folder.get()), &itself) == 0) listing.device = itself.st_dev;
-  while (const dirent* entry = ::readdir(folder.get())) {
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(folder.get());
+    if (entry == nullptr && errno != 0) {  // what it did not come to may be there, and older
+      listing.problem = "cannot read folder " + folder_ + " to its end: " + std::strerror(errno);
+      listing.files.clear();
+      return listing;
+    }
+    if (entry == nullptr) break;
     if (entry->d_type != DT_REG && entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN) continue;
     if (compressed_too_ && !wants(entry->d_name)) continue;
     struct stat about {};
-    if (::fstatat(::dirfd(folder.get()), entry->d_name, &about, 0) != 0 || !S_ISREG(about.st_mode)) continue;
+    if (::fstatat(::dirfd(folder.get()), entry->d_name, &about, 0) != 0) {
+      if (errno == EIO || errno == ESTALE || errno == ETIMEDOUT) listing.problem = "cannot look at " + folder_ + entry->d_name + ": " + std::strerror(errno);
+      continue;
+    }
+    if (!S_ISREG(about.st_mode)) continue;
     if (listing.files.size() >= max_entries) {
       listing.problem = "folder " + folder_ + " holds more than " + std::to_string(max_entries) + " files; the rest is not looked at";
       break;

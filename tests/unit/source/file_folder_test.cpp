@@ -1,6 +1,10 @@
 // What becomes of files when it is their folder to which something happens.
+#include <dirent.h>
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <thread>
 
@@ -22,7 +26,38 @@ bool no_line_twice(const Follower& f) {
   return std::adjacent_find(lines.begin(), lines.end()) == lines.end();
 }
 
+std::atomic<int> entries_left{-1};  // until a folder breaks off; below 0: never
+
 }  // namespace
+
+// Instead of the C library's, for this whole program: a file system that goes away while a folder is read says so here.
+extern "C" dirent* readdir(DIR* folder) {
+  static const auto real = reinterpret_cast<dirent* (*)(DIR*)>(::dlsym(RTLD_NEXT, sizeof(void*) == 4 ? "readdir64" : "readdir"));
+  if (entries_left == 0) {
+    errno = EIO;
+    return nullptr;
+  }
+  if (entries_left > 0) --entries_left;
+  return real(folder);
+}
+
+TEST_CASE("file: a folder whose list breaks off forgets nothing, and says so") {
+  Follower f("sub/*.log");
+  std::filesystem::create_directory(f.path("sub"));
+  append_to_each(f, "first");
+  f.begin();
+  REQUIRE(f.reads(many));
+  entries_left = 12;
+  std::filesystem::create_directory(f.path("sub/touched"));  // so that it is looked at again
+  CHECK(run_until(f.io, [&] { return f.source->state().find("to its end: Input/output error") != std::string::npos; }, std::chrono::seconds(20)));
+  run_until(f.io, [] { return false; }, std::chrono::milliseconds(100));
+  entries_left = -1;
+  run_until(f.io, [] { return false; }, std::chrono::milliseconds(500));
+  CHECK(f.lines().size() == many);
+  append_to_each(f, "second");
+  CHECK(f.reads(2 * many));
+  CHECK(no_line_twice(f));
+}
 
 TEST_CASE("file: a folder that cannot be read for a while forgets nothing") {
   Follower f("sub/app.log");
