@@ -37,7 +37,8 @@ class Reader {
   static result<std::unique_ptr<Reader>> create(const Connection& connection, Isolation isolation, std::int64_t fetch_wait_ms = 100);
   ~Reader();
 
-  // `end` is the last stable offset for Isolation::committed, else the high watermark.
+  // `end` is the last stable offset for Isolation::committed, else the high watermark. Two questions: when only the first was answered in time, the
+  // next call goes on with the second.
   struct Watermarks { Failure failure; std::int64_t start = 0, end = 0; };
   Watermarks watermarks(const TopicPartition& where, std::int64_t timeout_ms);
   Offsets ends(const std::vector<TopicPartition>& where, std::int64_t timeout_ms);  // of many at once

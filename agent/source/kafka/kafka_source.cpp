@@ -12,7 +12,7 @@
 namespace rivulet::source {
 namespace {
 
-constexpr std::int64_t kCallMs = 1'000;      // a blocking call: so long may stop() wait
+constexpr std::int64_t kCallMs = 2'000;      // a blocking call: so long may the destructor wait
 constexpr std::int64_t kSessionMs = 60'000;  // then it is looked whether the topic has more partitions
 constexpr std::int64_t kFetchWaitMs = 500;
 constexpr std::int64_t kShortestWaitMs = 500, kLongestWaitMs = 30'000;

@@ -4,7 +4,7 @@
 // Positions: "offset/TOPIC/PARTITION": the next offset to take in; "whole/TOPIC": the table was read to its end once (bootstrap);
 // "stopped/TOPIC": the topic was made anew, and nothing of it is read.
 // Threads: io, and one of its own that reads (librdkafka's calls block). Bounds: two batches of kBatchBytes, librdkafka's fetches of 1 MiB.
-// While io has no room nothing more is fetched. The destructor waits for a call that is under way: about a second.
+// While io has no room nothing more is fetched. The destructor waits for a call that is under way: two seconds at most.
 // Errors: nothing ends the agent; state() says what it waits for.
 #pragma once
 #include <boost/asio/io_context.hpp>

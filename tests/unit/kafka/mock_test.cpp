@@ -294,6 +294,18 @@ TEST_CASE("admin names a topic that does not exist and a cluster that does not a
   CHECK(gone.error().code == ErrorCode::unavailable);
 }
 
+TEST_CASE("where a partition begins and ends is known although a round trip takes most of a call's time") {
+  Fixture f;
+  REQUIRE(f.cluster->create_topic("data", 1).has_value());
+  auto reader = Reader::create(f.connection, Isolation::committed).value();
+  REQUIRE_FALSE(reader->metadata("data", 5'000).failure);
+  REQUIRE_FALSE(reader->watermarks({"data", 0}, 5'000).failure);  // it is connected
+  f.cluster->set_delay(600);
+  Reader::Watermarks marks{reader->watermarks({"data", 0}, 1'000)};
+  for (int i = 0; i < 3 && marks.failure; ++i) marks = reader->watermarks({"data", 0}, 1'000);
+  CHECK_FALSE(marks.failure);
+}
+
 // A forwarder that is to end, and the watchdog, count on it: librdkafka keeps a request for a broker that is gone for socket.timeout.ms, a minute.
 TEST_CASE("a question to a broker that is gone ends in its time") {
   Fixture f;
