@@ -60,8 +60,7 @@ class FileLookup final : public Lookup {
     const auto seen = look_at_file(table_.path);
     if (!seen) {
       refused_.reset();
-      failed(seen.error().message);
-      return false;
+      return failed(seen.error().message);
     }
     if (loaded_ == *seen || refused_ == *seen) return false;
     if (ready() && std::exchange(candidate_, *seen) != *seen) return false;  // it may still be written: once it has stood still
@@ -87,12 +86,9 @@ class FileLookup final : public Lookup {
   bool begin(const FileSeen& seen, const std::string& place) {
     auto loading = std::make_unique<Loading>(table_.path);
     loading->seen = seen;
-    if (!loading->file.is_open()) return refuse(seen, table_.path + " cannot be read: " + std::strerror(errno));
+    if (!loading->file.is_open()) return failed(table_.path + " cannot be read: " + std::strerror(errno));
     if (seen.bytes > kMaxLookupFileBytes) return refuse(seen, table_.path + " has more than 256 MiB; a table this large belongs into a database (sqlite: {path, query, key})");
-    if (auto made = make_rows(*loading, place); !made) {
-      failed("its rows have no place: " + made.error().message);
-      return false;
-    }
+    if (auto made = make_rows(*loading, place); !made) return failed("its rows have no place: " + made.error().message);
     loading->reader = FileRows::make(table_.path, table_.key, [to = loading.get()](std::string_view key, std::string_view json) -> result<void> {
       ++to->read_rows;
       to->insert.bind(1, key).bind(2, json);
@@ -122,7 +118,11 @@ class FileLookup final : public Lookup {
   bool go_on() {
     static std::array<char, kPartBytes> part;  // of the io thread
     const ssize_t bytes = loading_->file.read(part.data(), part.size());
-    if (bytes < 0) return refuse(loading_->seen, table_.path + " cannot be read: " + std::strerror(errno));
+    if (bytes < 0) {
+      const int why = errno;
+      loading_.reset();
+      return failed(table_.path + " cannot be read: " + std::strerror(why));
+    }
     const auto fed = bytes > 0 ? loading_->reader->feed({part.data(), static_cast<std::size_t>(bytes)}) : loading_->reader->finish();
     const auto now = bytes > 0 && fed ? result<FileSeen>(loading_->seen) : look_at_file(table_.path);
     if (now && *now != loading_->seen) {
@@ -142,9 +142,8 @@ class FileLookup final : public Lookup {
     loading.insert = {};
     const auto done = loading.rows->connection.execute("COMMIT");
     if (!done || !count || !find) {
-      failed("its rows have no place: " + (!done ? done.error() : !count ? count.error() : find.error()).message);
       loading_.reset();
-      return false;
+      return failed("its rows have no place: " + (!done ? done.error() : !count ? count.error() : find.error()).message);
     }
     loading.rows->find = std::move(*find);
     loading.rows->count = static_cast<std::uint64_t>(*count);
@@ -163,14 +162,15 @@ class FileLookup final : public Lookup {
   bool refuse(const FileSeen& seen, const std::string& why) {
     refused_ = seen;
     loading_.reset();
-    failed(why);
-    return false;
+    return failed(why);
   }
-  void failed(const std::string& why) {
-    if (said_ == why) return;
+  // This may pass, and is tried again after a second.
+  bool failed(const std::string& why) {
+    if (said_ == why) return false;
     said_ = why;
     state_ = rows_ ? why + "; the " + std::to_string(rows_->count) + " rows loaded before stay" : why;
     log::error("table {}: {}{}", table_.name, state_, rows_ ? "" : "; sources wait for it");
+    return false;
   }
 
   const config::LookupTable table_;

@@ -1,6 +1,7 @@
 #include "agent/pipeline/lookup/lookup.h"
 
 #include <sqlite3.h>
+#include <sys/resource.h>
 
 #include <filesystem>
 
@@ -140,6 +141,24 @@ TEST_CASE("a file is loaded anew when it has changed and stood still, whole or n
   look_until_still(*table);
   CHECK(row_of(*table, "4") == "{\"id\":4,\"name\":\"Bonn\"}");
   CHECK(row_of(*table, "1") == "none");
+}
+
+TEST_CASE("a file that could not be read once is tried again, though nothing about it has changed") {
+  TempFolder folder;
+  const std::string path = folder / "sites.csv";
+  test::overwrite(path, "id,name\n1,Halle\n");
+  auto table = Lookup::make(file_table(path));
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit none{3, before.rlim_max};  // open() fails, stat() does not
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  look_until_still(*table);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK_FALSE(table->ready());
+  CHECK(table->state().find("cannot be read: Too many open files") != std::string::npos);
+  look_until_still(*table);
+  CHECK(table->ready());
+  CHECK(row_of(*table, "1") == "{\"id\":1,\"name\":\"Halle\"}");
 }
 
 TEST_CASE("a file that changes while it is read is read again", "[slow]") {
