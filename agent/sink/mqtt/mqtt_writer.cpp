@@ -129,6 +129,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     ping_.expires_after(std::chrono::milliseconds(publisher_.keep_alive_s() * 500));
     ping_.async_wait([self = shared_from_this()](const error_code& error) {
       if (error || self->over()) return;
+      const std::int64_t before = std::exchange(self->taken_before_, self->taken());
+      if (self->sends() && self->taken() > before) self->heard_ = true;  // the PINGREQ stands behind a message, on a slow link
       if (!self->heard_ && self->pinged_) return self->lost({ErrorCode::unavailable, "the server no longer answers"});
       self->pinged_ = true;
       self->heard_ = false;
@@ -146,7 +148,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::steady_timer ping_;
   std::string chunk_, out_, writing_bytes_;
   std::optional<Error> why_;
-  std::int64_t handed_ = 0;  // to the transport
+  std::int64_t handed_ = 0, taken_before_ = 0;  // to the transport; of it taken at the last tick of the keep-alive
   bool ended_ = false, writing_ = false, heard_ = false, pinged_ = false, by_server_ = false;
 };
 

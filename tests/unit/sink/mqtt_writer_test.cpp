@@ -70,7 +70,7 @@ class SlowServer {
   std::thread thread_;
 };
 
-Delivery deliver_one(const SlowServer& server, std::size_t bytes) {
+Delivery deliver_one(const SlowServer& server, std::size_t bytes, std::int64_t keep_alive_ms) {
   Fixture at;
   auto& stream = at.stream("p/mqtt", "mqtt://127.0.0.1:1");
   at.put(stream, std::vector<std::string>{std::string(bytes, 'x')});
@@ -79,6 +79,7 @@ Delivery deliver_one(const SlowServer& server, std::size_t bytes) {
   settings.host = "127.0.0.1";
   settings.port = server.port();
   settings.version = 3;
+  settings.keep_alive_ms = keep_alive_ms;
   const auto writer = make_mqtt_writer(io, settings, "client", at.go_on);
   REQUIRE(writer->open());
   const auto packs = at.store->read(stream.id, 0, 4 << 20).value();
@@ -91,7 +92,7 @@ Delivery deliver_one(const SlowServer& server, std::size_t bytes) {
 
 TEST_CASE("a record that a slow link carries for longer than an answer takes is published once") {
   const SlowServer server(40'000, true);
-  const Delivery delivery = deliver_one(server, 900'000);  // 22 s
+  const Delivery delivery = deliver_one(server, 900'000, 10'000);  // 22 s
   INFO((delivery.trouble ? delivery.trouble->message : std::string()));
   CHECK_FALSE(delivery.trouble);
   CHECK(delivery.up_to == 1);
@@ -99,7 +100,7 @@ TEST_CASE("a record that a slow link carries for longer than an answer takes is 
 
 TEST_CASE("a server that takes a record and does not answer is trouble, however long it took") {
   const SlowServer server(100'000, false);
-  const Delivery delivery = deliver_one(server, 300'000);
+  const Delivery delivery = deliver_one(server, 300'000, 60'000);
   REQUIRE(delivery.trouble);
   CHECK(delivery.trouble->message.find("acknowledges nothing") != std::string::npos);
   CHECK(delivery.up_to == 0);
