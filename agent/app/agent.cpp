@@ -250,6 +250,10 @@ bool Agent::finished() const {
   return !sources_.empty() && !parts_.topology->pending() && std::all_of(sources_.begin(), sources_.end(), [](const Attached& each) { return each.source->finished(); });
 }
 
+bool Agent::in_trouble() const {
+  return std::any_of(sources_.begin(), sources_.end(), [](const Attached& each) { return each.source->in_trouble(); });
+}
+
 void Agent::on_durable(EpochNumber up_to) {
   for (; !states_under_way_.empty() && states_under_way_.front().first <= up_to; states_under_way_.pop_front()) state_->durable(states_under_way_.front().second);
   for (Attached& each : sources_)

@@ -85,6 +85,7 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   // Error: it cannot go on (Topology::retry).
   result<bool> retry(const store::Store::Quarantined& record);
   bool finished() const;  // every source says that nothing more will ever come
+  bool in_trouble() const;  // one of them does
   void describe(Snapshot& snapshot) const;
   std::uint64_t quarantined() const { return before_.quarantined + quarantined_; }  // since the start
   void tell_quarantined() { quarantine_log_.tell(parts_.clock.steady_ms()); }  // from time to time: how many were not told one by one

@@ -173,7 +173,7 @@ int Service::run() {
   if (sinks_) sinks_->stop();
   if (forwarder_) forwarder_->stop();
   const store::StoreStats stats = store_->stats();
-  if (exit_code_ == 0) log::info("stopped; {} records stay in the store for the next start", stats.outbox_records);
+  if (exit_code_ != kExitLost) log::info("stopped; {} records stay in the store for the next start", stats.outbox_records);
   return exit_code_;
 }
 
@@ -233,7 +233,8 @@ void Service::watch_for_end() {
     watching_for_end_ = false;
     if (error || phase_ != Phase::running) return;
     if (reload_ || !agent_->finished()) return watch_for_end();
-    finish("every source is at its end");
+    if (agent_->in_trouble()) exit_code_ = kExitUnread;
+    finish(exit_code_ == 0 ? "every source is at its end" : "no source gives any more, one of them before its end");
   });
 }
 

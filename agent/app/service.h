@@ -32,6 +32,7 @@
 
 namespace rivulet::app {
 
+inline constexpr int kExitUnread = 2;  // the input ended because it could not be read
 inline constexpr int kExitLost = 70;  // EX_SOFTWARE; the systemd unit restarts
 inline constexpr std::int64_t kCommitWithinMs = 2'300;
 inline constexpr std::int64_t kForwarderWithinMs = 2'000;

@@ -67,6 +67,14 @@ def text_of_others_moves_no_cursor(program):
         assert "... and more" in files.run("quarantine", "list", "--limit", "1", "-c", files.config).stdout
 
 
+def input_that_cannot_be_read_is_no_success(program):
+    with Files(program) as files:
+        no_input = os.open(files.folder.name, os.O_RDONLY)
+        ran = subprocess.run([program, "run", "-c", files.config, "--drain-timeout", "0"], stdin=no_input, capture_output=True, text=True, timeout=SECONDS)
+        os.close(no_input)
+        assert ran.returncode == 2 and "cannot be read: Is a directory" in ran.stdout and "before its end" in ran.stdout, ran
+
+
 def names_of_tables_are_printed_as_sql_takes_them(program):
     with Files(program, HOSTILE) as files:
         files.run("run", "-c", files.config, "--drain-timeout", "0", given='{"a":1}\n')

@@ -85,7 +85,8 @@ void StdinSource::read() {
   const auto got = ::read(pollable_ ? readable_.native_handle() : descriptor_, buffer_.data(), buffer_.size());
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return wait();
   if (got < 0) {
-    log::error("{}: standard input cannot be read: {}; nothing more is taken from it", name_, std::strerror(errno));
+    failure_ = std::string("cannot be read: ") + std::strerror(errno);
+    log::error("{}: standard input {}; nothing more is taken from it", name_, failure_);
     intake_.count("read_failed");
   }
   if (got <= 0) {
@@ -125,6 +126,7 @@ void StdinSource::on_room() {
 }
 
 std::string StdinSource::state() const {
+  if (!failure_.empty()) return failure_ + ", behind " + std::to_string(lines_) + " lines";
   return std::string(finished_ ? "at its end, " : stopped_ ? "stopped, " : "reading, ") + std::to_string(lines_) + " lines";
 }
 

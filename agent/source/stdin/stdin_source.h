@@ -27,6 +27,7 @@ class StdinSource final : public Source {
   void on_room() override;
   bool finished() const override { return finished_; }
   std::string state() const override;
+  bool in_trouble() const override { return !failure_.empty(); }
 
  private:
   void wait();
@@ -51,6 +52,7 @@ class StdinSource final : public Source {
   bool stopped_ = false;
   bool finished_ = false;
   std::uint64_t lines_ = 0;
+  std::string failure_;  // it ended before its end
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -99,6 +99,20 @@ TEST_CASE("stdin: a redirected file, /dev/null and a socket are read to their en
   ::close(ends[0]);
 }
 
+TEST_CASE("stdin: input that cannot be read to its end is trouble") {
+  TempFolder folder;
+  boost::asio::io_context io;
+  FakeIntake intake;
+  const int directory = ::open(folder.path().c_str(), O_RDONLY | O_CLOEXEC);
+  StdinSource source(io, {}, "stdin", intake, directory);
+  source.start();
+  CHECK_FALSE(source.in_trouble());
+  REQUIRE(run_until(io, [&] { return source.finished(); }));
+  CHECK(source.in_trouble());
+  CHECK(source.state() == "cannot be read: Is a directory, behind 0 lines");
+  ::close(directory);
+}
+
 TEST_CASE("stdin: it waits for room also at its end, and is finished only when everything was taken") {
   boost::asio::io_context io;
   FakeIntake intake;
