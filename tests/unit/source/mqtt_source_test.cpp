@@ -29,49 +29,20 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-// Accepts one client of version 3.1.1 and its one subscription, then sends messages of QoS 1; reads acknowledgements only when told to.
-class Flood {
+// Accepts clients of version 3.1.1, one after the other, each with its one subscription.
+class Server {
  public:
-  static constexpr std::size_t kMessages = 1000, kAcknowledgementBytes = 4;  // kMessages at once
+  std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
+  int connections = 0;
 
-  explicit Flood(asio::io_context& io) : acceptor_(io), socket_(io) {
-    const int small = 536;
-    acceptor_.open(tcp::v4());
-    acceptor_.set_option(asio::socket_base::receive_buffer_size(4096));  // so that little is on its way
-    REQUIRE(::setsockopt(acceptor_.native_handle(), IPPROTO_TCP, TCP_MAXSEG, &small, sizeof small) == 0);
+ protected:
+  explicit Server(asio::io_context& io) : acceptor_(io), socket_(io) {}
+  virtual ~Server() = default;
+  virtual void subscribed(const std::string& suback) = 0;  // which is still to be sent
+  void listen() {
     acceptor_.bind({asio::ip::address_v4::loopback(), 0});
     acceptor_.listen();
-    for (std::size_t i = 1; i <= kMessages; ++i) messages_ += {'\x32', '\x06', '\0', '\x01', 't', static_cast<char>(i >> 8), static_cast<char>(i), 'x'};
-    acceptor_.async_accept(socket_, [this](const error_code& error) {
-      if (!error) read_connect();
-    });
-  }
-  std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
-  void read_all() {
-    floods_ = false;
-    socket_.async_read_some(asio::buffer(chunk_), [this](const error_code& error, std::size_t count) {
-      acknowledged_bytes += count;
-      if (!error) read_all();
-    });
-  }
-
-  std::size_t sent = 0, acknowledged_bytes = 0;
-
- private:
-  void read_connect() {
-    socket_.async_read_some(asio::buffer(chunk_), [this](const error_code& error, std::size_t) {
-      if (!error) write(std::string("\x20\x02\0\0", 4), [this] { read_subscribe(); });
-    });
-  }
-  void read_subscribe() {
-    socket_.async_read_some(asio::buffer(chunk_), [this](const error_code& error, std::size_t count) {
-      if (!error && count > 3) write(std::string("\x90\x03") + chunk_[2] + chunk_[3] + '\x01', [this] { flood(); });
-    });
-  }
-  void flood() {
-    if (!floods_) return;
-    sent += kMessages;
-    write(messages_, [this] { flood(); });
+    accept();
   }
   template <class Then>
   void write(std::string bytes, Then then) {
@@ -83,25 +54,9 @@ class Flood {
 
   tcp::acceptor acceptor_;
   tcp::socket socket_;
-  std::string messages_, out_;
   std::array<char, 64 * 1024> chunk_{};
-  bool floods_ = true;
-};
-
-// Answers CONNECT, then one message of QoS 1 comes in pieces, and behind it the SUBACK: as mosquitto sends what it kept for a session.
-class SlowLink {
- public:
-  SlowLink(asio::io_context& io, std::size_t bytes, std::chrono::milliseconds takes) : acceptor_(io, {asio::ip::address_v4::loopback(), 0}), socket_(io), timer_(io), message_("\x32") {
-    for (std::size_t left = bytes + 5, i = 0; i < 3; ++i, left >>= 7) message_ += static_cast<char>((left & 0x7f) | (i < 2 ? 0x80 : 0));
-    message_ += std::string("\0\x01t\0\x01", 5) + std::string(bytes, 'x');
-    pause_ = takes / static_cast<std::int64_t>(message_.size() / kPiece + 1);
-    accept();
-  }
-  std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
-  int connections = 0;
 
  private:
-  static constexpr std::size_t kPiece = 4096;
   void accept() {
     acceptor_.async_accept([this](const error_code& error, tcp::socket socket) {
       if (error) return;
@@ -115,10 +70,65 @@ class SlowLink {
   }
   void read_subscribe() {
     socket_.async_read_some(asio::buffer(chunk_), [this](const error_code& error, std::size_t count) {
-      if (error || count <= 3) return;
-      suback_ = std::string("\x90\x03") + chunk_[2] + chunk_[3] + '\x01';
-      send(0);
+      if (!error && count > 3) subscribed(std::string("\x90\x03") + chunk_[2] + chunk_[3] + '\x01');
     });
+  }
+  std::string out_;
+};
+
+// Sends messages of QoS 1; reads acknowledgements only when told to.
+class Flood final : public Server {
+ public:
+  static constexpr std::size_t kMessages = 1000, kAcknowledgementBytes = 4;  // kMessages at once
+
+  explicit Flood(asio::io_context& io) : Server(io) {
+    const int small = 536;
+    acceptor_.open(tcp::v4());
+    acceptor_.set_option(asio::socket_base::receive_buffer_size(4096));  // so that little is on its way
+    REQUIRE(::setsockopt(acceptor_.native_handle(), IPPROTO_TCP, TCP_MAXSEG, &small, sizeof small) == 0);
+    for (std::size_t i = 1; i <= kMessages; ++i) messages_ += {'\x32', '\x06', '\0', '\x01', 't', static_cast<char>(i >> 8), static_cast<char>(i), 'x'};
+    listen();
+  }
+  void read_all() {
+    floods_ = false;
+    socket_.async_read_some(asio::buffer(chunk_), [this](const error_code& error, std::size_t count) {
+      acknowledged_bytes += count;
+      if (!error) read_all();
+    });
+  }
+
+  std::size_t sent = 0, acknowledged_bytes = 0;
+
+ private:
+  void subscribed(const std::string& suback) override {
+    write(suback, [this] { flood(); });
+  }
+  void flood() {
+    if (!floods_) return;
+    sent += kMessages;
+    write(messages_, [this] { flood(); });
+  }
+
+  std::string messages_;
+  bool floods_ = true;
+};
+
+// One message of QoS 1 comes in pieces, and behind it the SUBACK: as mosquitto sends what it kept for a session.
+class SlowLink final : public Server {
+ public:
+  SlowLink(asio::io_context& io, std::size_t bytes, std::chrono::milliseconds takes) : Server(io), timer_(io), message_("\x32") {
+    for (std::size_t left = bytes + 5, i = 0; i < 3; ++i, left >>= 7) message_ += static_cast<char>((left & 0x7f) | (i < 2 ? 0x80 : 0));
+    message_ += std::string("\0\x01t\0\x01", 5) + std::string(bytes, 'x');
+    pause_ = takes / static_cast<std::int64_t>(message_.size() / kPiece + 1);
+    acceptor_.open(tcp::v4());
+    listen();
+  }
+
+ private:
+  static constexpr std::size_t kPiece = 4096;
+  void subscribed(const std::string& suback) override {
+    suback_ = suback;
+    send(0);
   }
   void send(std::size_t from) {
     if (from >= message_.size()) return write(suback_, [] {});
@@ -129,20 +139,10 @@ class SlowLink {
       });
     });
   }
-  template <class Then>
-  void write(std::string bytes, Then then) {
-    out_ = std::move(bytes);
-    asio::async_write(socket_, asio::buffer(out_), [then](const error_code& error, std::size_t) {
-      if (!error) then();
-    });
-  }
 
-  tcp::acceptor acceptor_;
-  tcp::socket socket_;
   asio::steady_timer timer_;
-  std::string message_, suback_, out_;
+  std::string message_, suback_;
   std::chrono::milliseconds pause_{};
-  std::array<char, 64 * 1024> chunk_{};
 };
 
 }  // namespace
