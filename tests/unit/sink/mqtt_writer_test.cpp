@@ -90,7 +90,7 @@ Delivery deliver_one(const SlowServer& server, std::size_t bytes, std::int64_t k
 
 }  // namespace
 
-TEST_CASE("a record that a slow link carries for longer than an answer takes is published once") {
+TEST_CASE("a record that a slow link carries for longer than an answer takes is published once", "[slow]") {
   const SlowServer server(40'000, true);
   const Delivery delivery = deliver_one(server, 900'000, 10'000);  // 22 s
   INFO((delivery.trouble ? delivery.trouble->message : std::string()));
@@ -98,7 +98,7 @@ TEST_CASE("a record that a slow link carries for longer than an answer takes is 
   CHECK(delivery.up_to == 1);
 }
 
-TEST_CASE("a server that takes a record and does not answer is trouble, however long it took") {
+TEST_CASE("a server that takes a record and does not answer is trouble, however long it took", "[slow]") {
   const SlowServer server(100'000, false);
   const Delivery delivery = deliver_one(server, 300'000, 60'000);
   REQUIRE(delivery.trouble);

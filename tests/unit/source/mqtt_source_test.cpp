@@ -147,7 +147,7 @@ class SlowLink final : public Server {
 
 }  // namespace
 
-TEST_CASE("mqtt: a message that a slow link carries for longer than an answer takes is received, and the subscription behind it") {
+TEST_CASE("mqtt: a message that a slow link carries for longer than an answer takes is received, and the subscription behind it", "[slow]") {
   asio::io_context io;
   SlowLink server(io, 900'000, std::chrono::seconds(22));
   FakeIntake intake;
