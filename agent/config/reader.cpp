@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 #include "agent/base/check.h"
 #include "agent/config/substitute.h"
@@ -104,21 +105,7 @@ std::string bounds_text(const Setting& setting) {
 }
 
 std::string Value::as_written(std::string message) const {
-  if (!node_.IsScalar() || node_.Scalar().find("${") == std::string::npos) return message;
-  const auto content = substitute(node_.Scalar());
-  if (!content || *content == node_.Scalar()) return message;
-  const std::string written = cut(node_.Scalar(), kShownText);
-  constexpr std::size_t kTelling = 3;  // bytes: less of it says nothing
-  for (std::size_t begin = message.find('\''); begin != std::string::npos;) {  // a quote may hold a part of it
-    const std::size_t end = message.find('\'', ++begin);
-    if (end == std::string::npos) break;
-    std::string quoted = message.substr(begin, end - begin);
-    if (quoted.ends_with("...")) quoted.resize(quoted.size() - 3);
-    const bool tells = content->size() < kTelling ? quoted == *content : quoted.size() >= kTelling && content->find(quoted) != std::string::npos;
-    if (tells) message.replace(begin, end - begin, written);
-    begin = message.find('\'', tells ? begin + written.size() + 1 : end + 1);
-  }
-  return message;
+  return node_.IsScalar() ? without_content(std::move(message), node_.Scalar(), cut(node_.Scalar(), kShownText)) : message;
 }
 
 std::optional<std::string> Value::text() const {

@@ -60,4 +60,21 @@ result<std::string> substitute(const std::string& text) {
   return out;
 }
 
+std::string without_content(std::string message, const std::string& text, const std::string& shown) {
+  if (text.find("${") == std::string::npos) return message;
+  const auto content = substitute(text);
+  if (!content || *content == text) return message;
+  constexpr std::size_t kTelling = 3;  // bytes: less of it says nothing
+  for (std::size_t begin = message.find('\''); begin != std::string::npos;) {
+    const std::size_t end = message.find('\'', ++begin);
+    if (end == std::string::npos) break;
+    std::string quoted = message.substr(begin, end - begin);
+    if (quoted.ends_with("...")) quoted.resize(quoted.size() - 3);
+    const bool tells = content->size() < kTelling ? quoted == *content : quoted.size() >= kTelling && content->find(quoted) != std::string::npos;
+    if (tells) message.replace(begin, end - begin, shown);
+    begin = message.find('\'', tells ? begin + shown.size() + 1 : end + 1);
+  }
+  return message;
+}
+
 }  // namespace rivulet::config

@@ -9,4 +9,7 @@ namespace rivulet::config {
 
 result<std::string> substitute(const std::string& text);
 
+// A message with `shown` in place of each quote that tells, whole or in part, what ${env:} and ${file:} of `text` stand for.
+std::string without_content(std::string message, const std::string& text, const std::string& shown);
+
 }  // namespace rivulet::config

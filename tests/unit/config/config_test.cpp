@@ -8,16 +8,11 @@
 #include <set>
 
 #include "tests/support/catch.h"
+#include "tests/unit/config/problems.h"
 
 using namespace rivulet::config;
 
 namespace {
-
-std::string all(const Loaded& loaded) {
-  std::string text;
-  for (const Problem& problem : loaded.problems) text += problem.text() + "\n";
-  return text;
-}
 
 struct Folder {
   std::string path;

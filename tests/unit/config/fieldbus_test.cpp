@@ -1,6 +1,7 @@
 // What a modbus and a can source are configured with.
 #include "agent/config/config.h"
 #include "tests/support/catch.h"
+#include "tests/unit/config/problems.h"
 
 using namespace rivulet::config;
 using Kind = ModbusSource::Kind;
@@ -9,12 +10,6 @@ using Type = ModbusSource::Type;
 namespace {
 
 Loaded load_sources(const std::string& sources) { return load_text("agent: {id: a}\nkafka: {brokers: b}\nsources:\n" + sources + "\npipelines: {p: {from: s}}\n", "r.yaml"); }
-
-std::string all(const Loaded& loaded) {
-  std::string text;
-  for (const Problem& problem : loaded.problems) text += problem.text() + "\n";
-  return text;
-}
 
 template <class Source>
 Source read(const std::string& source) {

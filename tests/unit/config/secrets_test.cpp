@@ -4,19 +4,10 @@
 #include "agent/config/config.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_folder.h"
+#include "tests/unit/config/problems.h"
 
 using namespace rivulet;
 using namespace rivulet::config;
-
-namespace {
-
-std::string all(const Loaded& loaded) {
-  std::string text;
-  for (const Problem& problem : loaded.problems) text += problem.text() + "\n";
-  return text;
-}
-
-}  // namespace
 
 TEST_CASE("a secret comes from a file or the environment and never shows in a message") {
   const test::TempFolder folder;
