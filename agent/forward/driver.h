@@ -120,6 +120,7 @@ class Driver {
   void say_refused();
   Event flush(std::int64_t timeout_ms);
   Event delivery_failed(const kafka::DeliveryReport& report);
+  bool denied() const;
   Event prepare();
   Event commit(std::int64_t timeout_ms);
   Event settle(std::int64_t timeout_ms);

@@ -119,7 +119,7 @@ Event Driver::go_on(const Action& action) {
   sending.until_ms = clock_.steady_ms() + queue_wait_ms;
   const auto trouble_of = [&](std::size_t lane, const Failure& failure) {
     auto out = failed(failure.kind == FailureKind::pending ? Failure{FailureKind::timeout, failure.code, failure.message} : failure);
-    if (sending.reported) {
+    if (sending.reported || denied()) {
       out = delivery_failed(uplink_.report());
     } else {
       out.topic = info(sending.failed_row ? sending.failed_row->stream : sending.lanes[lane].stream).topic;
@@ -163,6 +163,7 @@ Event Driver::finish_sending() {
     message.timestamp_ms = clock_.wall_ms();
     message.index = transaction_.records();
     if (const auto failure = uplink_.send(message, queue_wait_ms)) {
+      if (denied()) return delivery_failed(uplink_.report());
       return failed({failure.kind == FailureKind::topic || failure.kind == FailureKind::record ? FailureKind::settings : FailureKind::uncertain,
                      failure.code, "kafka: progress record: " + failure.message});
     }
@@ -170,6 +171,9 @@ Event Driver::finish_sending() {
   fault_point("forward.produced");
   return sent;
 }
+
+// The transaction has ended in the cluster for a topic's sake: whatever is sent next is refused, without saying for which.
+bool Driver::denied() const { return uplink_.report().failure.kind == FailureKind::topic; }
 
 const store::StreamInfo& Driver::info(StreamId stream) const {
   const auto found = std::find_if(streams_.begin(), streams_.end(), [&](const auto& s) { return s.id == stream; });
@@ -288,7 +292,7 @@ Event Driver::flush(std::int64_t timeout_ms) {
 Event Driver::delivery_failed(const kafka::DeliveryReport& report) {
   auto failure = report.failure;
   if (failure.kind == FailureKind::pending) failure.kind = FailureKind::timeout;
-  const bool progress_failed = report.failed_index >= transaction_.records();
+  const bool progress_failed = report.failed_topic == progress_.topic;
   if (progress_failed && (failure.kind == FailureKind::topic || failure.kind == FailureKind::record)) {
     failure.kind = FailureKind::settings;
     failure.message = "kafka: progress topic " + progress_.topic + ": " + failure.message;

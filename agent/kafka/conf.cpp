@@ -34,6 +34,16 @@ const char* what_to_check(int code) {
   return "";
 }
 
+// Of: Failed to add partition "TOPIC" [0] to transaction: Broker: Topic authorization failed. Empty: it says something else.
+std::string_view denied_topic_in(std::string_view text) {
+  constexpr std::string_view before = "Failed to add partition \"", after = "\" [";
+  const auto at = text.find(before);
+  if (at == text.npos || text.find(rd_kafka_err2str(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED), at) == text.npos) return {};
+  text.remove_prefix(at + before.size());
+  const auto end = text.find(after);
+  return end == text.npos ? std::string_view() : text.substr(0, end);
+}
+
 std::string joined(const std::vector<std::string>& list) {
   std::string text;
   for (const auto& item : list) {
@@ -116,6 +126,7 @@ void Signals::log(int level, const char* facility, const char* text) {
   std::uint64_t held_back = 0;
   {
     const std::scoped_lock lock(mutex_);
+    if (name == "ADDPARTS" && denied_topic_.empty()) denied_topic_ = denied_topic_in(text);
     auto& limit = limits_[facility];
     const auto now = now_ms();
     if (now < limit.next_ms) {
@@ -149,6 +160,16 @@ Failure Signals::last_error() const {
 void Signals::forget() {
   const std::scoped_lock lock(mutex_);
   last_error_ = {};
+}
+
+std::string Signals::denied_topic() const {
+  const std::scoped_lock lock(mutex_);
+  return denied_topic_;
+}
+
+void Signals::forget_denied_topic() {
+  const std::scoped_lock lock(mutex_);
+  denied_topic_.clear();
 }
 
 bool Conf::set(const std::string& key, const std::string& value, bool secret) {

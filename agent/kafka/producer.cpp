@@ -201,8 +201,20 @@ void Producer::poll() {
   rd_kafka_poll(impl_->handle.get(), 0);
 }
 
-DeliveryReport Producer::report() const { return impl_->delivery.report(); }
-void Producer::start_report() { impl_->delivery.reset(); }
+DeliveryReport Producer::report() const {
+  auto report = impl_->delivery.report();
+  auto denied = impl_->denied_topic();
+  if (!denied.empty() && rank_of(report.failure.kind) < rank_of(FailureKind::topic)) {
+    report.failure = failure_of(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+    report.failed_topic = std::move(denied);
+  }
+  return report;
+}
+
+void Producer::start_report() {
+  impl_->delivery.reset();
+  impl_->forget_denied_topic();
+}
 
 TopicAnswer Producer::metadata(const std::string& name, std::int64_t timeout_ms) {
   const int number = topic(name);

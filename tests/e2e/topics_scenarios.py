@@ -135,6 +135,34 @@ def the_permissions_that_are_printed_are_enough(program):
         assert stage.agent.terminate()[0] == 0
 
 
+def a_topic_that_may_be_read_and_not_written_holds_its_stream_alone(program):
+    """Kafka says so in the middle of a transaction only, and of other topics' records that they were not attempted: these go on, and it when it may be written."""
+    with Stage(program, kafka=False) as stage:
+        plain = with_permissions(stage)
+        login, stage.port = stage.port, plain
+        stage.configure(SOURCES.format(folder=stage.folder), PIPELINES, name="anybody.yaml")
+        stage.make_topics()
+        produce(plain, "more", 20)
+        stage.port = login
+        stage.configure(SOURCES.format(folder=stage.folder), PIPELINES, kafka="  sasl: {mechanism: PLAIN, username: gateway, password: right}\n")
+        stage.lines("in.log", range(30))
+        give(plain, [("write, describe, read", "sums, sums-state"), ("describe, read", "rivulet-progress"), ("read, describe", "copies, more, orders"), *NEEDED[3:]])
+        stage.agent.start()
+        alarm = lambda: (stage.agent.status() or {"forward": {"alarm": ""}})["forward"]["alarm"]  # noqa: E731
+        wait_for("the progress topic to be named", lambda: "progress topic rivulet-progress" in alarm() and "authorization" in alarm(), 60, every=0.2)
+        give(plain, [("write", "rivulet-progress")])
+        wait_for("the other stream's results in Kafka", lambda: count(plain, "sums") == 30, 90, every=0.2)
+        wait_for("the stream to be held", lambda: [(held["topic"], "authorization" in held["reason"]) for held in stage.agent.status_now()["forward"]["held"]] == [("copies", True)], 30)
+        assert alarm() == "" and count(plain, "copies") == 0
+        stage.lines("in.log", range(30, 60))
+        wait_for("the other stream's next results in Kafka", lambda: count(plain, "sums") == 60, 60, every=0.2)
+        give(plain, [("write", "copies")])
+        wait_for("the held results in Kafka", lambda: count(plain, "copies") == 20, 150, every=0.2)
+        assert stage.agent.terminate()[0] == 0
+        for topic in ("copies", "sums"):
+            assert stage.command("verify", "--brokers", f"127.0.0.1:{plain}", "--topic", topic).returncode == 0, topic
+
+
 SCENARIOS = {name: what for name, what in globals().items() if inspect.isfunction(what) and what.__module__ == __name__ and list(inspect.signature(what).parameters) == ["program"]}
 
 

@@ -163,6 +163,25 @@ TEST_CASE("a batch that the broker refuses is reported with its first record and
   CHECK(report.failed_records >= 1);
 }
 
+TEST_CASE("a topic that a transaction may not write is named, in the next one it is forgotten") {
+  Fixture f;
+  REQUIRE(f.cluster->create_topic("data", 1).has_value());
+  auto producer = f.producer();
+  REQUIRE_FALSE(producer->begin());
+  f.cluster->push_errors(24, 29, 1);  // AddPartitionsToTxn: TOPIC_AUTHORIZATION_FAILED
+  Message message;
+  message.topic = producer->topic("data");
+  message.value = "x";
+  REQUIRE_FALSE(producer->produce(message, 1000));
+  REQUIRE_FALSE(Fixture::until([&] { return producer->flush(500); }));
+  const auto report = producer->report();
+  CHECK(report.failure.kind == FailureKind::topic);
+  CHECK(report.failed_topic == "data");
+  CHECK_THAT(report.failure.message, ContainsSubstring("authorization"));
+  producer->start_report();
+  CHECK_FALSE(producer->report().failure);
+}
+
 TEST_CASE("a lost EndTxn reply shows as a second EndTxn request") {
   Fixture f;
   REQUIRE(f.cluster->create_topic("data", 1).has_value());
