@@ -8,9 +8,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
-
+#include <thread>
 
 #include "agent/base/fault_point.h"
 #include "agent/base/log.h"
@@ -134,10 +135,21 @@ Error damaged(const std::string& what) { return Error{ErrorCode::corrupt, "store
 
 enum class Content { nothing, ours };
 
+// A reader that runs as root (`rivulet status`) while nobody has the store open makes its log and index, and gives them to the owner of the store in a
+// second step (SQLite, os_unix.c): in between they cannot be opened by the agent's user.
+result<std::int64_t> application_id(Connection& connection) {
+  auto application = connection.integer("PRAGMA application_id");
+  for (int tries = 0; tries < 50 && !application && (sqlite3_errcode(connection.raw()) & 0xff) == SQLITE_CANTOPEN; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    application = connection.integer("PRAGMA application_id");
+  }
+  return application;
+}
+
 // Looks before anything is written: another program's file, and a newer rivulet's, stay as they are.
 result<Content> look(Connection& connection, const Options& options) {
   const std::string path = database_path(options.directory);
-  auto application = connection.integer("PRAGMA application_id");
+  auto application = application_id(connection);
   if (!application) return application.error();
   auto tables = connection.integer("SELECT count(*) FROM sqlite_schema WHERE type = 'table'");
   if (!tables) return tables.error();

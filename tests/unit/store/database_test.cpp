@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "store/inspect.h"
 #include "tests/unit/store/store_fixture.h"
@@ -45,6 +46,21 @@ TEST_CASE("a file that only a newer format may write is refused and stays as it 
   CHECK(refused.error().code == ErrorCode::invalid);
   CHECK_THAT(refused.error().message, ContainsSubstring("newer rivulet"));
   CHECK(content(database(folder)) == before);
+}
+
+TEST_CASE("a store whose index cannot be opened for a moment is opened when it can be") {
+  Folder folder;
+  open(folder).reset();
+  const auto index = database(folder) + "-shm";
+  std::filesystem::create_symlink(folder.path + "/nowhere", index);  // which SQLite does not follow
+  std::thread reader([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    std::filesystem::remove(index);
+  });
+  const auto opened = try_open(folder.path);
+  reader.join();
+  CHECK(opened.has_value());
+  if (opened.has_error()) FAIL_CHECK(opened.error().message);
 }
 
 TEST_CASE("a store from before there was state gets its tables when it is opened") {
