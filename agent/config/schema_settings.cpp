@@ -51,7 +51,7 @@ constexpr Setting kKafka[] = {
 };
 constexpr Setting kTransaction[] = {
     duration("interval", 1, kMinute, "one so often at most").else_("1s"),
-    size("max", 64 * kKiB, kGiB, "its records' bytes").else_("32MiB"),
+    size("max", 64 * kKiB, kGiB, "its records' bytes; never more than twice agent.memory").else_("32MiB"),
     duration("timeout", kSecond, 15 * kMinute, "after which Kafka aborts it; at least twice the interval").else_("60s"),
 };
 constexpr Setting kTls[] = {
