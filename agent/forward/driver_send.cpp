@@ -234,7 +234,7 @@ Failure Driver::send_stream(Sending& sending, const store::StreamInfo& stream, S
       }
       message.key = record.key;
       message.value = record.value;
-      message.timestamp_ms = timestamp_ms;
+      message.timestamp_ms = std::max<std::int64_t>(timestamp_ms, 1);  // 0 would be the present (kafka::Message)
       message.window = options_.headers ? record.window : std::nullopt;
       message.rv = {};
       if (options_.headers) {
