@@ -301,7 +301,7 @@ void Service::keep_history() {
   const std::int64_t now_ms = clock_.steady_ms();
   if (!history_.due(now_ms)) return;
   const Snapshot now = look();
-  const bool up = now.forward && now.forward->link == forward::Link::up;
+  const bool up = now.forward && forward::is_well(now.forward->link);
   history_.add({now.totals.in, now.forward ? now.forward->forwarded_records : now.stored, now.store.outbox_records, up, problems_of(now).empty()}, now_ms);
 }
 

@@ -57,6 +57,7 @@ const char* name_of(forward::Link link) {
     case forward::Link::offline: return "offline";
     case forward::Link::connecting: return "connecting";
     case forward::Link::up: return "up";
+    case forward::Link::idle: return "idle";
     case forward::Link::stopped: return "stopped";
   }
   return "unknown";

@@ -39,7 +39,8 @@ DriverOptions driver_options(const Options& options, const Clock& clock, std::fu
 
 Link link_of(State state) {
   switch (state) {
-    case State::asleep: case State::offline: case State::probing: case State::backoff: case State::ended: return Link::offline;
+    case State::asleep: return Link::idle;
+    case State::offline: case State::probing: case State::backoff: case State::ended: return Link::offline;
     case State::opening: case State::initialising: case State::draining: case State::resolving: case State::applying:
     case State::closing: return Link::connecting;
     case State::stopped: return Link::stopped;
@@ -110,8 +111,8 @@ void Forwarder::Impl::publish() {
 void Forwarder::Impl::report_changes(const Status& before, const Status& now) {
   if (!now.alarm.empty() && now.alarm != before.alarm) log::error("forward: {}", now.alarm);
   if (now.link == Link::up && before.link != Link::up) {
-    outage_told = false;
-    log::info("forward: the link to Kafka is up");
+    // Not after each rest: a device that sends once an hour would say so once an hour.
+    log::write(std::exchange(outage_told, false) || !before.connected ? log::Level::info : log::Level::debug, "forward: the link to Kafka is up");
     if (options.on_up) options.on_up();
   }
   // Also at the start: a wrong broker name would show nowhere else. Once an outage.

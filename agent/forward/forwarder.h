@@ -38,7 +38,9 @@ struct Options {
   std::function<void()> on_up;  // the link came up; called on the forward thread
 };
 
-enum class Link { offline, connecting, up, stopped };  // stopped: an operator must decide; see Status::alarm
+// idle: nothing to send for idle_close_ms, so no connection is kept; stopped: an operator must decide, see Status::alarm.
+enum class Link { offline, connecting, up, idle, stopped };
+inline bool is_well(Link link) { return link == Link::up || link == Link::idle; }  // as far as is known
 
 struct HeldStream {
   std::string stream, topic, reason;

@@ -189,11 +189,11 @@ function showTiles(s) {
   const few = store.outbox_records <= 3 * Math.max(inRate || 0, 1);
   put($("wait-more"), bytes(store.outbox_bytes) + (few ? "" : slope > 0.5 ? "; grows by " + rate(slope) + "/s" : slope < -0.5 ? "; empty in about " + span(store.outbox_records / -slope) : ""));
   const link = forward ? forward.link : "off";
-  dress($("link-tile"), "tile " + (link === "up" ? "up" : link === "connecting" ? "connecting" : link === "off" ? "" : "down"));
+  dress($("link-tile"), "tile " + (link === "up" ? "up" : link === "connecting" ? "connecting" : link === "off" || link === "idle" ? "" : "down"));
   put($("link"), link);
   put($("link-more"), !forward ? "no kafka section: records are stored only"
     : forward.alarm ? "stopped until an operator decides"
-    : link !== "up" && forward.last_error ? forward.last_error
+    : link !== "up" && link !== "idle" && forward.last_error ? forward.last_error
     : (forward.last_settled_ms ? "last transaction " + span((s.now_ms - forward.last_settled_ms) / 1000) + " ago" : "no transaction yet") + (forward.held.length ? "; " + forward.held.length + " held" : ""));
   const share = store.limit_bytes ? store.used_bytes / store.limit_bytes : 0;
   put($("room"), Math.min(100, share * 100).toFixed(share < 0.1 ? 1 : 0) + " %");

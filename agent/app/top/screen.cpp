@@ -78,13 +78,13 @@ class Screen {
     const std::string link = forward.is_null() ? "off" : forward.at("link").text();
     const std::string sent = forward.is_null() ? rate(before_.at("totals"), totals, "stored") + "/s stored" : rate(before_.at("forward"), forward, "forwarded_records") + "/s to Kafka";
     lines_.push_back({fmt::format(" in {}/s   {}   link {}   waiting {} records, {}", rate(before_.at("totals"), totals, "in"), sent, link, count_text(store.at("outbox_records").number()),
-                                  size_text(store.at("outbox_bytes").number())), link == "up" || link == "off" ? Look::normal : Look::bad});
+                                  size_text(store.at("outbox_bytes").number())), link == "up" || link == "idle" || link == "off" ? Look::normal : Look::bad});
     const std::uint64_t used = store.at("used_bytes").number(), limit = store.at("limit_bytes").number();
     const double share = limit > 0 ? 100.0 * static_cast<double>(used) / static_cast<double>(limit) : 0;
     lines_.push_back({fmt::format(" store {} of {} ({:.0f} %)  quarantine {}  late {}  failed {}  undecodable {}", size_text(used), size_text(limit), share, count_text(store.at("quarantine_records").number()),
                                   count_text(totals.at("late").number()), count_text(totals.at("failed").number()), count_text(totals.at("undecodable").number())), share >= 95 ? Look::bad : share >= 70 ? Look::warn : Look::normal});
     for (const JsonView& problem : now_.at("problems").items()) lines_.push_back({" ! " + problem.text(), Look::bad});
-    if (const std::string last = forward.at("last_error").text(); !last.empty() && link != "up") lines_.push_back({" link: " + last, Look::warn});
+    if (const std::string last = forward.at("last_error").text(); !last.empty() && link != "up" && link != "idle") lines_.push_back({" link: " + last, Look::warn});
   }
 
   std::size_t name_width() const { return std::clamp<std::size_t>(size_.columns / 4, 8, 32); }

@@ -22,6 +22,7 @@
 #include "agent/forward/prepared.h"
 #include "agent/forward/protocol.h"
 #include "agent/kafka/mock_cluster.h"
+#include "agent/kafka/reader.h"
 #include "agent/kafka/verify.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_folder.h"
@@ -74,6 +75,7 @@ struct World {
     o.exactly_once = exactly_once;
     o.transaction_interval_ms = 20;
     o.transaction_timeout_ms = 15'000;
+    o.idle_close_ms = idle_close_ms;
     o.transaction_max_bytes = 256 * 1024;
     return std::make_shared<Forwarder>(o, *store, make_kafka_uplink({connection, "gateway", 15'000, 256 * 1024}), clock);
   }
@@ -119,6 +121,7 @@ struct World {
   std::unique_ptr<store::Store> store;
   StreamId stream = 0;
   Sequence last = 0;
+  std::int64_t idle_close_ms = 5 * 60'000;
 };
 
 }  // namespace
@@ -217,6 +220,50 @@ TEST_CASE("an agent that starts without a broker stores, says offline, stops in 
   CHECK(forwarder->status().connected);
   forwarder->stop();
   world.expect_everything();
+}
+
+TEST_CASE("a record from the beginning of 1970 does not get the time of its sending") {
+  World world;
+  REQUIRE(world.cluster->create_topic("old", 1).has_value());
+  store::Epoch epoch;
+  epoch.append(world.store->stream("old", "old").value().id, 1, "k", "v", 0);
+  epoch.append(world.store->stream("old", "old").value().id, 2, "k", "v", 7);
+  std::atomic<bool> durable{false};
+  world.store->commit(std::move(epoch), [&](result<void> done) { durable = done.has_value(); });
+  REQUIRE(within(10, [&] { return durable.load(); }));
+  const auto forwarder = world.forwarder();
+  forwarder->start();
+  REQUIRE(within(30, [&] { return forwarder->status().forwarded_records == 2; }));
+  forwarder->stop();
+  const auto reader = kafka::Reader::create(world.connection, kafka::Isolation::committed).value();
+  const auto end = reader->watermarks({"old", 0}, 5'000).end;
+  std::vector<Timestamp> times;
+  const auto progress = reader->read({{{"old", 0}, 0, end}}, 5'000, [&](const kafka::Fetched& record) {
+    times.push_back(record.timestamp_ms);
+    return true;
+  });
+  REQUIRE_FALSE(progress.failure);
+  CHECK(times == std::vector<Timestamp>{1, 7});
+}
+
+TEST_CASE("a forwarder with nothing to send closes its connection, which is no outage, and connects when there is something") {
+  World world;
+  world.idle_close_ms = 300;
+  const auto forwarder = world.forwarder();
+  world.wakes(forwarder);
+  forwarder->start();
+  for (int i = 0; i < 2; ++i) {  // the first time nothing was ever sent
+    REQUIRE(within(30, [&] { return forwarder->status().phase == "asleep"; }));
+    CHECK(forwarder->status().link == Link::idle);
+    CHECK(is_well(forwarder->status().link));
+    world.add(10);
+    REQUIRE(within(30, [&] { return world.empty(); }));
+  }
+  REQUIRE(within(30, [&] { return forwarder->status().phase == "asleep"; }));
+  world.cluster->cut_link();
+  world.add(10);
+  CHECK(within(30, [&] { return forwarder->status().link == Link::offline; }));
+  forwarder->stop();
 }
 
 TEST_CASE("an outage is told once each, also one from the start") {
