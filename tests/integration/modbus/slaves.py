@@ -1,7 +1,8 @@
-"""Modbus slaves by pymodbus, for pymodbus_test.cpp: slaves.py tcp [PORT] | slaves.py serial DEVICE. Prints the port (or the device) once it listens, runs until
-it is killed. Run by the Python of tests/support/python.
+"""Modbus slaves by pymodbus: slaves.py tcp [PORT] | slaves.py serial DEVICE | slaves.py floats PORT ADDRESS=VALUE... Prints the port (or the device) once it
+listens, runs until it is killed. Run by the Python of tests/support/python.
 
-Unit 1 holds a value of each type; unit 2 answers after two seconds; unit 3 refuses with exception 4; unit 77 is silent.
+tcp, serial (pymodbus_test.cpp): unit 1 holds a value of each type; unit 2 answers after two seconds; unit 3 refuses with exception 4; unit 77 is silent.
+floats (support/machines.py): unit 1 holds what is given, two registers each, and nothing else.
 """
 import asyncio
 import logging
@@ -40,19 +41,26 @@ async def refuse(*_):
     return ExcCodes.DEVICE_FAILURE
 
 
+def given(pairs):
+    return [SimData(int(address), values=float(value), datatype=DataType.FLOAT32) for address, value in (pair.split("=") for pair in pairs)]
+
+
 def device(number, action=None):
     return SimDevice(id=number, simdata=(BITS, BITS, typed(), typed()), action=action)
 
 
 async def main():
     logging.disable()
-    devices = [device(1), device(2, late), device(3, refuse), device(77, never)]
-    if sys.argv[1] == "tcp":
+    if sys.argv[1] == "floats":
+        devices = [SimDevice(id=1, simdata=(BITS, BITS, given(sys.argv[3:]), given(sys.argv[3:])))]
+    else:
+        devices = [device(1), device(2, late), device(3, refuse), device(77, never)]
+    if sys.argv[1] != "serial":
         server = ModbusTcpServer(devices, address=("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 0))
     else:
         server = ModbusSerialServer(devices, framer=FramerType.RTU, port=sys.argv[2], baudrate=115200, parity="N")
     await server.serve_forever(background=True)
-    print(server.transport.sockets[0].getsockname()[1] if sys.argv[1] == "tcp" else sys.argv[2], flush=True)
+    print(server.transport.sockets[0].getsockname()[1] if sys.argv[1] != "serial" else sys.argv[2], flush=True)
     await server.serving
 
 

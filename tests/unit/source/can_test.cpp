@@ -11,7 +11,9 @@
 #include <boost/asio/ip/udp.hpp>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 
+#include "agent/config/config.h"
 #include "agent/source/can/signals.h"
 #include "tests/support/catch.h"
 #include "tests/support/fake_intake.h"
@@ -114,6 +116,30 @@ TEST_CASE("can: a frame whose id is known is a record of its signals, with the k
   CHECK(*bus.intake.accepted[0].timestamp_ms >= before);
   CHECK(*bus.intake.accepted[0].timestamp_ms <= SystemClock().wall_ms());
   CHECK_THAT(bus.source.state(), ContainsSubstring("listening on can0, 1 frames"));
+}
+
+// The records are the ones that e2e's commands.py sends through the pipelines of the same file.
+TEST_CASE("can: config/can-vehicle.yaml reads a truck's frames, with what J1939 sends in the place of a value") {
+  const auto loaded = config::load(std::string(RIVULET_SOURCE_DIR) + "/config/can-vehicle.yaml");
+  REQUIRE(loaded.ok());
+  Bus bus(std::get<config::CanSource>(loaded.config.sources.at(0).type));
+  constexpr canid_t kCcvs = 0x18FEF100 | CAN_EFF_FLAG, kEec1 = 0x0CF00400 | CAN_EFF_FLAG, kEt1 = 0x18FEEE00 | CAN_EFF_FLAG;
+  const std::vector<can_frame> frames = {
+      frame(kEec1, {0xF0, 0x7D, 0x87, 0x54, 0x2D, 0x00, 0xFF, 0xFF}), frame(kCcvs, {0xFF, 0x40, 0x52, 0xCF, 0xFF, 0xFF, 0xFF, 0xFF}),
+      frame(kEt1, {0x80, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}),  frame(kEec1, {0xF0, 0x7D, 0x87, 0xE0, 0x2E, 0x00, 0xFF, 0xFF}),
+      frame(kCcvs, {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}), frame(kEt1, {0x92, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}),
+      frame(kEt1, {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}),  frame(kEt1, {0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}),
+      frame(kEec1, {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}), frame(kEec1, {0xFF, 0xFF, 0xFF, 0x00, 0xFE, 0xFF, 0xFF, 0xFF}),
+      frame(kCcvs, {0xFF, 0xC0, 0x50, 0xDF, 0xFF, 0xFF, 0xFF, 0xFF})};
+  bus.send(frame(0x18FEF200 | CAN_EFF_FLAG, {1, 2, 3, 4, 5, 6, 7, 8}));  // fuel economy: not asked for
+  for (const can_frame& each : frames) bus.send(each);
+  REQUIRE(bus.received(frames.size()));
+  std::vector<std::string> wanted;
+  std::ifstream given(std::string(RIVULET_SOURCE_DIR) + "/tests/e2e/examples/can-vehicle.in.jsonl");
+  for (std::string line; std::getline(given, line);)
+    if (const auto from = line.find(R"("value":)"), to = line.find(R"(,"ts":)"); from != std::string::npos) wanted.push_back(line.substr(from + 8, to - from - 8));
+  CHECK(bus.intake.payloads() == wanted);
+  CHECK(bus.intake.counts["unmapped"] == 1);
 }
 
 TEST_CASE("can: the time is that of arrival, not that at which there was room") {
