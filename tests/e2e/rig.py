@@ -94,10 +94,10 @@ class Agent:
         with open(self.config, "w") as file:
             file.write(config_text)
 
-    def start(self, **environment):
+    def start(self, stdin=subprocess.DEVNULL, **environment):
         env = dict(os.environ)
         env.update(environment)
-        self.process = subprocess.Popen([self.program, "run", "-c", self.config], stdout=open(self.log_path, "a"), stderr=subprocess.STDOUT, env=env, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen([self.program, "run", "-c", self.config], stdout=open(self.log_path, "a"), stderr=subprocess.STDOUT, env=env, stdin=stdin)
 
     def running(self):
         return self.process is not None and self.process.poll() is None
