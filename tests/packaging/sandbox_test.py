@@ -12,9 +12,13 @@ import re
 import shutil
 import signal
 import socket
+import socketserver
+import ssl
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -23,8 +27,8 @@ from syscall_filter import Sandbox, can_be_asked
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 UNIT = (ROOT / "packaging" / "rivulet.service").read_text()
 DEMO = (ROOT / "config" / "demo.yaml").read_text()
-sys.path.insert(0, str(ROOT / "tests" / "support"))
-from kafka_broker import free_port  # noqa: E402
+sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+from rig import Mosquitto, free_port  # noqa: E402
 
 NOBODY = 65534
 SECONDS = 20
@@ -42,16 +46,30 @@ sources:
   command: {exec: {command: [sh, -c, "echo '{\\"kind\\": \\"command\\"}'"], interval: 1h}, key: kind}
   ended: {exec: {command: [sh, -c, "trap '' TERM; sleep 60"], interval: 300ms, timeout: 50ms, kill_after: 50ms}, key: kind}
   topic: {kafka: {topic: more}, key: kind}
-  broker: {mqtt: {url: "mqtt://localhost:9", topics: [a]}, key: kind}
-  meter: {modbus: {url: "tcp://localhost:9", groups: {g: {interval: 1s, registers: {x: {register: input, address: 1}}}}}, key: kind}
+  broker: {mqtt: {url: "mqtt://localhost:MQTT", topics: [a]}, key: kind}
+  nobody: {mqtt: {url: "mqtt://localhost:9", topics: [a]}, key: kind}
+  meter: {modbus: {url: "tcp://localhost:MODBUS", groups: {g: {interval: 1s, registers: {x: {register: input, address: 1}}}}}, key: "'modbus'"}
+  gone: {modbus: {url: "tcp://localhost:9", groups: {g: {interval: 1s, registers: {x: {register: input, address: 1}}}}}, key: "'modbus'"}
+  secret: {tcp: {listen: "127.0.0.1:TLS", acknowledge: true, tls: {certificate: FOLDER/own.pem, key: FOLDER/own.key}}, key: kind}
+  climate: {iio: {root: FOLDER/sys, device: bme280, interval: 1s, fields: {t: {channel: in_temp}, board: {path: class/temp}}}, key: "'iio'"}
 pipelines:
   seen:
-    from: [lines, posts, packets, local, log, packed, command, ended, topic, broker, meter]
+    from: [lines, posts, packets, local, log, packed, command, ended, topic, broker, nobody, meter, gone, secret, climate]
     steps: [{aggregate: {select: {n: "count(*)"}, emit: every-change}}]
     to: [seen, {file: {path: FOLDER/seen.jsonl, record: whole}}]
 """
 HARMLESS = {"socket of family 16"}  # getaddrinfo of glibc asks the kernel which addresses there are (AF_NETLINK), and goes on without an answer
-KINDS = {"tcp", "http", "udp", "unix", "file", "gzip", "command"}
+KINDS = {"tcp", "http", "udp", "unix", "file", "gzip", "command", "mqtt", "modbus", "tls", "iio"}
+SYSFS = {"bus/iio/devices/iio:device0/name": "bme280", "bus/iio/devices/iio:device0/in_temp_raw": "2150", "bus/iio/devices/iio:device0/in_temp_scale": "10", "class/temp": "41000"}
+
+
+class Slave(socketserver.StreamRequestHandler):
+    """A Modbus slave over TCP whose registers are all 0. (pymodbus is not where the agent's user may read.)"""
+
+    def handle(self):
+        while len(asked := self.rfile.read(12)) == 12:
+            (registers,) = struct.unpack(">H", asked[10:])
+            self.wfile.write(asked[:4] + struct.pack(">HBBB", 3 + 2 * registers, asked[6], asked[7], 2 * registers) + bytes(2 * registers))
 
 
 def as_the_agents_user(*paths):
@@ -72,14 +90,24 @@ class Service:
         self.folder = tempfile.TemporaryDirectory(prefix="rivulet-sandbox-")
         self.root = pathlib.Path(self.folder.name)
         self.program = program
-        self.ports = {name: free_port() for name in ("STATUS", "TCP", "HTTP", "UDP")}
-        self.text = CONFIG.replace("FOLDER", str(self.root))
-        for name, port in self.ports.items():
-            self.text = self.text.replace(f":{name}\"", f":{port}\"")
-        (self.root / "rivulet.yaml").write_text(self.text)
+        self.ports = {name: free_port() for name in ("STATUS", "TCP", "HTTP", "UDP", "TLS")}
         self.agent = None
 
     def __enter__(self):
+        for path, text in SYSFS.items():
+            (self.root / "sys" / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / "sys" / path).write_text(text + "\n")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+                        "-keyout", self.root / "own.key", "-out", self.root / "own.pem"], check=True, capture_output=True)
+        (self.root / "broker").mkdir()
+        self.mosquitto = Mosquitto(str(self.root / "broker"))
+        self.slave = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Slave)
+        self.slave.daemon_threads, self.slave.block_on_close = True, False
+        threading.Thread(target=self.slave.serve_forever, daemon=True).start()
+        self.text = CONFIG.replace("FOLDER", str(self.root))
+        for name, port in {**self.ports, "MQTT": self.mosquitto.port, "MODBUS": self.slave.server_address[1]}.items():
+            self.text = self.text.replace(f":{name}\"", f":{port}\"")
+        (self.root / "rivulet.yaml").write_text(self.text)
         self.notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notified.bind(str(self.root / "notify.sock"))
         self.notified.setblocking(False)
@@ -89,6 +117,9 @@ class Service:
         if self.agent is not None:
             self.agent.kill()
             self.agent.wait(SECONDS)
+        self.slave.shutdown()
+        self.slave.server_close()
+        self.mosquitto.stop(kill=True)
         self.notified.close()
         self.folder.cleanup()
 
@@ -134,6 +165,10 @@ def takes_records(service):
     with socket.create_connection(("127.0.0.1", service.ports["TCP"]), SECONDS) as client:
         client.sendall(b'{"kind": "tcp"}\n')
         assert client.makefile().readline() == "1\n", "no acknowledgement"
+    with socket.create_connection(("127.0.0.1", service.ports["TLS"]), SECONDS) as client, ssl.create_default_context(cafile=service.root / "own.pem").wrap_socket(client, server_hostname="localhost") as client:
+        client.sendall(b'{"kind": "tls"}\n')
+        assert client.makefile().readline() == "1\n", "no acknowledgement over TLS"
+    subprocess.run(["mosquitto_pub", "-h", "127.0.0.1", "-p", str(service.mosquitto.port), "-q", "1", "-r", "-t", "a", "-m", '{"kind": "mqtt"}'], check=True, timeout=SECONDS)
     posted = urllib.request.Request(f"http://127.0.0.1:{service.ports['HTTP']}/", data=b'{"kind": "http"}\n')
     with urllib.request.urlopen(posted, timeout=SECONDS) as answer:
         assert json.loads(answer.read()) == {"records": 1}
