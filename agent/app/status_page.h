@@ -1,6 +1,7 @@
 // The status page: one HTML document with its style and script inside, made of page/ at build time (page/embed.cmake).
 //
-// It lies among the binary's read-only pages: nothing of it is resident before somebody asks for it, and the kernel may drop it again. Thread: any.
+// It lies among the binary's read-only pages: it has no memory of its own before somebody asks for it, and what the kernel maps of it (with what lies
+// beside it, at once) it may drop again. Thread: any.
 #pragma once
 #include <string_view>
 

@@ -24,9 +24,9 @@ from rig import free_port, wait_for
 
 SECONDS = 20
 MAX_PAGE_BYTES = 60_000
+LISTENER = 'status: {{listen: "127.0.0.1:{port}"}}\n'
 CONFIG = """agent: {{id: gateway-042, state: "{folder}/state", commit_interval: 50ms}}
-status: {{listen: "127.0.0.1:{port}"}}
-sources:
+""" + LISTENER + """sources:
   machines: {{simulate: {{devices: 10, rate: 500/s, seed: 1}}, key: device}}
 pipelines:
   hot: {{from: machines, steps: [{{where: "temperature > 20"}}], to: hot-machines}}
@@ -37,16 +37,17 @@ SHOTS = None
 
 
 @contextlib.contextmanager
-def agent(program, more=""):
-    """A running agent, without Kafka unless `more` says so; its port and process id."""
+def agent(program, more="", listens=True):
+    """A running agent, without Kafka unless `more`, which goes on with its pipelines, says so; its port and process id. `listens`: it has a status listener."""
     with tempfile.TemporaryDirectory(prefix="rivulet-page-") as folder:
         port = free_port()
         config = os.path.join(folder, "rivulet.yaml")
         with open(config, "w") as file:
-            file.write(CONFIG.format(folder=folder, port=port) + more.format())
+            file.write((CONFIG if listens else CONFIG.replace(LISTENER, "")).format(folder=folder, port=port) + more.format(folder=folder))
         with open(os.path.join(folder, "log"), "w") as log, subprocess.Popen([program, "run", "-c", config], stdout=log, stderr=log) as process:
             try:
-                wait_for("the agent to answer", lambda: answers(port), SECONDS)
+                if listens:
+                    wait_for("the agent to answer", lambda: answers(port), SECONDS)
                 yield port, process.pid
             finally:
                 process.terminate()
@@ -312,17 +313,49 @@ return [...document.querySelectorAll('h1,h2,p,b,small,td,th,span,time,a,li')].fi
 """
 
 
-def resident(pid):
+def resident(pid, what="VmRSS"):
     with open(f"/proc/{pid}/status") as file:
-        return int(next(line for line in file if line.startswith("VmRSS:")).split()[1])
+        return int(next(line for line in file if line.startswith(what + ":")).split()[1])
+
+
+def steady(pid, what="VmRSS"):
+    """KiB, when its start is over and it no longer grows."""
+    history = []
+    wait_for("the agent's memory to be steady", lambda: history.append(resident(pid, what)) or max(history[-40:]) - min(history[-40:]) < 16 and len(history) >= 40, 60, every=0.1)
+    return history[-1]
+
+
+def own_memory(pid):
+    """What the process may write, all of it: heaps, stacks, its data. (What it has of files is in the page cache, and the kernel may drop it.)"""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            addresses, rights, *_ = line.split()
+            begin, end = (int(address, 16) for address in addresses.split("-"))
+            if "w" in rights:
+                yield os.pread(memory.fileno(), end - begin, begin)
+
+
+def the_page_costs_no_memory_before_somebody_looks(program):
+    """No piece of it is in the agent's own memory, which is no larger than that of an agent without a status listener (as equal as two of them are)."""
+    with agent(program) as (port, _):
+        page = get(port, "/")[2]
+    pieces = [page[at:at + 64] for at in range(0, len(page) - 64, 1024)]
+    with agent(program) as (port, pid):
+        own = b"\0".join(own_memory(pid))
+        assert b"gateway-042" in own, "the measurement sees nothing"
+        copied = [piece for piece in pieces if piece in own]
+        assert not copied, f"{len(copied)} of {len(pieces)} pieces of the page: {copied[0]}"
+        listening = steady(pid, "RssAnon")
+    with agent(program, listens=False) as (_, pid):
+        silent = steady(pid, "RssAnon")
+    print(f"{listening} KiB of its own memory with a status listener, {silent} KiB without")
+    assert listening - silent < 256
 
 
 def the_page_costs_the_agent_little_memory(program):
-    """Before anybody looks nothing of it is resident; 200 looks later no more than its own pages and a few buffers."""
+    """After 200 looks no more than its own pages and a few buffers are resident."""
     with agent(program) as (port, pid):
-        history = [resident(pid)]  # its start is over when it no longer grows
-        wait_for("the agent's memory to be steady", lambda: history.append(resident(pid)) or max(history[-40:]) - min(history[-40:]) < 16 and len(history) >= 40, 60, every=0.1)
-        before = resident(pid)
+        before = steady(pid)
         for _ in range(200):
             assert get(port, "/")[0] == 200 and get(port, "/status")[0] == 200 and get(port, "/history")[0] == 200
         grown = resident(pid) - before
