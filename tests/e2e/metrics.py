@@ -19,14 +19,15 @@ RULES = PACKAGING / "prometheus" / "rivulet-rules.yaml"
 DASHBOARD = PACKAGING / "grafana" / "rivulet.json"
 PROMTOOL = shutil.which("promtool") or "/usr/bin/promtool"
 NOT_OURS = {"up", "ALERTS"}
-# A kafka section adds rivulet_forward_*; nobody needs to answer there.
-FORWARDING = """kafka: {{brokers: ["127.0.0.1:1"]}}
+# A local output adds rivulet_sink_*, a kafka section rivulet_forward_*; nobody needs to answer there.
+OUTPUTS = """  copy: {{from: machines, to: {{file: {{path: "{folder}/copy.jsonl"}}}}}}
+kafka: {{brokers: ["127.0.0.1:1"]}}
 """
 
 
 def families(program):
-    """Name -> type of every metric, from an agent with a kafka section, and the page itself."""
-    with agent(program, more=FORWARDING) as (port, _):
+    """Name -> type of every metric, from an agent with a local output and a kafka section, and the page itself."""
+    with agent(program, more=OUTPUTS) as (port, _):
         page = get(port, "/metrics")[2].decode()
     return dict(re.findall(r"^# TYPE (\S+) (\S+)$", page, re.M)), page
 
