@@ -104,6 +104,7 @@ class InFront:
     def __init__(self, port, status, history=None):
         self.status, self.history = status, history or {"samples": []}
         self.dead = False
+        self.asked = 0  # for /status
         front = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -115,6 +116,7 @@ class InFront:
                 elif front.dead or path not in ("/status", "/history"):
                     code, headers, body = 503, {}, b""
                 else:
+                    front.asked += path == "/status"
                     given = front.status if path == "/status" else front.history
                     code, headers, body = 200, {"content-type": "application/json"}, json.dumps(given() if callable(given) else given).encode()
                 self.send_response(code)
@@ -151,7 +153,7 @@ def plant(**changes):
     sources = [source("machines", "mqtt", 900 + 80 * math.sin(begun), "connected to mqtt://localhost:1883, 3 subscriptions", dropped_qos0=12, reconnects=2),
                source("energy-meters", "tcp", 210, "listening on 0.0.0.0:5000, 4 connections"),
                source("audit-log", "file", 14, "/var/log/plant/audit.jsonl at 88 %, 2 files")]
-    streams = [("overheating", "plant.overheating", 0.2, 0), ("averages", "plant.machine-averages", 41, 380), ("averages-by-site", "plant.machine-averages-by-site", 12, 120)]
+    streams = [("overheating", "plant.overheating", 0.2, 0), ("averages", "plant.machine-averages", 41, 380), ("averages", "plant.machine-averages-by-site", 12, 120)]
 
     def status():
         s = time.monotonic() - begun
@@ -265,6 +267,18 @@ def what_the_agent_says_is_text_and_never_markup(program):
         assert complaints(driver) == [], complaints(driver)
         screen(driver, 390, 844, mobile=True)
         assert driver.execute_script("return document.documentElement.scrollWidth <= window.innerWidth"), "a long name makes the page wider than the screen"
+
+
+def a_pipeline_with_several_outputs_has_a_row_for_each_stream(program):
+    with agent(program) as (port, _), InFront(port, plant()) as front, browser() as driver:
+        screen(driver, 1280)
+        loaded(driver, front.address)
+        rows = "return [...document.querySelectorAll('#streams tr')].map((row) => [row.querySelector('.tag').textContent.slice(2), Number(row.children[1].textContent), row.children[3].textContent])"
+        asked = front.asked
+        wait_for("a few more answers", lambda: front.asked > asked + 3, SECONDS)
+        found = driver.execute_script(rows)
+        assert [(topic, waiting) for topic, _, waiting in found] == [("plant.overheating", "0"), ("plant.machine-averages", "380"), ("plant.machine-averages-by-site", "120")], found
+        assert 30 < found[1][1] < 55 and 8 < found[2][1] < 16, f"41 and 12 a second, not {found}"
 
 
 def trouble_is_seen_at_a_glance_and_an_agent_that_is_gone_is_said(program):

@@ -146,12 +146,13 @@ function showPipelines(s) {
     numberCell(c[5], x.failed, "wrong");
   });
 }
+const streamKey = (x) => x.name + "\n" + x.topic;  // a pipeline with several outputs has a stream of its name for each
 function showStreams(s) {
-  rows($("streams"), s.streams || [], (x) => x.name, () => cells(make("tr"), ["", "num", "wide", "num", "num wide", "num wide"]), (row, x) => {
+  rows($("streams"), s.streams || [], streamKey, () => cells(make("tr"), ["", "num", "wide", "num", "num wide", "num wide"]), (row, x) => {
     const c = row.children;
     nameCell(c[0], x.name, "→\u00a0" + x.topic, "", x.held ? [["held: " + x.held, "wrong"]] : []);
-    put(c[1], rate(rateOf("stream:" + x.name + "+")));
-    spark(c[2], seen.get("waiting:" + x.name) || [], "back");
+    put(c[1], rate(rateOf("stream:" + streamKey(x) + "+")));
+    spark(c[2], seen.get("waiting:" + streamKey(x)) || [], "back");
     numberCell(c[3], x.waiting, x.held ? "wrong" : "");
     put(c[4], bytes(x.waiting > 0 ? x.bytes : 0));
     numberCell(c[5], x.acknowledged);
@@ -225,7 +226,7 @@ function remember(s) {
   add("backlog", s.store.outbox_records);
   for (const x of s.sources) add("source:" + x.name + "+", x.records);
   for (const x of s.pipelines) add("pipeline:" + x.name + "+", x.in);
-  for (const x of s.streams || []) { add("stream:" + x.name + "+", x.last); add("waiting:" + x.name, x.waiting); }
+  for (const x of s.streams || []) { add("stream:" + streamKey(x) + "+", x.last); add("waiting:" + streamKey(x), x.waiting); }
   forgetOthers(names);
 }
 
