@@ -344,11 +344,7 @@ Snapshot Service::look() const {
     now.forward->recoveries += forwarded_before_.recoveries;
     now.forward->last_settled_ms = std::max(now.forward->last_settled_ms, forwarded_before_.last_settled_ms);
   }
-  for (store::StreamInfo& stream : store_->stream_infos()) now.streams.push_back({std::move(stream), {}});
-  if (now.forward)
-    for (const auto& held : now.forward->held)
-      for (auto& stream : now.streams)
-        if (stream.info.name == held.stream) stream.held = held.reason;
+  now.streams = with_holds(store_->stream_infos(), now.forward ? now.forward->held : std::vector<forward::HeldStream>());
   now.reload = reload_status_;
   now.log_lines_suppressed = suppressed_log_lines();
   now.last_errors = last_errors();

@@ -63,6 +63,15 @@ const char* name_of(forward::Link link) {
   return "unknown";
 }
 
+std::vector<StreamSnapshot> with_holds(std::vector<store::StreamInfo> streams, const std::vector<forward::HeldStream>& held) {
+  std::vector<StreamSnapshot> all;
+  for (store::StreamInfo& stream : streams) {
+    const auto hold = std::find_if(held.begin(), held.end(), [&](const auto& one) { return one.stream == stream.name && one.topic == stream.topic; });
+    all.push_back({std::move(stream), hold == held.end() ? std::string() : hold->reason});
+  }
+  return all;
+}
+
 std::vector<std::string> health_problems(const Snapshot& now) {
   std::vector<std::string> problems;
   if (!now.store_notice.empty()) problems.push_back(now.store_notice);

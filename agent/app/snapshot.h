@@ -35,6 +35,8 @@ struct StreamSnapshot {
   store::StreamInfo info;
   std::string held;  // why its topic takes nothing; empty: it does
 };
+// The store's streams, each with what holds it: names are not unique, name and topic are.
+std::vector<StreamSnapshot> with_holds(std::vector<store::StreamInfo> streams, const std::vector<forward::HeldStream>& held);
 
 struct Snapshot {
   std::string agent_id, incarnation;

@@ -59,6 +59,15 @@ TEST_CASE("a source in trouble is a problem to look at, and no reason to start t
   CHECK(get("/healthz", now).code == 200);
 }
 
+TEST_CASE("of two streams of one name only the one whose topic takes nothing is held") {
+  app::Snapshot now;
+  now.streams = app::with_holds({{1, "p", "good", 9, 9, 0}, {2, "p", "missing", 9, 0, 0}, {3, "q", "missing", 9, 9, 0}}, {{"p", "missing", "there is no such topic"}});
+  const std::string metrics = get("/metrics", now).body;
+  for (const char* line : {"{stream=\"p\",topic=\"good\"} 0", "{stream=\"p\",topic=\"missing\"} 1", "{stream=\"q\",topic=\"missing\"} 0"})
+    CHECK_THAT(metrics, ContainsSubstring(std::string("\nrivulet_stream_held") + line + "\n"));
+  CHECK(now.streams[1].held == "there is no such topic");
+}
+
 TEST_CASE("lines of one shape are one entry with the newest text, and the quietest goes at the bound") {
   LastErrors errors;
   const auto add = [&](const std::string& text, std::int64_t at) { errors.add(true, app::log_shape(text), text, at); };
