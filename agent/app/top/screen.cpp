@@ -64,9 +64,10 @@ class Screen {
     const std::uint64_t from = was.at(field).number(), to = is.at(field).number();
     return text(to > from ? static_cast<double>(to - from) / seconds_ : 0.0);
   }
-  JsonView of_before(const char* list, const std::string& name) const {
+  // Streams of one name differ in their topics; the others have none.
+  JsonView of_before(const char* list, const JsonView& is) const {
     for (const JsonView& each : before_.at(list).items())
-      if (each.at("name").text() == name) return each;
+      if (each.at("name").text() == is.at("name").text() && each.at("topic").text() == is.at("topic").text()) return each;
     return {};
   }
 
@@ -93,7 +94,7 @@ class Screen {
     const std::size_t name = name_width();
     Part part{{" " + left("SOURCE", name) + left(" TYPE", 10) + right("RECORDS/S", 10) + right("SIZE/S", 12) + right("RECORDS", 11) + "  STATE", Look::head}, {}};
     for (const JsonView& source : now_.at("sources").items()) {
-      const JsonView was = of_before("sources", source.at("name").text());
+      const JsonView was = of_before("sources", source);
       const bool waits = source.at("waiting").yes();
       std::string state = waits ? "waits for room; " : "";
       state += source.at("state").text();
@@ -111,7 +112,7 @@ class Screen {
     const std::size_t name = name_width();
     Part part{{" " + left("PIPELINE", name) + right("IN/S", 10) + right("OUT/S", 10) + right("IN", 11) + right("LATE", 10) + right("FAILED", 10), Look::head}, {}};
     for (const JsonView& pipeline : now_.at("pipelines").items()) {
-      const JsonView was = of_before("pipelines", pipeline.at("name").text());
+      const JsonView was = of_before("pipelines", pipeline);
       part.lines.push_back({" " + left(pipeline.at("name").text(), name) + right(rate(was, pipeline, "in"), 10) + right(rate(was, pipeline, "out"), 10) + right(count_text(pipeline.at("in").number()), 11) +
                                 right(count_text(pipeline.at("late").number()), 10) + right(count_text(pipeline.at("failed").number()), 10),
                             pipeline.at("failed").number() > 0 ? Look::warn : Look::normal});
@@ -123,11 +124,10 @@ class Screen {
     const std::size_t name = name_width();
     Part part{{" " + left("STREAM", name) + " " + left("TOPIC", name) + right("STORED/S", 10) + right("SENT/S", 10) + right("WAITING", 11), Look::head}, {}};
     for (const JsonView& stream : now_.at("streams").items()) {
-      const JsonView was = of_before("streams", stream.at("name").text());
-      const std::uint64_t last = stream.at("last").number(), sent = std::min(last, stream.at("acknowledged").number());
+      const JsonView was = of_before("streams", stream);
       const std::string held = stream.at("held").text();
       part.lines.push_back({" " + left(stream.at("name").text(), name) + " " + left(stream.at("topic").text(), name) + right(rate(was, stream, "last"), 10) + right(rate(was, stream, "acknowledged"), 10) +
-                                right(count_text(last - sent), 11), held.empty() ? Look::normal : Look::bad});
+                                right(count_text(stream.at("waiting").number()), 11), held.empty() ? Look::normal : Look::bad});
       if (!held.empty()) part.lines.push_back({"   held: " + held, Look::bad});
     }
     return part;

@@ -15,7 +15,7 @@ std::string status(std::uint64_t uptime_ms, std::uint64_t records, std::size_t s
     text += (i == 0 ? "" : ",") + (R"({"name":")" + name + (i == 0 ? "" : std::to_string(i)) + R"(","type":"mqtt","state":"connected","records":)" + std::to_string(records) + R"(,"bytes":4096,"waiting":false,"events":{"dropped_qos0":3}})");
   return text + R"(],"tables":[],"pipelines":[{"name":"p","in":)" + std::to_string(records) + R"(,"out":7,"late":0,"failed":1}],"totals":{"in":)" + std::to_string(records) +
          R"(,"late":0,"failed":1,"undecodable":0,"stored":5},"store":{"outbox_records":1234567,"outbox_bytes":2048,"used_bytes":96,"limit_bytes":100,"quarantine_records":1},)"
-         R"("forward":{"link":"offline","last_error":"no route","forwarded_records":9},"streams":[{"name":"s","topic":"t","last":20,"acknowledged":5,"bytes":9,"held":"not authorized"}],)"
+         R"("forward":{"link":"offline","last_error":"no route","forwarded_records":9},"streams":[{"name":"s","topic":"t","last":20,"acknowledged":5,"waiting":15,"bytes":9,"held":"not authorized"}],)"
          R"("last_errors":[{"level":"error","text":"bad \u001b[31m thing","first_ms":1,"last_ms":1700000000000,"count":12}]})";
 }
 
@@ -38,6 +38,21 @@ TEST_CASE("problems, a link that is down, held streams and last errors are on a 
   const std::string text = joined(lines);
   for (const char* part : {"NEEDS A LOOK", "the disk is full", "link offline", "link: no route", "1.23 M", "held: not authorized", "(12x) bad ?[31m thing", "96 %"}) CHECK_THAT(text, ContainsSubstring(part));
   CHECK(lines.size() <= 24);
+}
+
+TEST_CASE("streams of one name have a rate each, and what is gone does not wait") {
+  const auto streams = [](std::uint64_t uptime_ms, int good, int slow) {
+    return R"({"uptime_ms":)" + std::to_string(uptime_ms) + R"(,"streams":[{"name":"s","topic":"good","last":)" + std::to_string(good) + R"(,"acknowledged":100,"waiting":0},{"name":"s","topic":"slow","last":)" +
+           std::to_string(slow) + R"(,"acknowledged":1000,"waiting":4321}]})";
+  };
+  const auto lines = app::top_screen(streams(1000, 100, 9000), streams(3000, 300, 9040), {80, 24, true});
+  const auto line_of = [&](const std::string& topic) {
+    for (const auto& line : lines)
+      if (line.find(topic) != std::string::npos) return line;
+    return std::string();
+  };
+  CHECK_THAT(line_of("good"), ContainsSubstring(" 100 ") && Catch::Matchers::EndsWith(" 0"));
+  CHECK_THAT(line_of("slow"), ContainsSubstring(" 20 ") && Catch::Matchers::EndsWith(" 4,321"));
 }
 
 TEST_CASE("no line is wider than the screen and no more lines come than it has") {
