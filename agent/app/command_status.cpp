@@ -13,7 +13,7 @@
 namespace rivulet::app {
 namespace {
 
-int from_store(const config::Config& config, bool json, bool hangs) {
+int from_store(const config::Config& config, bool json, bool nobody_answers) {
   auto look = store::Inspect::open(config.agent.state);
   if (!look) {
     fmt::print(stderr, "{}\n", look.error().message);
@@ -28,7 +28,7 @@ int from_store(const config::Config& config, bool json, bool hangs) {
   if (json) {
     JsonText text;
     text.begin_object().field("agent", config.agent.id);
-    if (!hangs) text.field("running", false);  // else nobody knows
+    if (nobody_answers) text.field("running", false);  // else nobody knows
     text.field("outbox_bytes", stats->outbox_bytes).field("quarantine_records", stats->quarantine_records).key("streams").begin_array();
     for (const auto& stream : *streams)
       text.begin_object().field("name", stream.name).field("topic", stream.topic).field("last", stream.last)
@@ -67,8 +67,8 @@ int command_status(const StatusOptions& options) {
     fmt::print(stderr, "the configuration has no status.listen, so a running agent cannot be asked\n");
   }
   if (!loaded.ok()) return kCannot;
-  const int shown = from_store(loaded.config, options.json, hangs);
-  return shown == kDone && !listen.empty() ? kNotInOrder : shown;  // where an answer could be expected
+  const int shown = from_store(loaded.config, options.json, !listen.empty() && !hangs);
+  return shown == kDone && !listen.empty() ? kNotInOrder : shown;  // without a listener nobody knows, and a look at the store is all that was asked for
 }
 
 }  // namespace rivulet::app

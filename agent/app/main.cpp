@@ -164,7 +164,7 @@ int run(int argc, char** argv) {
   topics->callback([&] { code = command_topics(topics_options); });
 
   StatusOptions status_options;
-  CLI::App* status = app.add_subcommand("status", "how the running agent is; exit code 1 if something needs a look, or nobody answers");
+  CLI::App* status = app.add_subcommand("status", "how the running agent is; exit code 1 if something needs a look, or nobody answers; without status.listen a look at its store");
   add_config(*status, status_options.config);
   status->add_flag("--json", status_options.json, "as JSON");
   status->callback([&] { code = command_status(status_options); });

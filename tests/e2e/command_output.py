@@ -46,6 +46,20 @@ def status_says_that_something_is_wrong_when_nobody_answers(program):
         assert "from the store in" in files.run("status", "-c", files.config).stdout
 
 
+def status_without_a_listener_looks_at_the_store_and_does_not_say_who_runs(program):
+    with Files(program) as files:
+        with subprocess.Popen([program, "run", "-c", files.config], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as agent:
+            try:
+                while "runs as agent" not in agent.stdout.readline():
+                    assert agent.poll() is None
+                runs = files.run("status", "-c", files.config, "--json")
+            finally:
+                agent.kill()
+        gone = files.run("status", "-c", files.config, "--json")
+        for done in (runs, gone):
+            assert done.returncode == 0 and "has no status.listen" in done.stderr and "running" not in json.loads(done.stdout), done
+
+
 HOSTILE = """agent: {id: e2e-output, state: STATE}
 sources: {lines: {stdin: {}}}
 pipelines: {2fast: {from: lines, steps: [table: {}]}}
