@@ -1,6 +1,7 @@
 """A minimal Debian in a folder, in which packages are installed and run: what a bare gateway has, and no more.
 
-systemd is not in it: a stand-in for systemctl writes down what it is asked for, and answers is-active and is-enabled as the test says. Needs root.
+systemd is not in it: a stand-in for systemctl writes down what it is asked for. The agent's state is what the test wrote into /run/agent-state, and
+it is enabled if there is a /run/agent-is-enabled. Needs root.
 """
 import os
 import re
@@ -14,7 +15,8 @@ FRESH_S = 7 * 86400
 SYSTEMCTL = """#!/bin/sh
 echo "$@" >>/var/log/systemctl
 case " $* " in
-  *" is-active "*) [ -e /run/agent-is-active ] ;;
+  *" is-active "*) grep -qsxE "active|reloading" /run/agent-state ;;
+  *" --property=ActiveState --value "*) cat /run/agent-state 2>/dev/null || echo inactive ;;
   *" is-enabled "*) [ ! -e /run/agent-is-enabled ] || echo enabled ;;
 esac
 """

@@ -119,7 +119,7 @@ def upgrades_with_a_backlog(chroot, after):
     backlog = agent.stop()
     chroot.asked_of_systemd()
     apt(chroot, *KEEP, "install", after)
-    assert chroot.asked_of_systemd() == ["--system daemon-reload", "--quiet is-active rivulet.service"], "an agent that does not run is not started"
+    assert chroot.asked_of_systemd() == ["--system daemon-reload", "show --property=ActiveState --value rivulet.service"], "an agent that does not run is not started"
     assert chroot.read("/etc/rivulet/rivulet.yaml") == OF_ADMIN, "an upgrade keeps the administrator's configuration"
     assert "the next version's default" in chroot.read("/etc/rivulet/rivulet.yaml.dpkg-dist")
     agent = Agent(chroot)
@@ -131,11 +131,12 @@ def upgrades_with_a_backlog(chroot, after):
 
 
 def restarts_an_agent_that_runs(chroot, after):
-    chroot.write("/run/agent-is-active", "")
     chroot.asked_of_systemd()
-    apt(chroot, *KEEP, "install", "--reinstall", after)
-    asked = chroot.asked_of_systemd()
-    assert asked[-1:] == ["try-restart rivulet.service"] and not any(re.search(r"\bstop\b", line) for line in asked), asked
+    for state in ("activating", "reloading", "active"):  # activating: it may restore its state for minutes
+        chroot.write("/run/agent-state", state + "\n")
+        apt(chroot, *KEEP, "install", "--reinstall", after)
+        asked = chroot.asked_of_systemd()
+        assert asked[-1:] == ["try-restart rivulet.service"] and not any(re.search(r"\bstop\b", line) for line in asked), (state, asked)
     chroot.write("/etc/rivulet/rivulet.yaml", OF_ADMIN + "sauces: {}\n")
     done = apt(chroot, *KEEP, "install", "--reinstall", after)
     assert "sauces" in done.stderr and "goes on" in done.stderr, done.stderr
@@ -164,10 +165,20 @@ def removes_and_purges(chroot):
     assert not chroot.exists("/usr/bin/rivulet")
     assert chroot.read("/etc/rivulet/rivulet.yaml") == OF_ADMIN and chroot.exists("/var/lib/rivulet/rivulet.db"), "removing keeps configuration and store"
     chroot.write("/etc/rivulet/pipelines.d/own.yaml", "pipelines: {}\n")
+    shutil.copy(chroot.path("/var/lib/dpkg/info/rivulet.postrm"), chroot.path("/postrm"))
     apt(chroot, "purge", "rivulet")
     left = chroot.run("find", "/etc", "/usr", "/var/lib", "-xdev", "-name", "*rivulet*").stdout.split()
     left = [name for name in left if not name.startswith("/var/lib/apt/")]
     assert left == ["/etc/rivulet"] and chroot.exists("/etc/rivulet/pipelines.d/own.yaml"), f"purging leaves {left}"
+
+
+def purges_what_is_mounted(chroot):
+    """A state folder on a disk of its own, or with one in it: what is in the folder goes, the mount point stays, and purging is done."""
+    script = 'mkdir -p "$1"; mount -t tmpfs tmpfs "$1"; mkdir /var/lib/rivulet/deep; touch /var/lib/rivulet/.hidden /var/lib/rivulet/deep/x; /postrm purge >&2; find /var/lib/rivulet'
+    for mounted, stays in (("/var/lib/rivulet", ["/var/lib/rivulet"]), ("/var/lib/rivulet/disk", ["/var/lib/rivulet", "/var/lib/rivulet/disk"])):
+        done = chroot.run("sh", "-ec", script, "sh", mounted)
+        assert done.stdout.split() == stays and "/var/lib/rivulet stays" in done.stderr, (mounted, done)
+        shutil.rmtree(chroot.path("/var/lib/rivulet"))
 
 
 def lintian(*debs):
@@ -198,7 +209,8 @@ def main():
                                ("upgrades", lambda: upgrades_with_a_backlog(chroot, "/next.deb")),
                                ("restarts", lambda: restarts_an_agent_that_runs(chroot, "/next.deb")),
                                ("starts again", lambda: starts_again_after_a_removal_that_dpkg_takes_back(chroot)),
-                               ("removes", lambda: removes_and_purges(chroot))):
+                               ("removes", lambda: removes_and_purges(chroot)),
+                               ("purges", lambda: purges_what_is_mounted(chroot))):
                 begin = time.monotonic()
                 test()
                 print(f"{name}: {time.monotonic() - begin:.1f} s")
