@@ -161,6 +161,7 @@ std::vector<Agent::Attached> Agent::take_over() {
   Snapshot last;
   before.describe(last);
   for (const PipelineSnapshot& pipeline : last.pipelines) before_.pipelines[pipeline.name] = pipeline.counts;
+  before_.steps = last.steps;
   before_.totals = last.totals;
   before_.epochs = last.epochs;
   before_.stored = last.stored;
@@ -343,6 +344,9 @@ void Agent::describe(Snapshot& snapshot) const {
   for (std::size_t i = 0; i < parts_.config.pipelines.size(); ++i)
     snapshot.pipelines.push_back({parts_.config.pipelines[i].name, parts_.topology->pipeline_counts(i)});
   snapshot.steps = parts_.topology->step_counts();
+  for (pipeline::StepCounts& step : snapshot.steps)
+    for (const pipeline::StepCounts& was : before_.steps)
+      if (was.pipeline == step.pipeline && was.step == step.step) step.dropped += was.dropped, step.clamped += was.clamped;
   for (PipelineSnapshot& pipeline : snapshot.pipelines)
     if (const auto found = before_.pipelines.find(pipeline.name); found != before_.pipelines.end()) pipeline.counts += found->second;
   snapshot.tables = parts_.topology->tables();

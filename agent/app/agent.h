@@ -98,6 +98,7 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   };
   struct Before {  // of the agents before this one
     std::map<std::string, pipeline::Counts> pipelines;
+    std::vector<pipeline::StepCounts> steps;
     pipeline::Counts totals;
     std::uint64_t epochs = 0, stored = 0, quarantined = 0;
   };

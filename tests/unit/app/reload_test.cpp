@@ -282,6 +282,20 @@ TEST_CASE("counters go on over a reload, also those of a source that was made an
   CHECK(after.stored == 4);
 }
 
+TEST_CASE("what a step left out is counted on over reloads, by pipeline and step") {
+  const auto pipelines = [](int m) { return "pipelines:\n  copy: {from: a, steps: [{sample: {every: 3, scope: all}}, {set: {m: " + std::to_string(m) + "}}], to: out}\n"; };
+  ReloadFixture fixture(kSources, pipelines(0));
+  for (int m = 1; m <= 2; ++m) {
+    for (int i = 0; i < 3; ++i) fixture.send("a", R"({"k":1})");
+    fixture.write(kSources, pipelines(m));
+    CHECK(fixture.reload().successful);
+  }
+  const app::Snapshot now = fixture.service->look();
+  REQUIRE(now.steps.size() == 1);
+  CHECK(now.steps[0].dropped == now.totals.dropped);
+  CHECK(app::metrics_text(now).find("rivulet_step_dropped_total{pipeline=\"copy\",step=\"sample\"} 4\n") != std::string::npos);
+}
+
 TEST_CASE("reloads that come while one is under way become one more") {
   ReloadFixture fixture;
   fixture.source("a").send(R"({"n":1})");
