@@ -169,6 +169,7 @@ def plant(**changes):
                       "commit_failures": 0, "last_commit_us": 8200, "quarantine_records": 7, "quarantine_dropped": 0, "dropped_records": 0, "held_bytes": 0, "held_full": False, "disk_full": False},
             "forward": {"link": "up", "phase": "sending", "alarm": "", "last_error": "", "forwarded_records": 805_546 + int(53 * s), "transactions": 291_004, "recoveries": 2,
                         "last_settled_ms": now_ms + int(s * 1000) - 640, "held": []},
+            "config": {"last_reload_successful": True, "taken_ms": now_ms - 312_000_000, "refused_ms": 0, "problem": "", "under_way": "", "reloads": 0, "last_pause_ms": 0},
             "streams": [{"name": name, "topic": topic, "last": int(400_000 + rate * s), "acknowledged": int(400_000 + rate * s) - waits, "waiting": waits, "bytes": waits * 43, "held": ""} for name, topic, rate, waits in streams],
             "last_errors": [{"level": "warning", "text": "mqtt machines: connection to localhost:1883 lost: Connection reset by peer; connecting again in 2 s", "first_ms": now_ms - 5_400_000, "last_ms": now_ms - 3_100_000, "count": 2},
                             {"level": "warning", "text": "averages: step 'set' failed for a record of machines: 'n/a' is no number; it is in quarantine (`rivulet quarantine list`)", "first_ms": now_ms - 86_400_000, "last_ms": now_ms - 86_000_000, "count": 3}],
@@ -193,7 +194,9 @@ def hour(cut=None):
     return {"step_s": 20, "steps": 180, "samples": samples}
 
 
+REFUSED = {"last_reload_successful": False, "refused_ms": 1_700_000_000_000, "problem": "/etc/rivulet/pipelines.d/heat.yaml:6:9: pipelines.heat.steps[0].wher: is not a known key (and 1 more, in the log and by `rivulet check`)"}
 TROUBLE = dict(
+    config=REFUSED,
     healthy=False, problems=["records for topics that take nothing fill half of the store, their sources wait and the others go on: make or allow the topics plant.overheating"],
     store={"outbox_records": 2_481_022, "outbox_bytes": 412_000_000, "used_bytes": 930_000_000, "quarantine_records": 812, "held_full": True},
     forward={"link": "offline", "last_error": "kafka-1:9092: Connection refused; kafka-2:9092: timed out after 10 s"},
@@ -253,6 +256,7 @@ def what_the_agent_says_is_text_and_never_markup(program):
     bad = plant(agent=evil, incarnation=evil, version=evil, healthy=False, problems=[evil], tables=[{"name": evil, "ready": False, "state": evil}],
                 sources=[{"name": evil, "type": evil, "state": evil, "records": 1, "bytes": 1, "waiting": True, "events": {evil: 3, "__proto__": 4}}],
                 pipelines=[{"name": evil, "in": 1, "out": 1, "dropped": 0, "late": 0, "undecodable": 0, "failed": 1}],
+                config={"last_reload_successful": False, "refused_ms": 1, "problem": evil},
                 streams=[{"name": evil, "topic": evil, "last": 5, "acknowledged": 1, "waiting": 4, "bytes": 10, "held": evil}],
                 last_errors=[{"level": evil, "text": evil, "first_ms": 1, "last_ms": 2, "count": 2}],
                 forward={"link": evil, "alarm": "", "last_error": evil, "held": [{"stream": evil, "topic": evil, "reason": evil}]})
@@ -261,7 +265,7 @@ def what_the_agent_says_is_text_and_never_markup(program):
         loaded(driver, front.address)
         for place in ("agent", "link", "link-more", "foot", "about"):
             assert evil in text(driver, place), (place, text(driver, place))
-        for place in ("sources", "tables", "pipelines", "streams", "errors", "problems"):
+        for place in ("sources", "tables", "pipelines", "streams", "errors", "problems", "refused"):
             assert evil in text(driver, place), (place, text(driver, place))
         assert driver.execute_script("return [window.evil === undefined, document.images.length, document.scripts.length]") == [True, 0, 1]
         assert complaints(driver) == [], complaints(driver)
@@ -279,6 +283,20 @@ def a_pipeline_with_several_outputs_has_a_row_for_each_stream(program):
         found = driver.execute_script(rows)
         assert [(topic, waiting) for topic, _, waiting in found] == [("plant.overheating", "0"), ("plant.machine-averages", "380"), ("plant.machine-averages-by-site", "120")], found
         assert 30 < found[1][1] < 55 and 8 < found[2][1] < 16, f"41 and 12 a second, not {found}"
+
+
+def a_configuration_that_was_refused_is_said_until_the_next_good_one(program):
+    moving, config = plant(), {}
+    with agent(program) as (port, _), InFront(port, lambda: {**moving(), "config": {**moving()["config"], **config}}) as front, browser() as driver:
+        screen(driver, 1280)
+        loaded(driver, front.address)
+        shown = "return getComputedStyle(document.getElementById('refused')).display"
+        assert driver.execute_script(shown) == "none" and text(driver, "health") == "Healthy"
+        config.update(REFUSED)
+        wait_for("the page to tell of the refusal", lambda: driver.execute_script(shown) != "none", SECONDS)
+        assert REFUSED["problem"] in text(driver, "refused") and text(driver, "health") == "Healthy", "the configuration before is at work"
+        config.clear()
+        wait_for("the page to forget it", lambda: driver.execute_script(shown) == "none", SECONDS)
 
 
 def trouble_is_seen_at_a_glance_and_an_agent_that_is_gone_is_said(program):

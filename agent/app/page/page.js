@@ -211,6 +211,9 @@ function show(s) {
   put($("health").lastElementChild, s.healthy ? "Healthy" : "Needs a look");
   $("problems").hidden = s.problems.length === 0;
   rows($("problems").querySelector("ul"), s.problems, (p) => p, (p) => make("li", "", p), () => {});
+  const config = s.config || {};
+  $("refused").hidden = !config.problem;
+  put($("refused").lastElementChild, config.problem ? when(config.refused_ms, s.now_ms) + "  " + config.problem : "");
   put($("foot"), "store " + s.incarnation + " · " + clock(s.now_ms, true) + " on the gateway");
   showTiles(s);
   showSources(s);
