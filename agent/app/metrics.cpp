@@ -115,7 +115,7 @@ void forwarding(Page& page, const Snapshot& now) {
   if (!now.forward) return;
   const forward::Status& f = *now.forward;
   page.single("rivulet_forward_link_up", "gauge", "1 while Kafka can be reached, also while nothing is to be sent and no connection is kept.", forward::is_well(f.link) ? 1 : 0);
-  page.single("rivulet_forward_alarm", "gauge", "1 while forwarding is stopped until an operator decides.", f.alarm.empty() ? 0 : 1);
+  page.single("rivulet_forward_alarm", "gauge", "1 while forwarding is stopped until somebody acts: a setting, permission or topic that the cluster refuses, a transaction that hangs there, a store that Kafka contradicts.", f.alarm.empty() ? 0 : 1);
   page.single("rivulet_forward_records_total", "counter", "Records that Kafka has for good.", f.forwarded_records);
   page.single("rivulet_forward_transactions_total", "counter", "Transactions that are settled.", f.transactions);
   page.single("rivulet_forward_recoveries_total", "counter", "Times that forwarding had to recover.", f.recoveries);

@@ -193,7 +193,7 @@ function showTiles(s) {
   dress($("link-tile"), "tile " + (link === "up" ? "up" : link === "connecting" ? "connecting" : link === "off" || link === "idle" ? "" : "down"));
   put($("link"), link);
   put($("link-more"), !forward ? "no kafka section: records are stored only"
-    : forward.alarm ? "stopped until an operator decides"
+    : forward.alarm ? "stopped until somebody acts"
     : link !== "up" && link !== "idle" && forward.last_error ? forward.last_error
     : (forward.last_settled_ms ? "last transaction " + span((s.now_ms - forward.last_settled_ms) / 1000) + " ago" : "no transaction yet") + (forward.held.length ? "; " + forward.held.length + " held" : ""));
   const share = store.limit_bytes ? store.used_bytes / store.limit_bytes : 0;
