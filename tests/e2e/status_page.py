@@ -170,6 +170,7 @@ def plant(**changes):
             "forward": {"link": "up", "phase": "sending", "alarm": "", "last_error": "", "forwarded_records": 805_546 + int(53 * s), "transactions": 291_004, "recoveries": 2,
                         "last_settled_ms": now_ms + int(s * 1000) - 640, "held": []},
             "config": {"last_reload_successful": True, "taken_ms": now_ms - 312_000_000, "refused_ms": 0, "problem": "", "under_way": "", "reloads": 0, "last_pause_ms": 0},
+            "sinks": [],
             "streams": [{"name": name, "topic": topic, "last": int(400_000 + rate * s), "acknowledged": int(400_000 + rate * s) - waits, "waiting": waits, "bytes": waits * 43, "held": ""} for name, topic, rate, waits in streams],
             "last_errors": [{"level": "warning", "text": "mqtt machines: connection to localhost:1883 lost: Connection reset by peer; connecting again in 2 s", "first_ms": now_ms - 5_400_000, "last_ms": now_ms - 3_100_000, "count": 2},
                             {"level": "warning", "text": "averages: step 'set' failed for a record of machines: 'n/a' is no number; it is in quarantine (`rivulet quarantine list`)", "first_ms": now_ms - 86_400_000, "last_ms": now_ms - 86_000_000, "count": 3}],
@@ -258,6 +259,7 @@ def what_the_agent_says_is_text_and_never_markup(program):
                 pipelines=[{"name": evil, "in": 1, "out": 1, "dropped": 0, "late": 0, "undecodable": 0, "failed": 1}],
                 config={"last_reload_successful": False, "refused_ms": 1, "problem": evil},
                 streams=[{"name": evil, "topic": evil, "last": 5, "acknowledged": 1, "waiting": 4, "bytes": 10, "held": evil}],
+                sinks=[sink(evil, evil, 1, state=evil, trouble=evil)],
                 last_errors=[{"level": evil, "text": evil, "first_ms": 1, "last_ms": 2, "count": 2}],
                 forward={"link": evil, "alarm": "", "last_error": evil, "held": [{"stream": evil, "topic": evil, "reason": evil}]})
     with agent(program) as (port, _), InFront(port, bad, hour()) as front, browser() as driver:
@@ -265,7 +267,7 @@ def what_the_agent_says_is_text_and_never_markup(program):
         loaded(driver, front.address)
         for place in ("agent", "link", "link-more", "foot", "about"):
             assert evil in text(driver, place), (place, text(driver, place))
-        for place in ("sources", "tables", "pipelines", "streams", "errors", "problems", "refused"):
+        for place in ("sources", "tables", "pipelines", "streams", "sinks", "errors", "problems", "refused"):
             assert evil in text(driver, place), (place, text(driver, place))
         assert driver.execute_script("return [window.evil === undefined, document.images.length, document.scripts.length]") == [True, 0, 1]
         assert complaints(driver) == [], complaints(driver)
@@ -283,6 +285,25 @@ def a_pipeline_with_several_outputs_has_a_row_for_each_stream(program):
         found = driver.execute_script(rows)
         assert [(topic, waiting) for topic, _, waiting in found] == [("plant.overheating", "0"), ("plant.machine-averages", "380"), ("plant.machine-averages-by-site", "120")], found
         assert 30 < found[1][1] < 55 and 8 < found[2][1] < 16, f"41 and 12 a second, not {found}"
+
+
+def sink(pipeline, destination, records, **changes):
+    return {"pipeline": pipeline, "destination": destination, "state": "", "trouble": "", "troubled_for_ms": 0, "records": records, "bytes": records * 180, "backlog": 0, "errors": 0, "refused": 0, "missing": 0, **changes}
+
+
+SINKS = [sink("averages", "file:/var/lib/rivulet/out/averages.jsonl", 402_113, state="open, 41 MiB"),
+         sink("averages", "mqtt://localhost:1883", 381_002, trouble="localhost:1883: Connection refused", troubled_for_ms=61_000, backlog=21_111, errors=7, refused=3, missing=2)]
+
+
+def local_outputs_are_shown_with_their_trouble_and_without_a_word_of_kafka(program):
+    with agent(program) as (port, _), InFront(port, plant(forward=None, sinks=SINKS)) as front, browser() as driver:
+        screen(driver, 1280)
+        loaded(driver, front.address)
+        shown = driver.execute_script("return [...document.querySelectorAll('#sinks tr')].map((row) => [row.querySelector('.name').textContent, row.querySelector('.chips').textContent, ...[2, 3, 4].map((i) => row.children[i].textContent)])")
+        assert shown == [[SINKS[0]["destination"], "", "0", "0", "402,113"], [SINKS[1]["destination"], "takes nothing: localhost:1883: Connection refusedmissing 2", "21,111", "3", "381,002"]], shown
+        assert text(driver, "link-more") == "no kafka section: local outputs only", text(driver, "link-more")
+        said = driver.execute_script("return document.getElementById('main').innerText.replace('no kafka section', '')")
+        assert "kafka" not in said.lower(), said
 
 
 def a_configuration_that_was_refused_is_said_until_the_next_good_one(program):
@@ -319,7 +340,7 @@ def trouble_is_seen_at_a_glance_and_an_agent_that_is_gone_is_said(program):
 
 def it_reads_well_light_dark_and_narrow(program):
     """No sideways scrolling, nothing cut, enough contrast; --shots keeps the pictures."""
-    for name, status, history in (("healthy", plant(), hour((60, 84))), ("trouble", plant(**TROUBLE), hour((110, 180)))):
+    for name, status, history in (("healthy", plant(), hour((60, 84))), ("trouble", plant(**TROUBLE), hour((110, 180))), ("local", plant(forward=None, sinks=SINKS), hour())):
         with agent(program) as (port, _), InFront(port, status, history) as front, browser() as driver:
             for label, width, height, dark, mobile in (("light", 1280, 900, False, False), ("dark", 1280, 900, True, False), ("tablet", 800, 1000, False, False), ("phone", 390, 844, False, True),
                                                        ("phone-dark", 390, 844, True, True)):

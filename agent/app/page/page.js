@@ -158,6 +158,20 @@ function showStreams(s) {
     numberCell(c[5], x.acknowledged);
   });
 }
+const sinkKey = (x) => x.pipeline + "\n" + x.destination;
+function showSinks(s) {
+  const sinks = s.sinks || [];
+  $("sinks-card").hidden = sinks.length === 0;
+  rows($("sinks"), sinks, sinkKey, () => cells(make("tr"), ["", "num wide", "num", "num", "num wide"]), (row, x) => {
+    const c = row.children, chips = x.trouble ? [["takes nothing: " + x.trouble, "wrong"]] : [];
+    if (x.missing) chips.push(["missing " + count(x.missing), "warn"]);
+    nameCell(c[0], x.destination, x.pipeline, x.state, chips);
+    put(c[1], rate(rateOf("sink:" + sinkKey(x) + "+")));
+    numberCell(c[2], x.backlog, x.trouble ? "wrong" : "");
+    numberCell(c[3], x.refused, "warn");
+    numberCell(c[4], x.records);
+  });
+}
 function showErrors(s) {
   const errors = s.last_errors || [];
   $("no-errors").hidden = errors.length > 0;
@@ -192,7 +206,7 @@ function showTiles(s) {
   const link = forward ? forward.link : "off";
   dress($("link-tile"), "tile " + (link === "up" ? "up" : link === "connecting" ? "connecting" : link === "off" || link === "idle" ? "" : "down"));
   put($("link"), link);
-  put($("link-more"), !forward ? "no kafka section: records are stored only"
+  put($("link-more"), !forward ? "no kafka section: " + ((s.sinks || []).length ? "local outputs only" : "records are stored only")
     : forward.alarm ? "stopped until somebody acts"
     : link !== "up" && link !== "idle" && forward.last_error ? forward.last_error
     : (forward.last_settled_ms ? "last transaction " + span((s.now_ms - forward.last_settled_ms) / 1000) + " ago" : "no transaction yet") + (forward.held.length ? "; " + forward.held.length + " held" : ""));
@@ -219,6 +233,7 @@ function show(s) {
   showSources(s);
   showPipelines(s);
   showStreams(s);
+  showSinks(s);
   showErrors(s);
 }
 function remember(s) {
@@ -230,6 +245,7 @@ function remember(s) {
   for (const x of s.sources) add("source:" + x.name + "+", x.records);
   for (const x of s.pipelines) add("pipeline:" + x.name + "+", x.in);
   for (const x of s.streams || []) { add("stream:" + streamKey(x) + "+", x.last); add("waiting:" + streamKey(x), x.waiting); }
+  for (const x of s.sinks || []) add("sink:" + sinkKey(x) + "+", x.records);
   forgetOthers(names);
 }
 
