@@ -82,7 +82,7 @@ constexpr Setting kTableFile[] = {
     text("key", "the field that is a row's key").needed(),
 };
 constexpr Setting kTableSqlite[] = {
-    text("path", "the database").needed(),
+    text("path", "the database; one in WAL mode can be read only while its owner has it open, or where its `-shm` file may be made").needed(),
     text("query", "a SELECT that gives the rows").needed(),
     text("key", "the column of it that is a row's key, with an index").needed(),
 };

@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include <cmath>
+#include <fstream>
 
 #include "agent/base/log.h"
 #include "agent/codec/json.h"
@@ -25,6 +26,12 @@ int authorize(void*, int action, const char*, const char* name, const char*, con
     case SQLITE_FUNCTION: return sqlite3_stricmp(name, "load_extension") == 0 ? SQLITE_DENY : SQLITE_OK;
     default: return SQLITE_DENY;
   }
+}
+
+// Bytes 18 and 19 of the file (https://www.sqlite.org/fileformat2.html, section 1.3.3): 2 is write-ahead logging.
+bool has_wal(const std::string& path) {
+  char head[20] = {};
+  return std::ifstream(path, std::ios::binary).read(head, sizeof head) && head[18] == 2 && head[19] == 2;
 }
 
 class DatabaseLookup final : public Lookup {
@@ -111,7 +118,12 @@ class DatabaseLookup final : public Lookup {
     failed(why);
     return std::nullopt;
   }
-  std::string error() const { return table_.path + ": " + (db_ == nullptr ? "out of memory" : sqlite3_errmsg(db_)); }
+  std::string error() const {
+    std::string why = table_.path + ": " + (db_ == nullptr ? "out of memory" : sqlite3_errmsg(db_));
+    if (db_ != nullptr && sqlite3_errcode(db_) == SQLITE_CANTOPEN && has_wal(table_.path))
+      why += "; it is in WAL mode, and its -shm and -wal files can neither be opened nor made: keep it open in the program that writes it, or have that set PRAGMA journal_mode=DELETE";
+    return why;
+  }
   void failed(const std::string& why) {
     if (said_ == why) return;
     said_ = state_ = why;

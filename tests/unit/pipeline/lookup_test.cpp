@@ -227,6 +227,20 @@ TEST_CASE("a database is looked up as it is, one commit an epoch") {
   CHECK(row_of(*table, "9") == R"({"id":"9","name":"Ulm","f":1,"b":2,"z":0})");
 }
 
+TEST_CASE("a database in WAL mode whose -shm file cannot be made says so") {
+  TempFolder folder;
+  const std::string path = folder / "sites.db";
+  run_sql(path, "PRAGMA journal_mode=WAL; CREATE TABLE sites(id INTEGER PRIMARY KEY); INSERT INTO sites VALUES(1)");
+  std::filesystem::create_symlink("nowhere", path + "-shm");  // not to be made, as in a folder that may only be read; also not by root
+  auto table = Lookup::make(database_table(path, "SELECT id FROM sites"));
+  table->look({});
+  CHECK_FALSE(table->ready());
+  CHECK_THAT(table->state(), ContainsSubstring("unable to open database file; it is in WAL mode") && ContainsSubstring("journal_mode=DELETE"));
+  std::filesystem::remove(path + "-shm");
+  table->look({});
+  CHECK(table->ready());
+}
+
 TEST_CASE("a query can only read, and not for ever", "[slow]") {
   TempFolder folder;
   const std::string path = folder / "sites.db";
