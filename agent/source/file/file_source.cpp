@@ -52,7 +52,7 @@ void FileSource::load() {
   const auto& positions = intake_.positions_at_start();
   first_start_ = positions.empty();
   for (const auto& [key, value] : positions) {
-    if (key == started_key() || key.starts_with("batch:")) continue;
+    if (key == started_key() || is_head_key(key) || key.starts_with("batch:")) continue;
     auto tail = parse_position(key, value);
     if (!tail) {
       log::error("{}: position {} is unreadable ({}); its file is read from the beginning, what it gave before comes again",
@@ -60,6 +60,7 @@ void FileSource::load() {
       continue;
     }
     next_serial_ = std::max(next_serial_, tail->serial + 1);
+    if (const auto head = positions.find(head_key(tail->serial)); head != positions.end() && tail->head.restore(head->second)) tail->stored_head = head->second.size();
     tails_[tail->serial] = std::make_unique<Tail>(std::move(*tail));
   }
   for (auto& [serial, tail] : tails_) tail->predecessor = std::exchange(newest_[tail->origin], serial);
@@ -168,10 +169,7 @@ bool FileSource::open(Tail& tail) {
     ++open_files;
     if (oldest == nullptr || each->last_read < oldest->last_read) oldest = each.get();
   }
-  if (open_files >= max_open) {
-    oldest->file.close();
-    oldest->head.forget_bytes();
-  }
+  if (open_files >= max_open) oldest->file.close();
   tail.file = std::move(file);
   return true;
 }
@@ -186,6 +184,7 @@ void FileSource::read(Tail& tail) {
       moved(tail);
       return;
     }
+    if (head && tail.head.bytes().empty()) tail.head.set(std::string_view(*head).substr(0, tail.head.length()));  // of a version that did not store them
     tail.check_head = false;
   }
   if (config_.first_line_names) {  // read again for each chunk: the file is the one place that knows
@@ -226,8 +225,13 @@ void FileSource::read(Tail& tail) {
   fault_point("file.read");
 }
 
-void FileSource::save(const Tail& tail) {
-  if (tail.offset > 0) intake_.set_position(position_key(tail.serial), tail.position());
+void FileSource::save(Tail& tail) {
+  if (tail.offset == 0) return;
+  intake_.set_position(position_key(tail.serial), tail.position());
+  const auto head = tail.head.bytes();
+  if (head.empty() || head.size() == tail.stored_head) return;
+  intake_.set_position(head_key(tail.serial), head);
+  tail.stored_head = head.size();
 }
 
 void FileSource::failed(Tail& tail, std::string why) {

@@ -30,6 +30,12 @@ void Head::set(std::string_view first_bytes) {
   }
 }
 
+bool Head::restore(std::string_view bytes) {
+  if (length_ == 0 || bytes.size() != length_ || hash_of(bytes) != hash_) return false;
+  bytes_ = bytes;
+  return true;
+}
+
 Head::Match Head::compare(std::string_view file_head) const {
   if (length_ == 0) return Match::unknown;
   if (file_head.size() >= length_) return hash_of(file_head.substr(0, length_)) == hash_ ? Match::same : Match::different;

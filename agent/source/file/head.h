@@ -1,8 +1,8 @@
 // Head: what a file is recognised by: a hash of its first bytes, as many as were read, at most 1 KiB.
 //
-// Only bytes of complete, consumed lines count, so that a torn last line that a power cut takes away changes nothing.
-// A ladder of hashes of shorter beginnings tells a file that lost its tail from one that was written anew. While the file is
-// open the bytes themselves are kept, and comparisons are exact. Thread: any. Size: at most 1 KiB + 80 bytes.
+// Only bytes of complete, consumed lines count, so that a torn last line that a power cut takes away changes nothing. The bytes themselves
+// tell a file that lost its tail from one that was written anew: lines often begin alike. Where they are not known (they are stored apart from
+// text(), by versions before not at all) a ladder of hashes of shorter beginnings does, as well as it can. Thread: any. Size: at most 1 KiB + 80 bytes.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -25,6 +25,8 @@ class Head {
   };
 
   void set(std::string_view first_bytes);  // the file's beginning, cut at 1 KiB; keeps the bytes
+  bool restore(std::string_view bytes);            // what bytes() was before a restart; false: this is not their head
+  std::string_view bytes() const { return bytes_; }  // empty: not known
   void forget_bytes() { bytes_.clear(); bytes_.shrink_to_fit(); }
   std::size_t length() const { return length_; }
   Match compare(std::string_view file_head) const;  // file_head: the file's first min(size, 1 KiB) bytes

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 namespace rivulet::source {
 namespace {
@@ -11,7 +12,7 @@ constexpr std::size_t telling_bytes = 16;     // below this a head tells nothing
 
 class Matcher {
  public:
-  Matcher(const std::vector<Tail*>& tails, const Listing& listing) : listing_(listing), open_(tails), taken_(listing.files.size()) {
+  Matcher(const std::vector<Tail*>& tails, const Listing& listing) : listing_(listing), tails_(tails), open_(tails), taken_(listing.files.size()) {
     std::sort(open_.begin(), open_.end(), [](const Tail* a, const Tail* b) { return a->serial > b->serial; });
   }
 
@@ -19,7 +20,7 @@ class Matcher {
     pass([](const Tail& tail, const Seen& seen) { return seen.inode == tail.inode && seen.path == tail.path; }, true);
     pass([](const Tail& tail, const Seen& seen) { return seen.inode == tail.inode; }, true);
     pass([](const Tail& tail, const Seen& seen) { return seen.path == tail.path; }, false);
-    elsewhere();
+    std::erase_if(open_, [&](Tail* tail) { return take_elsewhere(tail); });
     matching_.lost = std::move(open_);
     for (const auto& seen : listing_.files) {
       if (seen.wanted && !taken(seen)) matching_.fresh.push_back(&seen);
@@ -37,7 +38,7 @@ class Matcher {
         if (!candidate(*tail, seen) || taken(seen)) continue;
         const Fit fit = fits(*tail, seen, same_inode);
         if (fit == Fit::no) continue;
-        take(tail, seen, fit == Fit::shorter);
+        if (fit == Fit::same || !take_elsewhere(tail)) take(tail, seen, fit == Fit::shorter);
         return true;
       }
       return false;
@@ -60,25 +61,31 @@ class Matcher {
     return Fit::no;
   }
 
-  void elsewhere() {
-    std::erase_if(open_, [&](Tail* tail) {
-      if (tail->head.length() < telling_bytes) return false;
-      const Seen* best = nullptr;
-      for (const auto& seen : listing_.files) {  // oldest first: the newest that fits is taken
-        if (taken(seen) || seen.size < tail->offset) continue;
-        if (tail->missing && !seen.wanted) continue;  // was looked for among these when it went
-        const auto& head = head_of(seen);
-        if (!head || tail->head.compare(*head) != Head::Match::same || !newline_before(seen, tail->offset)) continue;
-        best = &seen;
-      }
-      if (best == nullptr) return false;
-      take(tail, *best, false);
-      return true;
+  bool take_elsewhere(Tail* tail) {
+    if (tail->head.length() < telling_bytes) return false;
+    const Seen* best = nullptr;
+    for (const auto& seen : listing_.files) {  // oldest first: the newest that fits is taken
+      if (taken(seen) || seen.size < tail->offset) continue;
+      if (tail->missing && !seen.wanted) continue;  // was looked for among these when it went
+      const auto& head = head_of(seen);
+      if (!head || tail->head.compare(*head) != Head::Match::same || !newline_before(seen, tail->offset) || is_others(seen, tail)) continue;
+      best = &seen;
+    }
+    if (best == nullptr) return false;
+    take(tail, *best, false);
+    return true;
+  }
+
+  // One that is not matched yet has its own file there.
+  bool is_others(const Seen& seen, const Tail* tail) {
+    return std::any_of(tails_.begin(), tails_.end(), [&](const Tail* other) {
+      return other != tail && other->inode == seen.inode && !matched_.contains(other) && fits(*other, seen, true) != Fit::no;
     });
   }
 
   void take(Tail* tail, const Seen& seen, bool shorter) {
     taken_[index(seen)] = true;
+    matched_.insert(tail);
     matching_.pairs.push_back({tail, &seen, shorter});
   }
 
@@ -91,9 +98,11 @@ class Matcher {
   }
 
   const Listing& listing_;
+  const std::vector<Tail*>& tails_;
   std::vector<Tail*> open_;
   Matching matching_;
   std::vector<bool> taken_;  // of listing_.files
+  std::set<const Tail*> matched_;
   std::map<const Seen*, std::optional<std::string>> heads_;
 };
 

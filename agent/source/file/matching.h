@@ -5,7 +5,7 @@
 //   2. same inode under another name, same head: it was renamed;
 //   3. same path, another inode, same head: reboot, restored file, editor. Shorter only with 64 bytes in common;
 //   4. any other file with the same head that is as long as the position and has a line end there: renamed or copied before
-//      it was truncated, or moved over a file system that numbers anew.
+//      it was truncated, or moved over a file system that numbers anew. Where one of 1 to 3 fits but is shorter than the position, such a copy goes first.
 // A file that cannot be read but has the tail's inode keeps it. Pure but for reading heads. Thread: any.
 #pragma once
 #include <vector>

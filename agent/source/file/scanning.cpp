@@ -196,7 +196,10 @@ void FileSource::start_at_end(Tail& tail) {
 
 void FileSource::forget(std::uint64_t serial) {
   const auto gone = tails_.find(serial);
-  if (gone->second->offset > 0) intake_.erase_position(position_key(serial));
+  if (gone->second->offset > 0) {
+    intake_.erase_position(position_key(serial));
+    intake_.erase_position(head_key(serial));
+  }
   // Its successor waits for its predecessor from now on.
   for (auto& [other, tail] : tails_) {
     if (tail->predecessor == serial) tail->predecessor = gone->second->predecessor;

@@ -14,7 +14,7 @@
 namespace rivulet::source {
 namespace {
 
-constexpr std::string_view key_prefix = "file:";
+constexpr std::string_view key_prefix = "file:", head_prefix = "head:";
 
 }  // namespace
 
@@ -38,6 +38,10 @@ std::string Tail::position() const {
 }
 
 std::string position_key(std::uint64_t serial) { return std::string(key_prefix) + std::to_string(serial); }
+
+std::string head_key(std::uint64_t serial) { return std::string(head_prefix) + std::to_string(serial); }
+
+bool is_head_key(std::string_view key) { return key.starts_with(head_prefix); }
 
 std::optional<Tail> parse_position(std::string_view key, std::string_view value) {
   if (!key.starts_with(key_prefix)) return {};

@@ -1,7 +1,8 @@
 // Tail: one file that is read, how far, and the reader that takes lines from it.
 //
 // Its position row is "file:<serial>" = "1 <offset> <inode> <head> <length of path> <path><origin>"; the offset is always
-// the end of a line. The serial names the file whatever it is called and whatever its inode is. Thread: io.
+// the end of a line. The serial names the file whatever it is called and whatever its inode is. What the head is a hash of has a
+// row of its own, "head:<serial>", for it changes only while the first 1 KiB is read. Thread: io.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -39,6 +40,7 @@ struct Tail {
   std::uint64_t device = 0;  // of the folder in which it was seen last; 0: not seen since the start
   std::uint64_t offset = 0;  // everything before it was handed over
   Head head;                 // of the bytes before offset
+  std::size_t stored_head = 0;  // bytes of it that its row has
 
   Descriptor file;
   std::uint64_t size = 0;         // when it was last looked at
@@ -63,6 +65,8 @@ struct Tail {
   std::string position() const;
 };
 std::string position_key(std::uint64_t serial);
+std::string head_key(std::uint64_t serial);
+bool is_head_key(std::string_view key);
 std::optional<Tail> parse_position(std::string_view key, std::string_view value);
 
 // What a file begins with, min(size, 1 KiB) bytes; nothing when it cannot be read.

@@ -312,12 +312,12 @@ TEST_CASE("file: positions of files that went away are bounded") {
     REQUIRE(f.reads(static_cast<std::size_t>(i) + 1));
   }
   f.end();
-  CHECK(f.intake->positions.size() == static_cast<std::size_t>(files));
+  CHECK(f.intake->positions.size() == 2 * static_cast<std::size_t>(files));  // how far, and what it begins with
   for (int i = 1; i < files; ++i) std::filesystem::remove(f.path(std::to_string(i) + ".log"));
   f.begin();
   REQUIRE(run_until(f.io, [&] {
     f.intake->commit(*f.source);
-    return f.intake->positions.size() <= 1 + source::FileSource::max_retired;
+    return f.intake->positions.size() <= 2 * (1 + source::FileSource::max_retired);
   }));
 }
 
