@@ -15,16 +15,19 @@ TICKS = os.sysconf("SC_CLK_TCK")
 STAGES = [("sources, decode, pipeline (io)", ("rivulet",)), ("store: pack, commit, read", ("store",)), ("forward: transactions", ("forward",)), ("librdkafka's threads", ("rdk:",)), ("others", ("",))]
 
 
-def build():
+PROGRAMS = {"rivulet": "rivulet", "bench_bare_producer": "tests/bench_bare_producer", "bench_can_socket": "tests/libbench_can_socket.so"}  # targets, and where they are
+
+
+def build(*targets):
     folder = os.path.join(ROOT, "build", "bench")
     environment = dict(os.environ, CCACHE_BASEDIR=ROOT, CCACHE_NOHASHDIR="1")
     environment.setdefault("CCACHE_DIR", os.path.expanduser("~/.cache/rivulet/ccache"))
     launcher = ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
-    for command in (["cmake", "-S", ROOT, "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", *launcher], ["cmake", "--build", folder, "--target", "rivulet", "bench_bare_producer"]):
+    for command in (["cmake", "-S", ROOT, "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", *launcher], ["cmake", "--build", folder, "--target", *targets]):
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode != 0:
             sys.exit(done.stdout[-4000:] + done.stderr[-2000:])
-    return os.path.join(folder, "rivulet"), os.path.join(folder, "tests", "bench_bare_producer")
+    return [os.path.join(folder, PROGRAMS[target]) for target in targets]
 
 
 def line(number, device=None, per_ms=1):
