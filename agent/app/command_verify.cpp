@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "agent/app/commands.h"
@@ -32,14 +33,16 @@ void print_stream(const kafka::StreamReport& stream) {
   fmt::print("  missing {}, duplicates {}, out of order {}, gaps on purpose {} ({} records)\n", stream.missing, stream.duplicates, stream.out_of_order,
              stream.gap_records, stream.gap_sequences);
   for (const auto& range : stream.missing_ranges) fmt::print("  missing: {} to {}\n", range.first, range.last);
+  if (stream.not_retained > 0) fmt::print("  not retained for certain: {} (deleted or missing: it cannot be told)\n", stream.not_retained);
+  if (stream.undecided > 0) fmt::print("  not checked: {} (behind an open transaction, or missing)\n", stream.undecided);
 }
 
-// Says that it is waited for an answer, if none has come in kPatience. Lives as long as the asking; a thread of its own.
+// Says what is waited for, if it has not come in kPatience. Lives as long as the asking; a thread of its own.
 class Waiting {
  public:
-  explicit Waiting(const std::string& brokers) : thread_([this, brokers] {
+  explicit Waiting(const std::string& what) : thread_([this, what] {
     std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, kPatience, [this] { return over_; })) fmt::print(stderr, "waiting for an answer of {}\n", brokers);
+    if (!changed_.wait_for(lock, kPatience, [this] { return over_; })) fmt::print(stderr, "waiting for {}\n", what);
   }) {}
   ~Waiting() {
     over();
@@ -81,9 +84,10 @@ int command_verify(const VerifyOptions& options) {
   kafka::VerifyOptions verify_options;
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
   const auto report = [&] {
-    Waiting waiting(fmt::format("{}", fmt::join(connection.brokers, ", ")));
+    std::optional<Waiting> waiting(fmt::format("an answer of {}", fmt::join(connection.brokers, ", ")));
+    verify_options.on_wait = [&] { waiting.emplace(fmt::format("open transactions to end, at most {} s", verify_options.timeout_ms / 1000)); };
     verify_options.on_progress = [&](std::uint64_t records) {
-      waiting.over();
+      waiting->over();
       if (terminal) fmt::print(stderr, "\r{} records read", records);
     };
     return kafka::verify(connection, options.topic, verify_options);
@@ -96,9 +100,15 @@ int command_verify(const VerifyOptions& options) {
   for (const auto& stream : report->streams) print_stream(stream);
   if (report->without_header > 0) fmt::print("{} records carry no rv header: they are not counted (not rivulet's, or kafka.headers is false)\n", report->without_header);
   if (report->retained_from > 0) fmt::print("{} partitions begin after their first record (retention): streams are checked from what is retained for certain\n", report->retained_from);
+  for (const auto& open : report->open) {
+    fmt::print("open transaction in partition {}: not checked beyond offset {} (the partition's end: {})\n", open.partition, open.from, open.until);
+  }
   fmt::print("topic {}: {} partitions, {} streams, {} records: missing {}, duplicates {}, out of order {}\n", report->topic, report->partitions,
              report->streams.size(), report->records, report->missing, report->duplicates, report->out_of_order);
-  return report->ok() ? kDone : kNotInOrder;
+  if (!report->ok()) return kNotInOrder;
+  if (report->undecided == 0) return kDone;
+  fmt::print(stderr, "verify: {} sequence numbers may lie behind an open transaction; its producer has to end it, or the broker does when its timeout is over: verify again then\n", report->undecided);
+  return kCannot;
 }
 
 }  // namespace rivulet::app

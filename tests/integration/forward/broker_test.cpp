@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <functional>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "agent/forward/adopt.h"
 #include "agent/forward/driver.h"
@@ -319,4 +321,104 @@ TEST_CASE("a record that is too large for the broker becomes a gap, and a missin
   REQUIRE(report.streams.size() == 1);
   CHECK(report.streams[0].gap_sequences == 1);
   CHECK(store->quarantined(0, 10).value().size() == 1);
+}
+
+TEST_CASE("verify waits for the open transaction of another, and what it hides is neither missing nor in order") {
+  World world;
+  const auto producer = [&](const std::string& id) {
+    auto made = make_kafka_uplink({world.connection, id + world.suffix, 60'000, 1 << 20});
+    REQUIRE_FALSE(made->open(true));
+    REQUIRE(within(30, [&] { return !made->init(500); }));
+    return made;
+  };
+  const auto begin = [&](Uplink& uplink, const std::vector<std::pair<std::int32_t, Sequence>>& records) {
+    REQUIRE_FALSE(uplink.begin());
+    for (const auto& [partition, sequence] : records) {
+      kafka::Message message;
+      message.topic = uplink.topic(world.data);
+      message.partition = partition;
+      message.value = "x";
+      std::string header;
+      if (sequence > 0) kafka::encode_rv(header, kafka::rv_prefix(world.agent, 1, Uuid{}), sequence);
+      message.rv = header;
+      REQUIRE_FALSE(uplink.send(message, 1'000));
+    }
+    REQUIRE(within(10, [&] { return !uplink.flush(500); }));
+  };
+  const auto commit = [](Uplink& uplink) { REQUIRE(within(10, [&] { return !uplink.commit(500).failure; })); };
+  // Markers come after the answer to a commit.
+  const auto written = [&](Uplink& uplink, const std::vector<std::int64_t>& ends) {
+    REQUIRE(within(10, [&] { return uplink.high_watermarks({{world.data, 0}, {world.data, 1}, {world.data, 2}}, 5'000).offsets == ends; }));
+  };
+  const kafka::VerifyOptions brief{1'500, {}, {}};
+
+  const auto empty = kafka::verify(world.connection, world.data, brief).value();
+  CHECK(empty.ok());
+  CHECK(empty.streams.empty());
+
+  const auto ours = producer("ours"), other = producer("other");
+  begin(*ours, {{0, 1}, {1, 2}});
+  commit(*ours);
+  written(*ours, {2, 2, 0});
+  begin(*other, {{0, 0}});
+  begin(*ours, {{0, 3}, {1, 4}, {2, 5}});
+  commit(*ours);
+  written(*ours, {5, 4, 2});
+  const auto hidden = kafka::verify(world.connection, world.data, brief).value();
+  CHECK(hidden.missing == 0);
+  CHECK(hidden.undecided == 1);
+  CHECK(hidden.records == 4);
+  REQUIRE(hidden.open.size() == 1);
+  CHECK(hidden.open[0].partition == 0);
+  CHECK(hidden.open[0].from == 2);
+  CHECK(hidden.open[0].until == 5);
+
+  bool waited = false;
+  const auto seen = kafka::verify(world.connection, world.data, {30'000, {}, [&] {  // it ends while it is waited for
+    waited = true;
+    commit(*other);
+  }}).value();
+  CHECK(waited);
+  CHECK(seen.ok());
+  CHECK(seen.undecided == 0);
+  CHECK(seen.open.empty());
+  CHECK(seen.records == 5);
+  CHECK(seen.without_header == 1);
+
+  begin(*other, {{0, 0}});
+  begin(*ours, {{0, 7}, {2, 8}});  // 6 is in no log
+  commit(*ours);
+  written(*ours, {9, 4, 4});
+  CHECK(kafka::verify(world.connection, world.data, brief).value().undecided == 2);
+  commit(*other);
+  written(*ours, {10, 4, 4});
+  const auto missing = kafka::verify(world.connection, world.data, brief).value();
+  CHECK(missing.missing == 1);
+  CHECK(missing.undecided == 0);
+  REQUIRE(missing.streams.size() == 1);
+  CHECK(missing.streams[0].missing_ranges == std::vector<kafka::SequenceRange>{{6, 6}});
+}
+
+TEST_CASE("a topic that is being forwarded to lacks nothing") {
+  World world;
+  auto store = world.open();
+  const int total = 1'500;
+  world.add(*store, total);
+  auto options = world.options(*store);
+  options.transaction_interval_ms = 1;
+  options.transaction_max_bytes = 4'096;  // hundreds of transactions
+  Forwarder forwarder(options, *store, world.uplink(), world.clock);
+  forwarder.start();
+  int during = 0;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!World::empty(*store) && std::chrono::steady_clock::now() < deadline) {
+    const auto report = kafka::verify(world.connection, world.data).value();
+    CHECK(report.ok());
+    CHECK(report.undecided == 0);
+    if (report.records > 0 && report.records < static_cast<std::uint64_t>(total)) ++during;
+  }
+  CHECK(during > 2);
+  CHECK(World::empty(*store));
+  forwarder.stop();
+  world.expect(total);
 }

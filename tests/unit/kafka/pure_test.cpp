@@ -30,6 +30,10 @@ std::string rv_gap(Sequence first, Sequence last) {
   return bytes;
 }
 
+void add(Tally& tally, std::int32_t partition, std::initializer_list<Sequence> sequences, StreamId stream = 1) {
+  for (const Sequence s : sequences) REQUIRE(tally.add(partition, rv(s, stream), std::nullopt).has_value());
+}
+
 }  // namespace
 
 TEST_CASE("an rv header comes back as it was written") {
@@ -161,6 +165,67 @@ TEST_CASE("a first record that is not number one is missing unless retention del
   }
 }
 
+TEST_CASE("what retention may have deleted with a whole partition is not missing: it is counted apart") {
+  Tally tally({false, true});  // partition 1 is empty, and had records
+  add(tally, 0, {3, 4, 8});
+  auto report = tally.report();
+  CHECK(report.ok());
+  CHECK(report.missing == 0);
+  CHECK(report.not_retained == 3);  // 5, 6, 7
+  CHECK(report.streams[0].not_retained == 3);
+  add(tally, 1, {6, 9, 11});  // it has a record after all: from there on it is certain
+  report = tally.report();
+  CHECK(report.missing == 2);  // 7, 10
+  CHECK(report.not_retained == 1);  // 5
+  add(tally, 0, {1, 2, 3}, 2);  // another stream that is complete, without a record there
+  report = tally.report();
+  CHECK(report.missing == 2);
+  CHECK(report.not_retained == 1);
+}
+
+TEST_CASE("what was on its way when the reading began fills in, and is missing if it does not come") {
+  Tally tally({false, false});
+  add(tally, 0, {1, 2});
+  add(tally, 1, {3, 7});
+  CHECK(tally.report().missing == 3);
+  tally.settle({false, false, true});  // a partition came, and has lost its first records already
+  add(tally, 0, {4, 6, 9});
+  add(tally, 1, {12});
+  add(tally, 0, {2}, 2);  // a stream that began later
+  CHECK(tally.report().missing == 0);
+  CHECK(tally.report().not_retained == 1);  // 5: up to 7 it is complete; what came later need not be
+  tally.settle({false, false, false});
+  CHECK(tally.report().streams[0].missing == 4);  // 5, 8, 10, 11
+  add(tally, 2, {5, 8});
+  REQUIRE(tally.add(0, rv(14), rv_gap(10, 14)).has_value());
+  const auto report = tally.report();
+  CHECK(report.streams[0].missing == 0);
+  CHECK(report.streams[0].last == 14);
+  CHECK(report.streams[0].duplicates == 1);  // the gap says 12 too
+  CHECK(report.streams[1].missing == 1);
+}
+
+TEST_CASE("what may lie behind an open transaction is undecided, what cannot is missing") {
+  Tally tally({false, false});
+  add(tally, 0, {1, 4});
+  add(tally, 1, {5, 8});
+  add(tally, 1, {2}, 2);
+  add(tally, 0, {1}, 3);
+  tally.settle({false, false});
+  const auto report = tally.report({{0, 7, 9}});
+  CHECK(report.streams[0].missing == 2);  // 2, 3: partition 0 has 4 already
+  CHECK(report.streams[0].undecided == 2);  // 6, 7
+  CHECK(report.streams[0].missing_ranges == std::vector<SequenceRange>{{2, 3}});
+  CHECK(report.streams[1].missing == 0);
+  CHECK(report.streams[1].undecided == 1);
+  CHECK(report.streams[2].missing + report.streams[2].undecided == 0);
+  CHECK(report.undecided == 3);
+  REQUIRE(report.open.size() == 1);
+  CHECK(report.open[0].from == 7);
+  CHECK(tally.report({{0, 7, 9}, {1, 3, 4}}).streams[0].missing == 2);
+  CHECK(tally.report({{1, 3, 4}}).streams[0].missing == 4);
+}
+
 TEST_CASE("a stream that a restored incarnation goes on with is one stream: what lies between is missing, what both have is twice") {
   const Uuid before{{1}}, after{{2}};
   const auto of = [](const Uuid& incarnation, Sequence sequence) {
@@ -181,6 +246,13 @@ TEST_CASE("a stream that a restored incarnation goes on with is one stream: what
   CHECK(verified(20, 18).duplicates == 3);
   CHECK(verified(20, 1).ok());  // it began anew
   CHECK(verified(0, 21).missing == 20);
+  Tally tally({false, false});
+  for (Sequence s = 1; s <= 14; ++s) REQUIRE(tally.add(1, of(before, s), std::nullopt).has_value());
+  for (Sequence s = 21; s <= 30; ++s) REQUIRE(tally.add(1, of(after, s), std::nullopt).has_value());
+  CHECK(tally.report().missing == 6);
+  tally.settle({false, false});
+  for (Sequence s = 15; s <= 20; ++s) REQUIRE(tally.add(0, of(before, s), std::nullopt).has_value());  // they were on their way
+  CHECK(tally.report().ok());
 }
 
 TEST_CASE("a gap on purpose is neither missing nor a record") {
