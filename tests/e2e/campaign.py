@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Kills the agent again and again, at every named point of the code and at random, cuts and black-holes the link, kills the
 Kafka broker, drops EndTxn replies, while numbered records come in over MQTT QoS 2, a file, compressed
-files and TCP. Then reads everything back read_committed and counts what is missing, duplicated, out of order. Exit status 0 only if that is nothing and, when there are
-kills enough, every named point was reached.
+files and TCP. Then reads everything back read_committed and counts what is missing, duplicated, out of order. Exit status 0 only if that is nothing, the kills
+took no longer than --within and, when there are kills enough, every named point was reached.
 
 --broken NAME breaks the protocol on purpose (a negative control): then 0 only if the count shows just what NAME must cause.
 The seed is printed and taken back by RIVULET_SEED.
@@ -111,31 +111,33 @@ def main():
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--broker-kills", type=int, default=2)
     parser.add_argument("--points", default="", help="only these named points, comma-separated, and no link trouble")
+    parser.add_argument("--within", type=float, default=float("inf"), metavar="SECONDS", help="the kills may take: without what starts before them, drains and is read back after them")
     parser.add_argument("--broken", default="", choices=["", *SYMPTOM])
     given = parser.parse_args()
     seed = int(os.environ.get("RIVULET_SEED") or random.SystemRandom().randrange(1 << 31))
     print(f"RIVULET_SEED={seed}", flush=True)
     points = given.points.split(",") if given.points else fault_points()
     environment = {"RIVULET_BREAK": given.broken} if given.broken else {}
-    begin = time.monotonic()
     with Rig(given.rivulet) as rig:
         rig.start_senders()
         wait_for("the first records in Kafka", lambda: rig.agent.forwarded() > 0, 40)
         rig.agent.kill()
         campaign = Campaign(rig, random.Random(seed), points, environment)
+        begin = time.monotonic()
         campaign.run(given.kills, 0 if given.points else given.broker_kills, [] if given.points else TROUBLES)
+        seconds = time.monotonic() - begin
         print(flush=True)
         rig.agent.start(**environment)
         totals = rig.judge(rig.finish())
         verified = rig.verify(quiet=bool(given.broken))
         never = campaign.never_reached()
-        print(f"{campaign.kills} kills in {time.monotonic() - begin:.0f} s, {rig.proxy.dropped} EndTxn replies dropped, {rig.proxy.held} EndTxn held up; points never reached: {', '.join(never) or 'none'}")
+        print(f"{campaign.kills} kills in {seconds:.0f} s{'' if seconds <= given.within else f' instead of {given.within:.0f} s'}, {rig.proxy.dropped} EndTxn replies dropped, {rig.proxy.held} EndTxn held up; points never reached: {', '.join(never) or 'none'}")
         print(f"missing {totals[0]}, duplicates {totals[1]}, out of order {totals[2]}; rivulet verify: {'ok' if verified == 0 else f'exit code {verified}'}", flush=True)
         if given.broken:
             seen = noticed(given.broken, totals) and not never
             print(f"the harness {'noticed' if seen else 'did NOT notice'} that '{given.broken}' is broken ({SYMPTOM[given.broken]})", flush=True)
             return 0 if seen else 1
-        clean = totals == [0, 0, 0] and verified == 0 and (not never or given.kills < len(points))
+        clean = totals == [0, 0, 0] and verified == 0 and (not never or given.kills < len(points)) and seconds <= given.within
         rig.keep = not clean
         return 0 if clean else 1
 
