@@ -4,10 +4,12 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+#include <unistd.h>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/write.hpp>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 
@@ -26,6 +28,16 @@ const char* advice(const boost::system::error_code& error) {
   if (error == boost::system::errc::device_or_resource_busy) return "; another program has it";
   if (error == boost::system::errc::inappropriate_io_control_operation) return "; it is no serial port";
   return "";
+}
+
+// As Asio's open() does, which would do it before the port is locked.
+bool make_raw(int port) {
+  termios settings{};
+  if (::tcgetattr(port, &settings) != 0) return false;
+  ::cfmakeraw(&settings);
+  settings.c_iflag |= IGNPAR;
+  settings.c_cflag |= CREAD | CLOCAL;
+  return ::tcsetattr(port, TCSANOW, &settings) == 0;
 }
 
 std::string settings_text(const config::SerialSource& config) {
@@ -63,13 +75,20 @@ void SerialSource::open() {
 }
 
 result<void> SerialSource::open_port() {
-  boost::system::error_code error;
-  port_.open(config_.device, error);
-  if (error) return Error{ErrorCode::unavailable, "serial: cannot open " + config_.device + ": " + error.message() + advice(error)};
-  const int descriptor = port_.native_handle();
-  ::fcntl(descriptor, F_SETFD, FD_CLOEXEC);
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+  const auto cannot = [this](const boost::system::error_code& error) { return Error{ErrorCode::unavailable, "serial: cannot open " + config_.device + ": " + error.message() + advice(error)}; };
+  const int descriptor = ::open(config_.device.c_str(), O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  if (descriptor < 0) return cannot({errno, boost::system::system_category()});
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    ::close(descriptor);
     return Error{ErrorCode::conflict, "serial: " + config_.device + " is locked by another program, or by another source of this agent"};
+  }
+  boost::system::error_code error;
+  if (!make_raw(descriptor)) error = {errno, boost::system::system_category()};
+  else port_.assign(descriptor, error);
+  if (error) {
+    ::close(descriptor);
+    return cannot(error);
+  }
   if (::ioctl(descriptor, TIOCEXCL) != 0) log::warn("{}: {} cannot be had alone (TIOCEXCL): {}", name_, config_.device, std::strerror(errno));
   return set_port();
 }

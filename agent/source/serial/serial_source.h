@@ -2,7 +2,8 @@
 //
 //     closed ──▶ open ──▶ lost (EOF, EIO, ENODEV, ...: the device was pulled out) ──▶ closed: opened again by its path after growing waits
 //
-// The port is the agent's alone: TIOCEXCL keeps others from opening it, flock() keeps out those who keep to it (as root all may open).
+// The port is the agent's alone: TIOCEXCL keeps others from opening it, flock() keeps out those who keep to it (as root all may open). Before it has that lock
+// nothing of the port is changed: its settings and what waits in it are whoever's that has it.
 // Opening and closing throw away what is in the kernel's buffers: what came before is half of something, and closing would wait for
 // a device that takes nothing. While the agent has no room nothing is read; then flow control holds the device up, or the kernel's
 // buffer (4 KiB) overflows, which the driver counts (line_errors.h).

@@ -2,9 +2,12 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <cerrno>
 #include <chrono>
@@ -115,6 +118,37 @@ TEST_CASE("serial: a port that somebody else has locked is waited for, and a sec
   CHECK_FALSE(second.is_open());
   p.say("x\n");
   REQUIRE(p.until_lines(1));
+}
+
+TEST_CASE("serial: a port that somebody else has locked keeps its settings, and what waits in it") {
+  Port p;
+  const int holder = ::open(p.cable.port().c_str(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+  REQUIRE(::flock(holder, LOCK_EX | LOCK_NB) == 0);
+  termios before{}, after{};
+  REQUIRE(::tcgetattr(holder, &before) == 0);
+  before.c_iflag |= IXON;
+  REQUIRE(::tcsetattr(holder, TCSANOW, &before) == 0);
+  const auto unread = [holder] {
+    int bytes = 0;
+    return ::ioctl(holder, FIONREAD, &bytes) == 0 ? bytes : -1;
+  };
+  p.cable.say("first\n");
+  REQUIRE(run_until(p.io, [&] { return unread() == 6; }));
+  p.source = std::make_unique<SerialSource>(p.io, p.config, "scale", p.intake);
+  p.source->start();
+  p.cable.say("second\n");
+  const auto tried_again = std::chrono::steady_clock::now() + std::chrono::milliseconds(600);
+  REQUIRE(run_until(p.io, [&] { return std::chrono::steady_clock::now() > tried_again && unread() >= 13; }, std::chrono::seconds(10)));
+  p.source->stop();
+  std::array<char, 64> bytes{};
+  const auto got = ::read(holder, bytes.data(), bytes.size());
+  CHECK(std::string(bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0))) == "first\nsecond\n");
+  REQUIRE(::tcgetattr(holder, &after) == 0);
+  CHECK(after.c_iflag == before.c_iflag);
+  CHECK(after.c_oflag == before.c_oflag);
+  CHECK(after.c_cflag == before.c_cflag);
+  CHECK(after.c_lflag == before.c_lflag);
+  ::close(holder);
 }
 
 TEST_CASE("serial: a device that is pulled out is opened again by its path when it is back") {
