@@ -32,6 +32,12 @@ void Connection::start() {
   shake_hands();
 }
 
+void Connection::refuse(const std::string& reason) {
+  refusal_ = reason;
+  if (channel_.is_tls()) start();
+  else tell_why(reason);
+}
+
 void Connection::shake_hands() {
   const auto outcome = channel_.handshake();
   if (!outcome.error.empty() || outcome.closed) {
@@ -43,6 +49,7 @@ void Connection::shake_hands() {
   if (outcome.want == Channel::Want::write) return wait(Socket::wait_write, &Connection::shake_hands);
   state_ = State::open;
   last_bytes_ms_ = hub_.intake.clock().steady_ms();
+  if (!refusal_.empty()) return tell_why(refusal_);
   read();
 }
 
@@ -233,6 +240,10 @@ void Connection::fail(const std::string& reason) {
   if (hub_.give_turn(*this)) hub_.on_turn_free();
   if (session_->owner == this) hub_.sessions.release(*session_);
   if (!speaks) return close();
+  tell_why(reason);
+}
+
+void Connection::tell_why(const std::string& reason) {
   state_ = State::lingering;
   last_bytes_ms_ = hub_.intake.clock().steady_ms();
   send("ERROR " + reason + "\n");

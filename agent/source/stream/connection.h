@@ -28,13 +28,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Connection(Hub& hub, Socket socket, std::string peer);
 
   void start();
+  void refuse(const std::string& reason);  // instead of start(): ERROR reason, over TLS once that speaks, then close; reported already
   void on_durable();              // the sessions know what became durable
   void on_room();                 // read on, if it was room or a turn that was missing
   void tick(std::int64_t now_ms); // limits in time
   void fail(const std::string& reason);  // ERROR reason, then close
   void close();                          // at once
 
-  State state() const { return state_; }
+  bool leaves() const { return state_ == State::lingering || state_ == State::closed || !refusal_.empty(); }  // no client any more: it is being told why
   const std::string& peer() const { return peer_; }
   bool owed() const;         // acknowledgements are due to it
   bool take_active();        // bytes came since the last call
@@ -43,6 +44,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
  private:
   void shake_hands();
+  void tell_why(const std::string& reason);
   void read();
   void read_later();
   void wait(Socket::wait_type what, void (Connection::*then)());
@@ -78,7 +80,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::uint64_t told_ = 0;   // last acknowledged total that was queued for the client
   std::int64_t last_bytes_ms_;
   Timestamp arrived_ms_ = 0;  // of the chunk; the clock is not asked for each frame
-  std::string out_;
+  std::string out_, refusal_;
 };
 
 }  // namespace rivulet::source

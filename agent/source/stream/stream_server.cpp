@@ -60,12 +60,13 @@ void StreamServer::start() {
 void StreamServer::accepted(Listener::Socket socket, std::string peer) {
   const bool full = clients() >= hub_.config.max_clients;
   hub_.intake.count(full ? "clients_refused" : "clients_accepted");
-  const std::size_t lingering = connections_.size() - clients();
-  if (full && (hub_.tls != nullptr || lingering >= lingering_max)) return;
+  const std::string why = "too many clients (max_clients is " + std::to_string(hub_.config.max_clients) + ")";
+  if (full) hub_.on_offence(peer, why);
+  if (full && connections_.size() - clients() >= lingering_max) return;
   auto connection = std::make_shared<Connection>(hub_, std::move(socket), std::move(peer));
   connections_.push_back(connection);
   arm_tick();
-  if (full) return connection->fail("too many clients (max_clients is " + std::to_string(hub_.config.max_clients) + ")");
+  if (full) return connection->refuse(why);
   connection->start();
 }
 
@@ -98,9 +99,7 @@ std::string StreamServer::state() const {
 }
 
 std::size_t StreamServer::clients() const {
-  return static_cast<std::size_t>(std::count_if(connections_.begin(), connections_.end(), [](const auto& each) {
-    return each->state() != Connection::State::lingering && each->state() != Connection::State::closed;
-  }));
+  return static_cast<std::size_t>(std::count_if(connections_.begin(), connections_.end(), [](const auto& each) { return !each->leaves(); }));
 }
 
 void StreamServer::watch_quiet() {

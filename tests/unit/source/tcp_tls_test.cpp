@@ -1,27 +1,15 @@
-#include <openssl/ssl.h>
-
-#include <atomic>
-#include <cstdlib>
+#include <algorithm>
+#include <list>
 #include <string>
-#include <thread>
 
-#include "tests/support/temp_folder.h"
+#include "tests/support/log_lines.h"
 #include "tests/unit/source/tcp_fixture.h"
+#include "tests/unit/source/tls_client.h"
 
 using namespace rivulet;
 using namespace rivulet::test;
 
 namespace {
-
-struct Certificates {
-  TempFolder folder;
-  std::string certificate = folder / "server.pem", key = folder / "server.key";
-  Certificates() {
-    const std::string command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout '" + key + "' -out '" +
-                                certificate + "' >/dev/null 2>&1";
-    REQUIRE(std::system(command.c_str()) == 0);
-  }
-};
 
 config::TcpSource tls_config(const Certificates& made, bool ask_for_client = false) {
   auto config = tcp_config(true);
@@ -31,42 +19,6 @@ config::TcpSource tls_config(const Certificates& made, bool ask_for_client = fal
   if (ask_for_client) config.tls->ca = made.certificate;
   return config;
 }
-
-// A blocking TLS client on a thread of its own; true if the whole dialogue went as expected.
-struct TlsClient {
-  TlsClient(std::uint16_t port, config::Tls tls, std::string send, std::string until)
-      : thread([this, port, tls = std::move(tls), send = std::move(send), until = std::move(until)] {
-          talk(port, tls, send, until);
-          done = true;
-        }) {}
-  ~TlsClient() { thread.join(); }
-
-  void talk(std::uint16_t port, const config::Tls& tls, const std::string& send, const std::string& until) {
-    auto context = net::client_tls(tls);
-    if (!context) return;
-    TcpClient socket(port);
-    const timeval patience{20, 0};
-    ::setsockopt(socket.fd(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    SSL* ssl = SSL_new(context->get());
-    SSL_set_fd(ssl, socket.fd());
-    if (SSL_connect(ssl) == 1) {
-      for (std::size_t sent = 0; sent < send.size();) {  // the context allows partial writes
-        const int count = SSL_write(ssl, send.data() + sent, static_cast<int>(send.size() - sent));
-        if (count <= 0) break;
-        sent += static_cast<std::size_t>(count);
-      }
-      char buffer[256];
-      for (int count = 0; got.find(until) == std::string::npos && (count = SSL_read(ssl, buffer, sizeof buffer)) > 0;) {
-        got.append(buffer, static_cast<std::size_t>(count));
-      }
-    }
-    SSL_free(ssl);
-  }
-
-  std::string got;
-  std::atomic<bool> done = false;
-  std::thread thread;
-};
 
 }  // namespace
 
@@ -123,6 +75,35 @@ TEST_CASE("tcp over TLS: with a ca only clients with a certificate of it are let
     return client.done.load();
   }));
   CHECK(server.intake->payloads() == std::vector<std::string>{"y"});
+}
+
+TEST_CASE("tcp over TLS: one client too many is told so, and those beyond the ones that are told are closed and reported") {
+  const Certificates made;
+  auto config = tls_config(made);
+  config.max_clients = 1;
+  TcpServer server(config);
+  config::Tls trust;
+  trust.ca = made.certificate;
+  TlsClient first(server.source->port(), trust, "x\n", "1\n");
+  REQUIRE(server.received(1));
+  LogLines log;
+  {
+    TlsClient late(server.source->port(), trust, "y\n", "never");
+    REQUIRE(server.until([&] { return late.done.load(); }));
+    CHECK(late.got == "ERROR too many clients (max_clients is 1)\n");
+  }
+  CHECK(server.source->clients() == 1);
+  CHECK(log.with("too many clients (max_clients is 1)").size() == 1);
+  std::list<TcpClient> silent;
+  for (int i = 0; i < 20; ++i) silent.push_back(server.client());
+  REQUIRE(server.until([&] { return server.intake->counts["clients_refused"] == 21; }));
+  REQUIRE(server.until([&] { return std::count_if(silent.begin(), silent.end(), [](TcpClient& each) { return each.closed(); }) >= 4; }));
+  CHECK(server.intake->counts["client_errors"] >= 21);
+  CHECK(server.source->clients() == 1);
+  server.commit();
+  REQUIRE(server.until([&] { return first.done.load(); }));
+  CHECK(first.got == "1\n");
+  CHECK(server.intake->payloads() == std::vector<std::string>{"x"});
 }
 
 TEST_CASE("tcp over TLS: a key that does not fit or a file that is missing is said in the state") {
