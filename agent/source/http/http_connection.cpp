@@ -24,6 +24,12 @@ void HttpConnection::start() {
   shake_hands();
 }
 
+void HttpConnection::turn_away(Answer answer) {
+  if (!channel_.is_tls()) return refuse(answer);
+  turned_away_ = std::move(answer);
+  start();
+}
+
 void HttpConnection::enter(State state) {
   state_ = state;
   since_ms_ = hub_.intake.clock().steady_ms();
@@ -39,6 +45,7 @@ void HttpConnection::shake_hands() {
   if (outcome.want == Channel::Want::read) return wait(Socket::wait_read, &HttpConnection::shake_hands);
   if (outcome.want == Channel::Want::write) return wait(Socket::wait_write, &HttpConnection::shake_hands);
   enter(State::idle);
+  if (turned_away_) return refuse(*turned_away_);
   read();
 }
 

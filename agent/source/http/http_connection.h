@@ -56,6 +56,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   HttpConnection(HttpHub& hub, Socket socket, std::string peer);
 
   void start();
+  void turn_away(Answer answer);      // instead of start(): the answer, over TLS once that speaks, and the end
   void refuse(const Answer& answer);  // and end: what comes after is not read
   void answer(const Answer& answer);  // to the request that is whole
   void wait_for(EpochNumber epoch, Answer answer);
@@ -65,6 +66,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void close();
 
   State state() const { return state_; }
+  bool leaves() const { return state_ == State::lingering || state_ == State::closed || turned_away_.has_value(); }  // no client any more: it is being told why
   const std::string& peer() const { return peer_; }
   const Request& request() const { return reader_->request(); }
   std::string_view body() const { return body_.wire(); }
@@ -97,6 +99,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   std::int64_t since_ms_, request_ms_ = 0;  // in this state; since the request's first byte
   EpochNumber epoch_ = 0;
   Answer promised_;
+  std::optional<Answer> turned_away_;
   bool reading_ = false, writing_ = false, said_end_ = false, last_ = false;
 };
 

@@ -68,12 +68,12 @@ void HttpSource::start() {
 void HttpSource::accepted(Listener::Socket socket, std::string peer) {
   const bool full = clients() >= hub_.config.max_clients && !make_place();
   hub_.intake.count(full ? "clients_refused" : "clients_accepted");
-  const std::size_t lingering = connections_.size() - clients();
-  if (full && (hub_.tls != nullptr || lingering >= kLingeringMax)) return;
+  const std::string why = "too many clients (max_clients is " + std::to_string(hub_.config.max_clients) + ")";
+  if (full && connections_.size() - clients() >= kLingeringMax) return hub_.on_offence(peer, why);
   auto connection = std::make_shared<HttpConnection>(hub_, std::move(socket), std::move(peer));
   connections_.push_back(connection);
   arm_tick();
-  if (full) return connection->refuse(no_room("too many clients (max_clients is " + std::to_string(hub_.config.max_clients) + ")"));
+  if (full) return connection->turn_away(no_room(why));
   connection->start();
 }
 
@@ -182,9 +182,7 @@ std::string HttpSource::state() const {
 }
 
 std::size_t HttpSource::clients() const {
-  return static_cast<std::size_t>(std::count_if(connections_.begin(), connections_.end(), [](const auto& each) {
-    return each->state() != HttpConnection::State::lingering && each->state() != HttpConnection::State::closed;
-  }));
+  return static_cast<std::size_t>(std::count_if(connections_.begin(), connections_.end(), [](const auto& each) { return !each->leaves(); }));
 }
 
 void HttpSource::arm_tick() {

@@ -3,6 +3,7 @@
 
 #include "tests/support/compressed.h"
 #include "tests/unit/source/http_fixture.h"
+#include "tests/unit/source/tls_client.h"
 
 using namespace rivulet;
 using namespace rivulet::test;
@@ -250,6 +251,25 @@ TEST_CASE("http: who is slow is told 408, who is silent is closed, others are se
   CHECK(silent.got.empty());
   REQUIRE(server.until([&] { return head.closed() && body.closed(); }));
   CHECK(server.intake->counts["idle_closed"] >= 1);
+}
+
+TEST_CASE("http over TLS: one client too many is told so") {
+  const Certificates made;
+  auto config = http_config();
+  config.max_clients = 1;
+  config.tls.emplace();
+  config.tls->certificate = made.certificate;
+  config.tls->key = made.key;
+  HttpServer server(config);
+  config::Tls trust;
+  trust.ca = made.certificate;
+  const auto first = server.client();  // its handshake is awaited
+  REQUIRE(server.until([&] { return server.source->clients() == 1; }));
+  TlsClient late(server.source->port(), trust, post("x"), "never");
+  REQUIRE(server.until([&] { return late.done.load(); }));
+  CHECK_THAT(late.got, ContainsSubstring("HTTP/1.1 503") && ContainsSubstring("too many clients (max_clients is 1)"));
+  CHECK(server.source->clients() == 1);
+  CHECK(server.intake->accepted.empty());
 }
 
 TEST_CASE("http: one client too many is told so, unless one that is idle gives its place") {
