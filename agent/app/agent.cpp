@@ -13,6 +13,8 @@ namespace {
 
 // The outbox gets room when Kafka acknowledges, which nobody tells io: while a source waits, it is looked for.
 constexpr std::chrono::milliseconds kLookForRoom{20}, kLookForTables{250};
+constexpr std::chrono::milliseconds kRetire{100};  // as at the end: for acknowledgements on their way to the sockets
+constexpr std::chrono::milliseconds kLookAtRetired{20};
 constexpr std::chrono::seconds kLookAtTables{1};
 constexpr std::int64_t kLongestWaitMs = 60'000;  // a window may be due in centuries, which no timer can say
 
@@ -49,7 +51,7 @@ Agent::Agent(Parts parts)
       clock_trust_(parts_.config.agent.state, parts_.clock, parts_.witnesses),
       cycle_(parts_.io, parts_.store, {parts_.config.agent.commit_interval_ms, epoch_bytes_for(parts_.config.agent), parts_.before == nullptr ? 1 : parts_.before->cycle_.number()}, *this),
       shared_{cycle_, parts_.store, *parts_.topology, *this, parts_.clock, [this] { look_for_room(); }, [this] { after_record(); }, [this] { return state_full(); }, {}, false},
-      room_timer_(parts_.io), wall_timer_(parts_.io), tables_timer_(parts_.io) {}
+      room_timer_(parts_.io), wall_timer_(parts_.io), tables_timer_(parts_.io), retired_timer_(parts_.io) {}
 
 Agent::~Agent() = default;
 
@@ -155,7 +157,7 @@ result<void> Agent::attach_sources() {
   return {};
 }
 
-std::vector<Agent::Attached> Agent::take_over() {
+void Agent::take_over() {
   Agent& before = *parts_.before;
   RV_CHECK(before.settled(), "a source changes its agent only when all that it brought is durable");
   Snapshot last;
@@ -178,16 +180,39 @@ std::vector<Agent::Attached> Agent::take_over() {
       sources_[i].intake->count_on_from(*before.sources_[at].intake);
     }
   }
-  std::vector<Attached> gone;
-  for (Attached& each : before.sources_) {
+  retired_.splice(retired_.end(), before.retired_);
+  retire(before.sources_, before.parts_.config.sources);
+  parts_.before = nullptr;
+  parts_.keeps = nullptr;
+}
+
+void Agent::retire(std::vector<Attached>& sources, const std::vector<config::Source>& named) {
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    Attached& each = sources[i];
     if (each.source == nullptr) continue;
     if (each.started) each.source->stop();
     each.intake->close();
-    gone.push_back(std::move(each));
+    retired_.push_back({std::move(each), named[i].name, std::chrono::steady_clock::now() + kRetire});
   }
-  parts_.before = nullptr;
-  parts_.keeps = nullptr;
-  return gone;
+  look_at_retired();
+}
+
+// What has not ended is never waited for here, which would hold up everything else.
+void Agent::look_at_retired() {
+  const auto now = std::chrono::steady_clock::now();
+  retired_.remove_if([now](const Retired& each) { return now >= each.until && each.source.source->ended(); });
+  start_those_that_may();
+  if (retired_.empty()) return;
+  retired_timer_.expires_after(kLookAtRetired);
+  retired_timer_.async_wait([this, alive = std::weak_ptr(alive_)](boost::system::error_code error) {
+    if (!error && !alive.expired() && !stopping_) look_at_retired();
+  });
+}
+
+// The two would fight for one device, port or lock.
+bool Agent::waits_for_retired(std::size_t source) const {
+  return !sources_[source].started &&
+         std::any_of(retired_.begin(), retired_.end(), [&](const Retired& each) { return each.name == parts_.config.sources[source].name && !each.source.source->ended(); });
 }
 
 void Agent::pause(std::function<void()> settled) { cycle_.drain(std::move(settled)); }
@@ -205,10 +230,17 @@ void Agent::start() {
 
 void Agent::start_sources() {
   shared_.open = true;
-  for (Attached& each : sources_)
-    if (!std::exchange(each.started, true)) each.source->start();
+  start_those_that_may();
   if (state_ != nullptr) keep_time();
   look_for_room();  // for sources that waited over a reload, and windows that were closing
+}
+
+void Agent::start_those_that_may() {
+  for (std::size_t i = 0; i < sources_.size() && shared_.open; ++i)
+    if (!sources_[i].started && !waits_for_retired(i)) {
+      sources_[i].started = true;
+      sources_[i].source->start();
+    }
 }
 
 // Lookup tables are loaded a part at a time, and everything else goes on in between.
@@ -333,7 +365,7 @@ void Agent::describe(Snapshot& snapshot) const {
     SourceSnapshot source;
     source.name = parts_.config.sources[i].name;
     source.type = type_name(parts_.config.sources[i]);
-    source.state = sources_[i].source->state();
+    source.state = waits_for_retired(i) ? "waits until the one before it has ended" : sources_[i].source->state();
     source.in_trouble = sources_[i].source->in_trouble();
     source.records = intake.records();
     source.bytes = intake.bytes();

@@ -4,6 +4,7 @@
 // Reload: the one before is paused (its sources are refused, and stay as they are) until everything is durable; the next one is created beside it;
 // then take_over() moves the sources that stay, with their connections and what they have read, and the one before is over. Until take_over()
 // nothing was changed, and resume() has it go on. Epochs are counted on, because sources remember them.
+// A source that was taken out may take a while to end (a request, a command): it is kept until it has, and one of its name starts only then.
 // Exactly once rests on three things here: a record, its sequence number and its source's position share an epoch; a source
 // hears on_durable() only after that epoch's commit; sequence numbers go on where the store's streams ended.
 // Thread: io. Lifetime: store, clock and io outlive it. Bounds: two epochs (see epoch_cycle.h); at the bound, at a full
@@ -14,8 +15,10 @@
 #pragma once
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <deque>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -73,14 +76,7 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   void pause(std::function<void()> settled);
   bool settled() const { return cycle_.settled(); }
   void resume();
-  // What remains of a source that a reload has taken out: told to stop, what it still sends is going out.
-  struct Attached {
-    std::unique_ptr<AgentIntake> intake;
-    std::unique_ptr<source::Source> source;  // destroyed before its intake
-    bool started = false;
-  };
-  // Of Parts::before, which must be destroyed afterwards. The answer: its sources that do not go on.
-  std::vector<Attached> take_over();
+  void take_over();  // of Parts::before, which must be destroyed afterwards
   // A record of the quarantine goes on from where it failed, in an epoch that takes it out of there; false: not now, ask again later.
   // Error: it cannot go on (Topology::retry).
   result<bool> retry(const store::Store::Quarantined& record);
@@ -92,6 +88,17 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   std::vector<forward::Unit> units() const { return changelog_ ? changelog_->units() : std::vector<forward::Unit>(); }
 
  private:
+  struct Attached {
+    std::unique_ptr<AgentIntake> intake;
+    std::unique_ptr<source::Source> source;  // destroyed before its intake
+    bool started = false;
+  };
+  // What remains of a source that a reload has taken out: told to stop, what it still sends is going out.
+  struct Retired {
+    Attached source;
+    std::string name;
+    std::chrono::steady_clock::time_point until;
+  };
   struct OutputStream {
     StreamId id;
     Sequence last;
@@ -117,6 +124,10 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   bool full() const override;
   bool state_full() const;
   void start_sources();
+  void start_those_that_may();
+  bool waits_for_retired(std::size_t source) const;
+  void retire(std::vector<Attached>& sources, const std::vector<config::Source>& named);
+  void look_at_retired();
   void write_changelogs_anew();
   void look_for_room();
   void keep_tables();
@@ -133,7 +144,8 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   AgentIntake::Shared shared_;
   std::vector<OutputStream> streams_;
   std::vector<Attached> sources_;
-  boost::asio::steady_timer room_timer_, wall_timer_, tables_timer_;
+  std::list<Retired> retired_;
+  boost::asio::steady_timer room_timer_, wall_timer_, tables_timer_, retired_timer_;
   std::deque<std::pair<EpochNumber, std::uint64_t>> states_under_way_;  // epochs with state, and the number of its changes
   store::StateChanges kept_apart_;                                      // the negative control's
   bool looking_ = false, stopping_ = false;

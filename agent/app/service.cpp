@@ -52,7 +52,7 @@ result<std::unique_ptr<Service>> Service::open(config::Config config, std::uniqu
 
 Service::Service(config::Config config, const Clock& clock, Options options)
     : config_(std::make_unique<config::Config>(std::move(config))), clock_(clock), options_(std::move(options)), started_ms_(clock.steady_ms()),
-      stamps_(stamps_of(*config_)), signals_(io_), house_timer_(io_), end_timer_(io_), deadline_(io_), retire_timer_(io_), history_(started_ms_) {
+      stamps_(stamps_of(*config_)), signals_(io_), house_timer_(io_), end_timer_(io_), deadline_(io_), history_(started_ms_) {
   reload_status_.taken_ms = clock.wall_ms();
 }
 

@@ -15,7 +15,6 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
-#include <list>
 #include <memory>
 #include <string>
 
@@ -95,7 +94,6 @@ class Service {
   result<void> assemble(Reload& next);
   void change_over(Reload& next);
   void change_forwarder(std::shared_ptr<forward::Forwarder> next);
-  void retire(std::vector<Agent::Attached> gone);
   void refuse_reload(const Error& error);
   void end_reload();
   void after_in_reload(std::int64_t wait_ms, void (Service::*then)());
@@ -116,12 +114,11 @@ class Service {
   std::shared_ptr<Reload> reload_;
   bool reload_again_ = false;
   ReloadStatus reload_status_;
-  std::list<Agent::Attached> retired_;     // sources that a reload took out, until what they still send has gone out
   forward::Status forwarded_before_;       // the counters of forwarders before this one
   std::shared_ptr<Pulse> pulse_ = std::make_shared<Pulse>();  // of the io thread
   std::unique_ptr<Watchdog> watchdog_;
   boost::asio::signal_set signals_;
-  boost::asio::steady_timer house_timer_, end_timer_, deadline_, retire_timer_;
+  boost::asio::steady_timer house_timer_, end_timer_, deadline_;
   int exit_code_ = 0;
   // finishing: every source is at its end, the epoch commits; draining: the outbox empties; stopping: somebody asked.
   enum class Phase { running, finishing, draining, stopping } phase_ = Phase::running;

@@ -28,7 +28,6 @@ constexpr std::int64_t kReadyWithinMs = 30'000;     // lookup tables, a disk tha
 constexpr std::int64_t kPausedWithinMs = 10'000;    // so long may sources be refused for the last epoch's commit
 constexpr std::int64_t kSlowCommitToWaitForMs = 1'000;
 constexpr std::int64_t kLookMs = 10;
-constexpr milliseconds kRetire{100};                // as at the end: for acknowledgements on their way to the sockets
 
 std::string problems_in_short(const std::vector<config::Problem>& problems) {
   const auto is_error = [](const config::Problem& problem) { return !problem.warning; };
@@ -168,7 +167,7 @@ result<void> Service::assemble(Reload& next) try {
 }
 
 void Service::change_over(Reload& next) {
-  retire(next.agent->take_over());
+  next.agent->take_over();
   agent_ = std::move(next.agent);  // the one before goes, and its configuration after it
   config_.swap(next.config);
   stamps_ = std::move(next.stamps);
@@ -200,15 +199,6 @@ void Service::change_forwarder(std::shared_ptr<forward::Forwarder> next) {
   use_forwarder(std::move(next));
   if (forwarder_) forwarder_->start();
   if (watchdog_) watchdog_->watch("forward", forwarder_ ? forwarder_->pulse() : nullptr);
-}
-
-void Service::retire(std::vector<Agent::Attached> gone) {
-  if (gone.empty()) return;
-  for (Agent::Attached& each : gone) retired_.push_back(std::move(each));
-  retire_timer_.expires_after(kRetire);
-  retire_timer_.async_wait([this](boost::system::error_code error) {
-    if (!error) retired_.clear();
-  });
 }
 
 void Service::refuse_reload(const Error& error) {

@@ -4,7 +4,7 @@
 // same epoch with set_position(), remembers epoch(), and acknowledges upstream only after on_durable() named that epoch.
 // Threads: io for every call, both ways. Lifetime: the Intake outlives the Source. Bounds: while can_accept() is false a source
 // stops reading (what cannot wait, such as QoS 0, is dropped and counted); on_room() says that reading may go on.
-// A source never throws across this door and never blocks.
+// A source never throws across this door and never blocks; its destructor does neither once it has ended().
 #pragma once
 #include <map>
 #include <memory>
@@ -60,6 +60,8 @@ class Source {
   virtual ~Source() = default;
   virtual void start() = 0;
   virtual void stop() = 0;                          // take nothing more in; acknowledgements may still go out
+  // After stop(): nothing of it is at work any more, no thread, no command, so that another may have its device. Within a bound of its own.
+  virtual bool ended() const { return true; }
   virtual void on_durable(EpochNumber up_to) = 0;   // every epoch up to and including this one is durable
   virtual void on_room() {}                         // can_accept() became true again
   virtual bool finished() const { return false; }   // nothing more will ever come (stdin at its end, simulate at its count)

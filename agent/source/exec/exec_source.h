@@ -6,6 +6,7 @@
 // command waits in its write. A tick while the run before has not ended, or its lines have not all been taken, is left out and counted.
 // A last line without newline counts, but not of a command that a signal ended: it may be half of one (`incomplete_line`).
 // What the command left running in its process group ends with it; a pipe that somebody else still holds is not waited for.
+// stop() ends the command as a timeout does; it has ended() when the command has, within kill_after. The destructor does not wait: SIGKILL.
 // Counted: exec_failed, exec_timeout, exec_restarts, run_skipped, line_too_long, incomplete_line, stderr_lines.
 // Thread: io. Bounds: one line and one chunk here, a pipe in the kernel. Lifetime: the io_context and the Intake outlive it.
 #pragma once
@@ -34,6 +35,7 @@ class ExecSource final : public Source {
 
   void start() override;
   void stop() override;
+  bool ended() const override { return !process_ || process_->ended(); }
   void on_durable(EpochNumber) override {}
   void on_room() override;
   std::string state() const override;

@@ -1,7 +1,7 @@
 // Process: a command of the user's, started and waited for. It leads a process group of its own, and goes when the agent goes.
 //
 //     running ──▶ ended: whatever it left in its group is killed, then it is reaped, then on_end()
-//        └─ end(): SIGTERM to the group, SIGKILL after kill_after; abandon(): SIGKILL, and nobody is told
+//        └─ end(): SIGTERM to the group, SIGKILL after kill_after; abandon(): SIGKILL at once, and nobody is told
 //
 // Waiting is by pidfd (kernels before 5.3: by asking every kAskMs), for this child alone: no SIGCHLD, which belongs to whoever wants it.
 // The handlers hold the Process, so that it is reaped also when its owner has gone. Its group is signalled only until it is reaped: the
@@ -47,6 +47,7 @@ class Process : public std::enable_shared_from_this<Process> {
   void abandon();
 
   pid_t id() const { return id_; }
+  bool ended() const { return reaped_; }
   // After its end:
   bool succeeded() const;
   bool killed() const;             // by a signal: what it printed last may be half of it

@@ -12,7 +12,7 @@
 namespace rivulet::source {
 namespace {
 
-constexpr std::int64_t kCallMs = 2'000;      // a blocking call: so long may the destructor wait
+constexpr std::int64_t kCallMs = 2'000;      // a blocking call: so long may its end take
 constexpr std::int64_t kSessionMs = 60'000;  // then it is looked whether the topic has more partitions
 constexpr std::int64_t kFetchWaitMs = 500;
 constexpr std::int64_t kShortestWaitMs = 500, kLongestWaitMs = 30'000;
@@ -55,7 +55,11 @@ KafkaSource::~KafkaSource() {
 void KafkaSource::start() {
   say("connecting for topic " + config_.topic, false);
   try {
-    thread_ = std::thread([this] { run(); });
+    thread_ = std::thread([this] {
+      run();
+      reader_.reset();  // which waits for librdkafka's threads
+      ended_ = true;
+    });
   } catch (const std::system_error& error) {
     say(std::string("has no thread to read with: ") + error.what(), true);
   }

@@ -4,9 +4,10 @@
 // Positions: "offset/TOPIC/PARTITION": the next offset to take in; "whole/TOPIC": the table was read to its end once (bootstrap);
 // "stopped/TOPIC": the topic was made anew, and nothing of it is read.
 // Threads: io, and one of its own that reads (librdkafka's calls block). Bounds: two batches of kBatchBytes, librdkafka's fetches of 1 MiB.
-// While io has no room nothing more is fetched. The destructor waits for a call that is under way: two seconds at most.
+// While io has no room nothing more is fetched. A call that is under way at stop() takes two seconds at most; until it has ended() the destructor waits for it.
 // Errors: nothing ends the agent; state() says what it waits for.
 #pragma once
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <condition_variable>
 #include <cstdint>
@@ -33,6 +34,7 @@ class KafkaSource final : public Source {
 
   void start() override;
   void stop() override;
+  bool ended() const override { return !thread_.joinable() || ended_; }
   void on_durable(EpochNumber) override {}
   void on_room() override { drain(); }
   bool ready() const override { return ready_; }
@@ -102,6 +104,7 @@ class KafkaSource final : public Source {
   std::string state_ = "not started";
   std::optional<std::int64_t> troubled_since_ms_;  // steady clock
 
+  std::atomic<bool> ended_ = false;
   std::thread thread_;
 };
 

@@ -36,6 +36,10 @@ void ModbusSource::stop() {
   for (const auto& poller : pollers_) poller->stop();
 }
 
+bool ModbusSource::ended() const {
+  return std::all_of(pollers_.begin(), pollers_.end(), [](const auto& poller) { return poller->ended(); });
+}
+
 void ModbusSource::drain() {
   const auto count = [this] {
     for (const auto& [what, by] : handover_.take_counts()) intake_.count(what, by);

@@ -3,8 +3,9 @@
 // Each connection (a TCP address, a serial line) has a thread of its own, because libmodbus blocks: a slave that is slow or dead delays none that has
 // another connection. Units behind one connection wait for each other, as they do on the wire; one that does not answer is left alone for growing pauses.
 // Modbus cannot replay: while the agent has no room polls are left out and counted.
-// Threads: io, and its pollers'. Lifetime: the io_context and the Intake outlive it. Bounds: handover.h. The destructor waits for a request that is under way:
-// with TCP it is cut off, on a serial line it takes up to the timeout (10 s at most).
+// Threads: io, and its pollers'. Lifetime: the io_context and the Intake outlive it. Bounds: handover.h. It has ended() when the request that is under way at
+// stop() has: with TCP it is cut off, on a serial line it takes up to the timeout (10 s at most), and a name in the place of an IP address what the resolver takes.
+// The destructor waits for that.
 #pragma once
 #include <boost/asio/io_context.hpp>
 #include <memory>
@@ -26,6 +27,7 @@ class ModbusSource final : public Source {
 
   void start() override;
   void stop() override;
+  bool ended() const override;
   void on_durable(EpochNumber) override {}
   void on_room() override;
   std::string state() const override;

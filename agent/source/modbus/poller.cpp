@@ -68,7 +68,10 @@ std::vector<Schedule::Job> Poller::jobs_of() const {
 result<void> Poller::start() {
   if (jobs_.empty()) return {};  // no group is for these slaves
   try {
-    thread_ = std::thread([this] { run(); });
+    thread_ = std::thread([this] {
+      run();
+      ended_ = true;
+    });
   } catch (const std::system_error& error) {
     return Error{ErrorCode::io, std::string("modbus: has no thread to poll with: ") + error.what() + "; raise TasksMax of the unit"};
   }

@@ -4,9 +4,10 @@
 // request are null; where every request is answered so there is no record. Requests with an illegal address are halved for the next poll
 // (requests.h); a new connection begins again with whole ones.
 // A serial line has nothing to close after a timeout: before the unit is polled again it has to answer a request that the late answer does not fit.
-// Threads: constructor, start(), stop() and destructor on io, the rest its own. The destructor waits until a request that is under way ends: link.h
+// Threads: constructor, start(), stop(), ended() and destructor on io, the rest its own. The destructor waits until a request that is under way ends: link.h
 // says how long. Lifetime: Handover and Clock outlive it. Errors: counted by name, logged when they begin, end, and each kLogIntervalMs.
 #pragma once
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <map>
@@ -37,7 +38,8 @@ class Poller {
   Poller& operator=(const Poller&) = delete;
 
   result<void> start();
-  void stop();  // returns at once
+  void stop();         // returns at once
+  bool ended() const { return !thread_.joinable() || ended_; }  // after stop(): the destructor does not wait
 
  private:
   struct Job {
@@ -89,6 +91,7 @@ class Poller {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool stopping_ = false;
+  std::atomic<bool> ended_ = false;
   std::thread thread_;
 };
 

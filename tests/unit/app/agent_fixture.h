@@ -24,6 +24,7 @@ class HandSource final : public source::Source {
   }
   void on_room() override { ++room; }
   bool finished() const override { return at_end; }
+  bool ended() const override { return has_ended; }
   std::string state() const override { return "by hand"; }
 
   EpochNumber send(const std::string& payload) {
@@ -36,7 +37,8 @@ class HandSource final : public source::Source {
   std::vector<EpochNumber> durable;
   std::function<void(EpochNumber)> when_durable;
   int room = 0;
-  bool started = false, stopped = false, at_end = false;
+  bool started = false, stopped = false, at_end = false, has_ended = true;
+  std::shared_ptr<char> alive = std::make_shared<char>();
 };
 
 class Folder {

@@ -361,6 +361,20 @@ TEST_CASE("exec: a stopped source ends its command with SIGTERM, takes nothing m
   CHECK(r.intake.accepted.size() == 1);
 }
 
+TEST_CASE("exec: a stopped source has ended when its command has") {
+  Running r(shell("trap '' TERM; echo x; while :; do sleep 0.01; done"));
+  REQUIRE(r.until_lines(1));
+  const pid_t id = r.source->process_id();
+  r.source->stop();
+  CHECK_FALSE(r.source->ended());
+  REQUIRE(run_until(r.io, [&] { return r.source->ended(); }));  // by SIGKILL, after kill_after
+  CHECK(gone(id));
+  Running waiting(shell("exit 3", 60'000));
+  REQUIRE(waiting.until_counted("exec_failed"));
+  waiting.source->stop();
+  CHECK(waiting.source->ended());
+}
+
 TEST_CASE("exec: a source that goes away kills its command and reaps it") {
   wait_for_children();
   Running r(shell("trap '' TERM; echo x; while :; do sleep 0.01; done"));

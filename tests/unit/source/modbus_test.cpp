@@ -385,6 +385,23 @@ TEST_CASE("modbus: noise on a serial line is refused by its checksum") {
   CHECK(polls.counted("polls_failed") == 1);
 }
 
+TEST_CASE("modbus: a source has ended when its request on a serial line has, and not before") {
+  std::atomic<bool> may_answer = false;
+  SerialSlave slave([&](const ModbusAsked& one) {
+    const auto until = Steady::now() + 30s;
+    while (!may_answer && Steady::now() < until) ::poll(nullptr, 0, 1);
+    return std::optional(values(one));
+  });
+  Polls polls(polling({serial_bus(slave.device())}));
+  REQUIRE(polls.until([&] { return !slave.asked().empty(); }));
+  polls.source->stop();
+  CHECK_FALSE(polls.source->ended());
+  may_answer = true;
+  REQUIRE(polls.until([&] { return polls.source->ended(); }));
+  CHECK(slave.asked().size() == 1);
+  CHECK(polls.intake.accepted.empty());
+}
+
 TEST_CASE("modbus: a serial device that is not there is looked for again") {
   Polls polls(polling({serial_bus("/nowhere/ttyUSB0")}));
   REQUIRE(polls.until([&] { return polls.counted("polls_paused") >= 20; }));
