@@ -1,11 +1,13 @@
 #include "agent/source/modbus/link.h"
 
+#include <fcntl.h>
 #include <modbus/modbus.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,6 +18,7 @@
 #include <chrono>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include "agent/source/modbus/requests.h"
 
@@ -81,10 +84,12 @@ bool Link::adopt(int socket) {
 void Link::close() {
   const std::lock_guard lock(mutex_);
   socket_ = -1;
-  if (modbus_ == nullptr) return;
-  modbus_close(modbus_);
-  modbus_free(modbus_);
-  modbus_ = nullptr;
+  if (modbus_ != nullptr) {
+    modbus_close(modbus_);
+    modbus_free(modbus_);
+    modbus_ = nullptr;
+  }
+  if (lock_ >= 0) ::close(std::exchange(lock_, -1));
 }
 
 result<void> Link::open() {
@@ -112,10 +117,16 @@ result<void> Link::open() {
 
 result<void> Link::open_rtu() {
   const auto& rtu = *bus_.rtu;
+  const auto cannot = [&rtu] {
+    return Error{ErrorCode::unavailable, "modbus: cannot open " + rtu.device + ": " + system_text(errno) + "; is the adapter plugged in, and may this user read and write it (group dialout)?"};
+  };
+  lock_ = ::open(rtu.device.c_str(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+  if (lock_ < 0) return cannot();
+  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    return Error{ErrorCode::conflict, "modbus: " + rtu.device + " is locked by another program, or by another source of this agent"};
   modbus_ = modbus_new_rtu(rtu.device.c_str(), static_cast<int>(rtu.baud), rtu.parity, 8, rtu.stop_bits);
   if (modbus_ == nullptr) return Error{ErrorCode::invalid, "modbus: " + rtu.device + ": " + system_text(errno)};
-  if (modbus_connect(modbus_) != 0)
-    return Error{ErrorCode::unavailable, "modbus: cannot open " + rtu.device + ": " + system_text(errno) + "; is the adapter plugged in, and may this user read and write it (group dialout)?"};
+  if (modbus_connect(modbus_) != 0) return cannot();
   if (rtu.rs485 && modbus_rtu_set_serial_mode(modbus_, MODBUS_RTU_RS485) != 0)
     return Error{ErrorCode::invalid, "modbus: the driver of " + rtu.device + " has no RS-485 mode (" + system_text(errno) + "); set rs485: false, most adapters switch by themselves"};
   return {};

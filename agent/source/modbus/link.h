@@ -4,6 +4,7 @@
 // Bounds: read() takes the timeout at most, whatever trickles in (libmodbus' timeout for each byte is off, the one of the answer holds for
 // all of it); open() the timeout for each address of the name, and what the resolver takes (an IP address: nothing).
 // After interrupt() a TCP call returns at once, one on a serial line within the timeout.
+// A serial line is the agent's alone while it is open (flock): an answer does not say whose request it is for.
 // Errors: an answer says which of five kinds. After timeout, bad_response and lost a TCP connection is of no use (the late answer would be taken for
 // the next one's; libmodbus issue 255): close(). A serial line: settle().
 #pragma once
@@ -56,6 +57,7 @@ class Link {
   const config::ModbusSource::Bus bus_;
   const std::int64_t timeout_ms_;
   int wake_ = -1;  // an eventfd, readable after interrupt()
+  int lock_ = -1;  // of a serial line: libmodbus opens another
   _modbus* modbus_ = nullptr;
   mutable std::mutex mutex_;  // of what follows
   int socket_ = -1;

@@ -1,6 +1,10 @@
 // The modbus source against slaves whose answers are in the test's hand; against a real server: tests/integration/modbus.
 #include "agent/source/modbus/modbus_source.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -383,6 +387,24 @@ TEST_CASE("modbus: noise on a serial line is refused by its checksum") {
   for (const auto& one : polls.intake.accepted) CHECK(one.payload == R"({"slave":"s0","group":"g","a":10,"b":11})");
   CHECK(polls.counted("bad_responses") == 2);
   CHECK(polls.counted("polls_failed") == 1);
+}
+
+TEST_CASE("modbus: a serial line that somebody else has locked is asked when it is free") {
+  SerialSlave slave(values);
+  const int other = ::open(slave.device().c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
+  REQUIRE(::flock(other, LOCK_EX | LOCK_NB) == 0);
+  Polls polls(polling({serial_bus(slave.device())}));
+  REQUIRE(polls.until([&] { return polls.counted("connect_failed") == 2; }));
+  CHECK_THAT(polls.source->state(), ContainsSubstring(slave.device() + " is locked by another program"));
+  CHECK(slave.asked().empty());
+  ::close(other);
+  REQUIRE(polls.records(1));
+  const int late = ::open(slave.device().c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
+  CHECK(::flock(late, LOCK_EX | LOCK_NB) != 0);
+  polls.source->stop();
+  REQUIRE(polls.until([&] { return polls.source->ended(); }));
+  CHECK(::flock(late, LOCK_EX | LOCK_NB) == 0);
+  ::close(late);
 }
 
 TEST_CASE("modbus: a source has ended when its request on a serial line has, and not before") {
