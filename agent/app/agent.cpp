@@ -279,6 +279,11 @@ void Agent::stop(std::function<void()> stopped) {
   cycle_.drain(std::move(stopped));
 }
 
+bool Agent::ended() const {
+  return std::all_of(sources_.begin(), sources_.end(), [](const Attached& each) { return !each.started || each.source->ended(); }) &&
+         std::all_of(retired_.begin(), retired_.end(), [](const Retired& each) { return each.source.source->ended(); });
+}
+
 bool Agent::finished() const {
   return !sources_.empty() && !parts_.topology->pending() && std::all_of(sources_.begin(), sources_.end(), [](const Attached& each) { return each.source->finished(); });
 }

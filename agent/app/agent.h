@@ -76,7 +76,8 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   void pause(std::function<void()> settled);
   bool settled() const { return cycle_.settled(); }
   void resume();
-  void take_over();  // of Parts::before, which must be destroyed afterwards
+  void take_over();      // of Parts::before, which must be destroyed afterwards
+  bool ended() const;    // after stop(): nothing of its sources is at work any more
   // A record of the quarantine goes on from where it failed, in an epoch that takes it out of there; false: not now, ask again later.
   // Error: it cannot go on (Topology::retry).
   result<bool> retry(const store::Store::Quarantined& record);

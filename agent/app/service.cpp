@@ -208,7 +208,12 @@ void Service::stop(const std::string& why) {
     abandoned_ = true;
     io_.stop();
   });
-  if (!committing) agent_->stop([this] { committed(); });
+  if (!committing) stop_agent();
+}
+
+void Service::stop_agent() {
+  sources_until_ms_ = clock_.steady_ms() + kSourcesWithinMs;
+  agent_->stop([this] { committed(); });
 }
 
 void Service::committed() {
@@ -221,7 +226,11 @@ void Service::committed() {
 void Service::end_soon() {
   end_timer_.expires_after(kLinger);
   end_timer_.async_wait([this](boost::system::error_code error) {
-    if (!error) io_.stop();
+    if (error) return;
+    if (agent_->ended() || clock_.steady_ms() >= sources_until_ms_) return io_.stop();
+    if (forwarder_) forwarder_->ask_to_stop();  // meanwhile
+    if (sinks_) sinks_->ask_to_stop();
+    end_soon();
   });
 }
 
@@ -243,7 +252,7 @@ void Service::finish(const std::string& why) {
   if (reload_) refuse_reload({ErrorCode::unavailable, why + ": the agent ends"});
   phase_ = Phase::finishing;
   log::info("{}: the epoch is committed{}", why, forwarder_ || sinks_ ? " and the outbox sent on" : "");
-  agent_->stop([this] { committed(); });
+  stop_agent();
 }
 
 // Records and gaps. Without a kafka section what is for topics stays.

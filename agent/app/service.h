@@ -7,7 +7,8 @@
 //   running --a commit's fate unknown-----------------------------------------------------------> kExitLost, start again
 //   running --SIGHUP, reload()--------> the new configuration at work, or the one before and the reason why (service_reload.cpp) --> running
 //
-// The way to 0 takes less than 5 s, also with a dead link (kCommitWithinMs + kLinger + kForwarderWithinMs).
+// The way to 0 takes less than 5 s, also with a dead link (kCommitWithinMs + kLinger + kForwarderWithinMs). Within kSourcesWithinMs of its beginning
+// sources may end what they have under way (a command its clean-up, up to its kill_after); what has not by then is killed.
 // Thread: run() makes the caller's thread the io thread; every method is for that thread or for before run().
 // Errors: open() says what is wrong and what to do.
 #pragma once
@@ -35,6 +36,7 @@ inline constexpr int kExitUnread = 2;  // the input ended because it could not b
 inline constexpr int kExitLost = 70;  // EX_SOFTWARE; the systemd unit restarts
 inline constexpr std::int64_t kCommitWithinMs = 2'300;
 inline constexpr std::int64_t kForwarderWithinMs = 2'000;
+inline constexpr std::int64_t kSourcesWithinMs = 3'500;
 
 class Service {
  public:
@@ -81,6 +83,7 @@ class Service {
   void wait_for_drain(std::int64_t until_ms);
   void committed();  // all that was accepted is durable and acknowledged
   void end_soon();
+  void stop_agent();
   void lost(const Error& error);
 
   // service_reload.cpp
@@ -123,6 +126,7 @@ class Service {
   // finishing: every source is at its end, the epoch commits; draining: the outbox empties; stopping: somebody asked.
   enum class Phase { running, finishing, draining, stopping } phase_ = Phase::running;
   bool abandoned_ = false;
+  std::int64_t sources_until_ms_ = 0;
   bool had_room_ = true, held_was_full_ = false, rests_ = false, watching_for_end_ = false;
   std::pair<std::uint64_t, std::uint64_t> done_{};  // commits, transactions: as of the last look
   std::int64_t quiet_since_ms_ = 0;

@@ -12,7 +12,7 @@ constexpr Setting kExec[] = {
     text("command", "the program and its arguments; a shell only where one is named: `[sh, -c, \"...\"]`").listed().needed(),
     duration("interval", 10, 365 * kDay, "from run to run, one at a time; absent: it goes on, and is started again when it ends"),
     duration("timeout", 10, 365 * kDay, "with `interval`: a run that takes longer is ended; absent: the interval"),
-    duration("kill_after", 10, kMinute, "from SIGTERM to SIGKILL, where it is ended").else_("5s"),
+    duration("kill_after", 10, kMinute, "from SIGTERM to SIGKILL, where it is ended (at the agent's own end 3.5 s at most)").else_("5s"),
     duration("restart", 10, kDay, "without `interval`: the first wait before it is started again; it doubles, with jitter").else_("1s"),
     duration("restart_max", 10, kDay, "the longest wait; who ran for so long begins with the first again").else_("1m"),
     text("directory", "the working directory; absent: the agent's"),

@@ -131,8 +131,12 @@ void Sinks::wake() {
   for (const auto& worker : workers_) worker->wake();
 }
 
-void Sinks::stop() {
+void Sinks::ask_to_stop() {
   for (const auto& worker : workers_) worker->ask_to_stop();
+}
+
+void Sinks::stop() {
+  ask_to_stop();
   for (const auto& worker : workers_) worker->stop();
 }
 

@@ -24,6 +24,7 @@ class Sinks {
   ~Sinks();
   void start();
   void wake();
+  void ask_to_stop();  // does not wait
   void stop();
   std::vector<Status> status() const;
 

@@ -1,6 +1,9 @@
 // What becomes of a source that a reload takes out while it still has something under way, and of the one that takes its place.
+#include <sys/wait.h>
+
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -36,6 +39,14 @@ struct Commands {
 };
 // It has the lock for as long as it lives, and needs a second to end.
 const std::string kSlowToEnd = "mkdir lock || echo x >> twice; trap 'sleep 1; rmdir lock; echo x >> tidy; exit' TERM; echo x >> up; while :; do sleep 0.02; done";
+
+Steady::duration end(ReloadFixture& fixture) {
+  const auto begin = Steady::now();
+  fixture.service->stop("the test");
+  REQUIRE(fixture.until([&] { return fixture.service->io().stopped(); }));
+  fixture.service.reset();
+  return Steady::now() - begin;
+}
 
 std::string meter(const std::string& device, const std::string& field, int address) {
   return "sources:\n  a: {modbus: {rtu: {device: " + device + ", baud: 115200, parity: none}, timeout: 3s, groups: {g: {interval: 20ms, registers: {" + field +
@@ -110,6 +121,22 @@ TEST_CASE("reloads while a source waits for the one before it: it goes on waitin
   CHECK(fixture.stored() == std::vector<std::string>{R"(copy {"n":1})"});
 }
 
+TEST_CASE("an agent that is told to stop while a source waits lets the one before it end, and starts nothing more") {
+  ReloadFixture fixture(two(""), kTwo);
+  HandSource& before = fixture.source("a");
+  before.has_ended = false;
+  fixture.write(two("max_line: 5KiB"), kTwo);
+  CHECK(fixture.reload().successful);
+  fixture.service->stop("the test");
+  const auto a_while = Steady::now() + 300ms;
+  REQUIRE(fixture.until([&] { return fixture.service->io().stopped() || Steady::now() > a_while; }));
+  CHECK(Steady::now() > a_while);
+  before.has_ended = true;
+  REQUIRE(fixture.until([&] { return fixture.service->io().stopped(); }));
+  CHECK(Steady::now() < a_while + 2s);
+  CHECK_FALSE(fixture.source("a").started);
+}
+
 TEST_CASE("a serial line is asked by another source only when the one before has its answer, and nobody waits for that") {
   std::atomic<bool> may_answer = false;
   SerialSlave slave([&](const ModbusAsked& one) {
@@ -159,4 +186,23 @@ TEST_CASE("a command that ignores SIGTERM is killed after kill_after, and the ne
   CHECK(fixture.reload().successful);
   REQUIRE(fixture.until([&] { return commands.lines("up") == 2; }));
   CHECK(Steady::now() - begin >= 300ms);
+}
+
+TEST_CASE("a command has its time to end at the agent's end") {
+  const Commands commands;
+  ReloadFixture fixture(commands.source(kSlowToEnd, "kill_after: 20s"), kCopy);
+  REQUIRE(fixture.until([&] { return commands.lines("up") == 1; }));
+  CHECK(end(fixture) < 5s);
+  CHECK(commands.lines("tidy") == 1);
+}
+
+TEST_CASE("the agent ends in under 5 seconds, whatever a command does") {
+  const Commands commands;
+  ReloadFixture fixture(commands.source("trap '' TERM; echo $$ >> up; while :; do sleep 0.02; done", "kill_after: 1m"), kCopy);
+  REQUIRE(fixture.until([&] { return commands.lines("up") == 1; }));
+  CHECK(end(fixture) < 5s);
+  std::ifstream in(commands.folder / "up");
+  pid_t id = 0;
+  REQUIRE(in >> id);
+  CHECK((::waitpid(id, nullptr, 0) == id || errno == ECHILD));  // it does not outlive the agent
 }
