@@ -33,8 +33,8 @@ void print_stream(const kafka::StreamReport& stream) {
   fmt::print("  missing {}, duplicates {}, out of order {}, gaps on purpose {} ({} records)\n", stream.missing, stream.duplicates, stream.out_of_order,
              stream.gap_records, stream.gap_sequences);
   for (const auto& range : stream.missing_ranges) fmt::print("  missing: {} to {}\n", range.first, range.last);
-  if (stream.not_retained > 0) fmt::print("  not retained for certain: {} (deleted or missing: it cannot be told)\n", stream.not_retained);
-  if (stream.undecided > 0) fmt::print("  not checked: {} (behind an open transaction, or missing)\n", stream.undecided);
+  if (stream.not_retained > 0) fmt::print("  below what is retained for certain, and not there: {}\n", stream.not_retained);
+  if (stream.undecided > 0) fmt::print("  not checked: {} (they are not there, and need not be missing)\n", stream.undecided);
 }
 
 // Says what is waited for, if it has not come in kPatience. Lives as long as the asking; a thread of its own.
@@ -107,7 +107,10 @@ int command_verify(const VerifyOptions& options) {
              report->streams.size(), report->records, report->missing, report->duplicates, report->out_of_order);
   if (!report->ok()) return kNotInOrder;
   if (report->undecided == 0) return kDone;
-  fmt::print(stderr, "verify: {} sequence numbers may lie behind an open transaction; its producer has to end it, or the broker does when its timeout is over: verify again then\n", report->undecided);
+  if (report->open.empty())
+    fmt::print(stderr, "verify: {} sequence numbers are missing, or retention deleted them with all that a partition had of their stream: it cannot be told\n", report->undecided);
+  else
+    fmt::print(stderr, "verify: {} sequence numbers may lie behind an open transaction; its producer has to end it, or the broker does when its timeout is over: verify again then\n", report->undecided);
   return kCannot;
 }
 

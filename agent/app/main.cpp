@@ -180,7 +180,7 @@ int run(int argc, char** argv) {
   });
 
   VerifyOptions verify_options;
-  CLI::App* verify = app.add_subcommand("verify", "reads a topic and counts what is missing, doubled or out of order; exit code 1 if any is, 2 if an open transaction hides it");
+  CLI::App* verify = app.add_subcommand("verify", "reads a topic and counts what is missing, doubled or out of order; exit code 1 if any is, 2 if an open transaction or retention hides whether");
   verify->add_option("--brokers", verify_options.brokers, "HOST:PORT,...; default: those of -c");
   verify->add_option("--topic", verify_options.topic, "the topic")->required();
   verify->add_option("-c,--config", verify_options.config, "a configuration, for its brokers, TLS and SASL")->type_name("FILE");

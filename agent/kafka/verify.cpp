@@ -141,7 +141,8 @@ void Tally::count_lacking(const Stream& stream, const std::vector<bool>& open, S
   const Sequence last = settled_ ? stream.settled : counts.last;
   const auto trimmed = static_cast<std::size_t>(std::count(trimmed_.begin(), trimmed_.end(), true));
   const auto opened = static_cast<std::size_t>(std::count(open.begin(), open.end(), true));
-  // Below a trimmed partition's first record anything may have been deleted, after an open one's last anything may come. Has it none: anything at all.
+  // Below a trimmed partition's first record anything may have been deleted, after an open one's last anything may come. Has it none: anything at all,
+  // and what is not there cannot be called missing, nor in order.
   Sequence from = trimmed == 0 ? own_from(stream, counts.duplicates) : counts.first, until = last;
   std::size_t in_trimmed = 0, in_open = 0;
   for (const auto& [partition, place] : stream.partitions) {
@@ -155,11 +156,7 @@ void Tally::count_lacking(const Stream& stream, const std::vector<bool>& open, S
       until = std::min(until, place.last);
     }
   }
-  if (in_trimmed < trimmed) {
-    counts.not_retained = stream.seen.missing({counts.first, last}, 0).count;
-    return;
-  }
-  if (in_open < opened) until = 0;
+  if (in_trimmed < trimmed || in_open < opened) until = 0;
   if (from > counts.first) counts.not_retained = stream.seen.missing({counts.first, std::min(from - 1, last)}, 0).count;
   auto missing = stream.seen.missing({from, until}, shown_ranges);
   counts.missing = missing.count;
@@ -216,7 +213,7 @@ result<VerifyReport> verify(const Connection& connection, const std::string& top
   if (stopped) return *stopped;
   if (progress.failure) return to_error(progress.failure, "reading topic " + topic);
   auto report = tally.report();
-  if (report.missing > 0) {  // or on its way
+  if (report.missing + report.undecided > 0) {  // or on its way
     if (options.on_wait) options.on_wait();
     auto latest = Reader::create(connection, Isolation::uncommitted);
     if (!latest) return latest.error();

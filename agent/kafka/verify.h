@@ -2,7 +2,8 @@
 //
 // Each record's `rv` header names stream and sequence number. A stream's records are spread over the partitions by key, so
 // completeness is checked over all of them and order within each. Where retention has already deleted records, a stream is
-// checked from the first sequence number that is retained for certain: where it emptied a partition of a stream, none is. A restored agent
+// checked from the first sequence number that is retained for certain. Where a partition lost records and has none of a stream (any more, or it never had),
+// what of the stream is not there may have been among them: undecided. A restored agent
 // (forward/restore.h) has a new incarnation, and its streams go on where those of the one before ended: what lies between is missing, what both
 // have is there twice.
 // While the topic is written: read is up to the last stable offsets of the start of the call, and the highest numbers seen there say how far each
@@ -35,8 +36,8 @@ struct StreamReport {
   std::uint64_t records = 0;                  // gap records not counted
   std::uint64_t missing = 0;
   std::vector<SequenceRange> missing_ranges;  // the first few
-  std::uint64_t not_retained = 0;             // not there, above `first`: deleted by retention or missing, nobody can tell
-  std::uint64_t undecided = 0;                // not there: behind an open transaction, or missing
+  std::uint64_t not_retained = 0;             // not there, above `first`, but below what is retained for certain
+  std::uint64_t undecided = 0;                // not there: behind an open transaction, deleted with all that a partition had of the stream, or missing
   std::uint64_t duplicates = 0;
   std::uint64_t out_of_order = 0;             // a record after a higher sequence number in its partition
   std::uint64_t gap_records = 0;              // gaps on purpose
