@@ -124,7 +124,7 @@ Framer::Verdict ExecSource::take(std::string_view line) {
 }
 
 void ExecSource::wait() {
-  if (waiting_ || stopped_ || no_room_ || output_ended_) return;
+  if (waiting_ || output_ended_ || (no_room_ && !stopped_)) return;
   waiting_ = true;
   out_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this, run = run_, alive = std::weak_ptr(alive_)](boost::system::error_code error) {
     if (alive.expired()) return;
@@ -133,8 +133,17 @@ void ExecSource::wait() {
   });
 }
 
+// Of a command that was told to end: what it still says is not taken in, but it must not hang in saying it.
+void ExecSource::discard() {
+  const auto got = ::read(out_.native_handle(), buffer_.data(), buffer_.size());
+  if (got > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN))) return wait();
+  output_ended();
+}
+
 void ExecSource::read() {
-  if (stopped_ || no_room_ || output_ended_) return;
+  if (output_ended_) return;
+  if (stopped_) return discard();
+  if (no_room_) return;
   if (!intake_.can_accept()) {
     no_room_ = true;
     return;
@@ -227,7 +236,9 @@ void ExecSource::stop() {
   stopped_ = true;
   timer_.cancel();
   deadline_.cancel();
-  if (process_) process_->end(config_.kill_after_ms);
+  if (!process_) return;
+  process_->end(config_.kill_after_ms);
+  wait();
 }
 
 // One that goes on is well again when it has run for as long as begins the waits anew.

@@ -50,6 +50,7 @@ class ExecSource final : public Source {
   void run();
   void arm_deadline();
   void wait();
+  void discard();
   void read();
   void handle(Framer::Status status);
   void command_ended();

@@ -375,6 +375,17 @@ TEST_CASE("exec: a stopped source has ended when its command has") {
   CHECK(waiting.source->ended());
 }
 
+TEST_CASE("exec: a stopped source's command may print while it cleans up, also where there was no room for what it said before") {
+  const bool room = GENERATE(true, false);
+  Running r(shell("trap 'yes | head -c 300000; echo clean >&2; exit' TERM; echo x; while :; do sleep 0.01; done"));
+  REQUIRE(r.until_lines(1));
+  if (!room) r.intake.room_up_to = 0;
+  r.source->stop();
+  REQUIRE(r.until_counted("stderr_lines"));
+  REQUIRE(run_until(r.io, [&] { return r.source->ended(); }));
+  CHECK(r.intake.accepted.size() == 1);
+}
+
 TEST_CASE("exec: a source that goes away kills its command and reaps it") {
   wait_for_children();
   Running r(shell("trap '' TERM; echo x; while :; do sleep 0.01; done"));
