@@ -15,6 +15,7 @@ namespace {
 constexpr std::chrono::milliseconds kLookForRoom{20}, kLookForTables{250};
 constexpr std::chrono::milliseconds kRetire{100};  // as at the end: for acknowledgements on their way to the sockets
 constexpr std::chrono::milliseconds kLookAtRetired{20};
+constexpr std::chrono::seconds kEndsWithin{75};  // the longest kill_after is a minute: what takes longer hangs
 constexpr std::chrono::seconds kLookAtTables{1};
 constexpr std::int64_t kLongestWaitMs = 60'000;  // a window may be due in centuries, which no timer can say
 
@@ -210,9 +211,10 @@ void Agent::look_at_retired() {
 }
 
 // The two would fight for one device, port or lock.
-bool Agent::waits_for_retired(std::size_t source) const {
-  return !sources_[source].started &&
-         std::any_of(retired_.begin(), retired_.end(), [&](const Retired& each) { return each.name == parts_.config.sources[source].name && !each.source.source->ended(); });
+const Agent::Retired* Agent::waits_for(std::size_t source) const {
+  if (sources_[source].started) return nullptr;
+  const auto found = std::find_if(retired_.begin(), retired_.end(), [&](const Retired& each) { return each.name == parts_.config.sources[source].name && !each.source.source->ended(); });
+  return found == retired_.end() ? nullptr : &*found;
 }
 
 void Agent::pause(std::function<void()> settled) { cycle_.drain(std::move(settled)); }
@@ -237,7 +239,7 @@ void Agent::start_sources() {
 
 void Agent::start_those_that_may() {
   for (std::size_t i = 0; i < sources_.size() && shared_.open; ++i)
-    if (!sources_[i].started && !waits_for_retired(i)) {
+    if (!sources_[i].started && waits_for(i) == nullptr) {
       sources_[i].started = true;
       sources_[i].source->start();
     }
@@ -370,8 +372,9 @@ void Agent::describe(Snapshot& snapshot) const {
     SourceSnapshot source;
     source.name = parts_.config.sources[i].name;
     source.type = type_name(parts_.config.sources[i]);
-    source.state = waits_for_retired(i) ? "waits until the one before it has ended" : sources_[i].source->state();
-    source.in_trouble = sources_[i].source->in_trouble();
+    const Retired* before = waits_for(i);
+    source.state = before != nullptr ? "waits until the one before it has ended" : sources_[i].source->state();
+    source.in_trouble = before != nullptr ? std::chrono::steady_clock::now() > before->until + kEndsWithin : sources_[i].source->in_trouble();
     source.records = intake.records();
     source.bytes = intake.bytes();
     source.events.insert(intake.events().begin(), intake.events().end());

@@ -126,7 +126,7 @@ class Agent final : private EpochCycle::Listener, private pipeline::Outputs {
   bool state_full() const;
   void start_sources();
   void start_those_that_may();
-  bool waits_for_retired(std::size_t source) const;
+  const Retired* waits_for(std::size_t source) const;
   void retire(std::vector<Attached>& sources, const std::vector<config::Source>& named);
   void look_at_retired();
   void write_changelogs_anew();

@@ -49,7 +49,7 @@ int command_run(const RunOptions& options) {
     }
     // What is left to take down may wait: for a name server that is silent, in a thread that is Asio's own. All that counts is stored.
     std::thread([code] {
-      std::this_thread::sleep_for(std::chrono::seconds(1));
+      std::this_thread::sleep_for(std::chrono::milliseconds(500));
       std::_Exit(code);
     }).detach();
     return code;

@@ -170,6 +170,7 @@ int Service::run() {
   io_.run();
   Pulse::end();
   status_.reset();
+  if (forwarder_) forwarder_->ask_to_stop();
   if (sinks_) sinks_->stop();
   if (forwarder_) forwarder_->stop();
   const store::StoreStats stats = store_->stats();

@@ -161,7 +161,7 @@ Answer Poller::ask(const Request& request) {
 // On a serial line once more, when the line is silent, where the answer was noise or the late one of another unit.
 Answer Poller::ask_twice(const Request& request) {
   Answer answer = ask(request);
-  if (answer.kind != Answer::Kind::bad_response || !link_.serial()) return answer;
+  if (answer.kind != Answer::Kind::bad_response || !link_.serial() || stopping()) return answer;
   to_.count("bad_responses");
   link_.settle();
   return ask(request);
