@@ -3,7 +3,7 @@
 // Each file that is read is a Tail with a position row of its own (tail.h). A poll looks at the open files and at the folder's
 // time; when a name, an inode or a size does not fit any more, the folder is listed and matched anew (matching.h). What was
 // renamed is finished before its successor is begun. A line counts when its newline is there.
-// Bounds: max_tails files and 1 KiB of each, max_open descriptors, max_retired positions of files that are rotated away or gone (max_tails while the
+// Bounds: max_tails files and 2 KiB for each, max_open descriptors, max_retired positions of files that are rotated away or gone (max_tails while the
 // folder is not the one that they were in: empty, or of another file system), one line buffer. One chunk of one file a turn, round robin, so that a large file starves nobody. Thread: io. Lifetime: the io_context
 // and the Intake outlive it. Counts: line_too_long, tail_lost, truncated, bytes_lost, hole_bytes, read_failed, compressed_lost.
 #pragma once

@@ -79,7 +79,8 @@ class Matcher {
   // One that is not matched yet has its own file there.
   bool is_others(const Seen& seen, const Tail* tail) {
     return std::any_of(tails_.begin(), tails_.end(), [&](const Tail* other) {
-      return other != tail && other->inode == seen.inode && !matched_.contains(other) && fits(*other, seen, true) != Fit::no;
+      const bool same_inode = other->inode == seen.inode;
+      return other != tail && (same_inode || other->path == seen.path) && !matched_.contains(other) && fits(*other, seen, same_inode) != Fit::no;
     });
   }
 
