@@ -220,7 +220,10 @@ result<VerifyReport> verify(const Connection& connection, const std::string& top
     auto now = look_at(**latest, topic, options.timeout_ms);
     if (!now) return now.error();
     if (now->ranges.size() < stable->ranges.size()) return Error{ErrorCode::unavailable, "kafka: topic " + topic + " was made anew while it was read"};
-    for (std::size_t p = 0; p < stable->ranges.size(); ++p) now->ranges[p].from = stable->ranges[p].until;
+    for (std::size_t p = 0; p < stable->ranges.size(); ++p) {
+      now->ranges[p].from = stable->ranges[p].until;
+      now->trimmed[p] = stable->trimmed[p];  // what was deleted since was read
+    }
     tally.settle(now->trimmed);
     progress = read(now->ranges);
     if (stopped) return *stopped;
