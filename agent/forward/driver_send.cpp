@@ -1,5 +1,7 @@
 // Driver's part in "One transaction" (PROTOCOL.md): send, flush, prepare, commit, settle, trim.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -292,13 +294,14 @@ Event Driver::flush(std::int64_t timeout_ms) {
 Event Driver::delivery_failed(const kafka::DeliveryReport& report) {
   auto failure = report.failure;
   if (failure.kind == FailureKind::pending) failure.kind = FailureKind::timeout;
-  const bool progress_failed = report.failed_topic == progress_.topic;
+  const bool progress_failed = report.failed_topic == progress_.topic || report.denied_topics.contains(progress_.topic);
   if (progress_failed && (failure.kind == FailureKind::topic || failure.kind == FailureKind::record)) {
     failure.kind = FailureKind::settings;
     failure.message = "kafka: progress topic " + progress_.topic + ": " + failure.message;
   }
   auto out = failed(failure);
   out.topic = report.failed_topic;
+  if (failure.kind == FailureKind::topic) out.more_topics = report.denied_topics;
   out.failed_records = report.failed_records;
   if (failure.kind == FailureKind::record) {
     if (options_.protocol.exactly_once && report.failed_records > transaction_.records()) {
@@ -311,7 +314,8 @@ Event Driver::delivery_failed(const kafka::DeliveryReport& report) {
   }
   out = not_a_gap(std::move(out));
   if (out.failure.kind == FailureKind::topic) {
-    log::warn("forward: topic {} refuses records: {}; its streams wait, others go on", out.topic, out.failure.message);
+    out.more_topics.insert(out.topic);
+    log::warn("forward: topic {} refuses records: {}; its streams wait, others go on", fmt::join(out.more_topics, ", "), out.failure.message);
   }
   return out;
 }

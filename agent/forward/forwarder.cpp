@@ -69,7 +69,7 @@ struct Forwarder::Impl {
   std::int64_t stop_asked_ms = 0;  // if stop
   const std::shared_ptr<Pulse> pulse = std::make_shared<Pulse>();
   Status status;
-  bool outage_told = false;  // forward thread only
+  bool outage_told = false, rested = false;  // forward thread only
 
   bool told_to_stop() const {
     const std::scoped_lock lock(mutex);
@@ -110,9 +110,12 @@ void Forwarder::Impl::publish() {
 
 void Forwarder::Impl::report_changes(const Status& before, const Status& now) {
   if (!now.alarm.empty() && now.alarm != before.alarm) log::error("forward: {}", now.alarm);
+  if (now.link == Link::idle) rested = true;
+  else if (now.link == Link::offline || !now.alarm.empty()) rested = false;
   if (now.link == Link::up && before.link != Link::up) {
+    outage_told = false;
     // Not after each rest: a device that sends once an hour would say so once an hour.
-    log::write(std::exchange(outage_told, false) || !before.connected ? log::Level::info : log::Level::debug, "forward: the link to Kafka is up");
+    log::write(std::exchange(rested, false) ? log::Level::debug : log::Level::info, "forward: the link to Kafka is up");
     if (options.on_up) options.on_up();
   }
   // Also at the start: a wrong broker name would show nowhere else. Once an outage.

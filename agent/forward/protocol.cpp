@@ -207,7 +207,8 @@ void Protocol::learn(const Event& event) {
       if (!take_apart(event)) ++failures_;
       return;
     case kafka::FailureKind::topic:
-      if (!event.topic.empty()) holds_.hold(event.topic, event.failure.message, now_ms_);
+      for (const auto& topic : event.more_topics) holds_.hold(topic, event.failure.message, now_ms_);
+      if (!event.topic.empty() && !event.more_topics.contains(event.topic)) holds_.hold(event.topic, event.failure.message, now_ms_);
       return;
     case kafka::FailureKind::fenced: ++fences_; return;
     case kafka::FailureKind::settings: alarm_ = event.failure.message; return;
@@ -222,8 +223,9 @@ void Protocol::learn(const Event& event) {
 Action Protocol::recover(const Event& event) {
   ++recoveries_;
   const auto refusal = event.failure.kind == kafka::FailureKind::record;
+  const auto held = event.failure.kind == kafka::FailureKind::topic && !event.topic.empty();  // it waits by itself, others shall not wait with it
   const auto before = failures_;
-  if (!refusal) ++failures_;
+  if (!refusal && !held) ++failures_;
   if (under_way()) certain_ = false;
   learn(event);
   last_error_ = event.failure ? event.failure.message : event.text.empty() ? std::string("no answer while ") + name_of(state_) : event.text;

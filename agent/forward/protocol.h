@@ -16,6 +16,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,7 @@ struct Event {
   std::int64_t now_ms = 0;
   kafka::Failure failure;
   std::string topic;                  // failed with FailureKind::topic
+  std::set<std::string> more_topics;  // that failed with it
   std::vector<Rows> refused;          // failed with FailureKind::record, nothing: the records that Kafka takes in no transaction,
                                       // neighbours in one; empty: some of `failed_records`, it is not known which
   std::uint32_t failed_records = 0;

@@ -126,7 +126,7 @@ void Signals::log(int level, const char* facility, const char* text) {
   std::uint64_t held_back = 0;
   {
     const std::scoped_lock lock(mutex_);
-    if (name == "ADDPARTS" && denied_topic_.empty()) denied_topic_ = denied_topic_in(text);
+    if (const auto denied = name == "ADDPARTS" ? denied_topic_in(text) : std::string_view(); !denied.empty()) denied_topics_.emplace(denied);
     auto& limit = limits_[facility];
     const auto now = now_ms();
     if (now < limit.next_ms) {
@@ -162,14 +162,14 @@ void Signals::forget() {
   last_error_ = {};
 }
 
-std::string Signals::denied_topic() const {
+std::set<std::string> Signals::denied_topics() const {
   const std::scoped_lock lock(mutex_);
-  return denied_topic_;
+  return denied_topics_;
 }
 
-void Signals::forget_denied_topic() {
+void Signals::forget_denied_topics() {
   const std::scoped_lock lock(mutex_);
-  denied_topic_.clear();
+  denied_topics_.clear();
 }
 
 bool Conf::set(const std::string& key, const std::string& value, bool secret) {

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "agent/base/result.h"
@@ -29,17 +30,17 @@ class Signals {
   void error(int code, const char* text);
   Failure last_error() const;  // the last authentication or TLS trouble, else none; kept until forget()
   void forget();
-  // The first topic that the login may not write, as AddPartitionsToTxn was told: librdkafka says which in its log alone, its delivery reports say
-  // "purged" (2.0.2 to 2.12). Empty: none since forget_denied_topic().
-  std::string denied_topic() const;
-  void forget_denied_topic();
+  // The topics that the login may not write, as AddPartitionsToTxn was told: librdkafka says which in its log alone, its delivery reports say
+  // "purged" (2.0.2 to 2.12). Since forget_denied_topics(); it logs all of an answer before any report.
+  std::set<std::string> denied_topics() const;
+  void forget_denied_topics();
 
  private:
   struct Limit { std::int64_t next_ms = 0; std::uint64_t held_back = 0; };
   mutable std::mutex mutex_;
   std::map<std::string, Limit> limits_;  // by facility: librdkafka has a few dozen
   Failure last_error_;
-  std::string denied_topic_;
+  std::set<std::string> denied_topics_;
 };
 
 struct DestroyConf { void operator()(rd_kafka_conf_t* conf) const { rd_kafka_conf_destroy(conf); } };

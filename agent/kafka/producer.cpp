@@ -203,17 +203,17 @@ void Producer::poll() {
 
 DeliveryReport Producer::report() const {
   auto report = impl_->delivery.report();
-  auto denied = impl_->denied_topic();
-  if (!denied.empty() && rank_of(report.failure.kind) < rank_of(FailureKind::topic)) {
+  report.denied_topics = impl_->denied_topics();
+  if (!report.denied_topics.empty() && rank_of(report.failure.kind) < rank_of(FailureKind::topic)) {
     report.failure = failure_of(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
-    report.failed_topic = std::move(denied);
+    report.failed_topic = *report.denied_topics.begin();
   }
   return report;
 }
 
 void Producer::start_report() {
   impl_->delivery.reset();
-  impl_->forget_denied_topic();
+  impl_->forget_denied_topics();
 }
 
 TopicAnswer Producer::metadata(const std::string& name, std::int64_t timeout_ms) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +46,7 @@ struct Delivered {
 struct DeliveryReport {
   Failure failure;                     // the most telling failure, or none
   std::string failed_topic;            // of that failure
+  std::set<std::string> denied_topics; // that the transaction may not write; failed_topic is one of them, or failed first
   std::uint32_t failed_index = 0;      // first record that failed so
   std::uint32_t failed_records = 0;    // how many failed with the same code
   bool without_offset = false;         // a success that did not say where

@@ -87,6 +87,23 @@ TEST_CASE("a refused batch is no outage: it is taken apart without a pause and w
   }
 }
 
+TEST_CASE("topics that may not be written wait by themselves: others go on without a pause, however many there are") {
+  auto protocol = at_sending();
+  std::int64_t now_ms = 0, waited_ms = 0;
+  for (int i = 0; i < 20; ++i) {
+    sends(protocol, now_ms, 5);
+    auto e = event(Kind::failed, now_ms);
+    e.failure = {FailureKind::topic, 29, "denied"};
+    e.topic = "topic-" + std::to_string(i);
+    e.more_topics = {e.topic, "more-" + std::to_string(i)};
+    REQUIRE(protocol.on(e).kind == Do::close);
+    for (const auto& topic : e.more_topics) CHECK(protocol.holds().held(topic, now_ms + 500));
+    REQUIRE(to_send(protocol, now_ms, &waited_ms).kind == Do::send);
+  }
+  CHECK(waited_ms == 0);
+  CHECK(protocol.holds().all().at("topic-0").delay_ms == 1'000);
+}
+
 TEST_CASE("a refusal that leads no nearer to its record is an outage") {
   auto protocol = at_sending();
   std::int64_t now_ms = 0, waited_ms = 0;
