@@ -21,7 +21,7 @@ from commands import main  # noqa: E402
 from rig import Agent, free_port, wait_for  # noqa: E402
 from machines import modbus_slave, serial_cable  # noqa: E402
 
-COMMIT_S = 3  # longer than all sources need to take their batch in
+COMMIT_S = 10  # longer than all sources need to take their batch in
 SOURCES = {
     "udp": 'udp: {listen: "127.0.0.1:UDP"}',
     "datagrams": "unix: {path: FOLDER/datagrams.sock, type: datagram}",
