@@ -1,77 +1,14 @@
-#include "agent/source/exec/exec_source.h"
-
 #include <fcntl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
-#include <boost/asio/io_context.hpp>
-#include <cerrno>
 #include <csignal>
-#include <cstdio>
-#include <fstream>
-#include <memory>
-#include <string>
-#include <vector>
 
-#include "tests/support/catch.h"
-#include "tests/support/fake_intake.h"
-#include "tests/support/run_until.h"
 #include "tests/support/temp_folder.h"
+#include "tests/unit/source/exec_fixture.h"
 
 using namespace rivulet;
 using namespace rivulet::test;
-using source::ExecSource;
-
-namespace {
-
-using Lines = std::vector<std::string>;
-
-config::ExecSource shell(const std::string& script, std::int64_t interval_ms = 0) {
-  config::ExecSource config;
-  config.command = {"sh", "-c", script};
-  config.interval_ms = interval_ms;
-  config.restart_ms = 10;
-  config.restart_max_ms = 40;
-  config.kill_after_ms = 200;
-  return config;
-}
-
-struct Running {
-  explicit Running(config::ExecSource config) : source(std::make_unique<ExecSource>(io, std::move(config), "command", intake)) {
-    std::fflush(nullptr);  // TSan has a child that ends by _exit() write what it inherited
-    source->start();
-  }
-  bool until_lines(std::size_t count) {
-    return run_until(io, [&] { return intake.accepted.size() >= count; });
-  }
-  bool until_counted(const std::string& what, std::uint64_t count = 1) {
-    return run_until(io, [&] { return intake.counts[what] >= count; });
-  }
-
-  boost::asio::io_context io;
-  FakeIntake intake;
-  std::unique_ptr<ExecSource> source;
-};
-
-// Gone, or a zombie that whoever adopted it has not reaped.
-bool gone(pid_t id) {
-  std::ifstream file("/proc/" + std::to_string(id) + "/stat");
-  std::string line;
-  if (!std::getline(file, line)) return true;
-  const std::size_t end = line.rfind(')');
-  return end + 2 < line.size() && (line[end + 2] == 'Z' || line[end + 2] == 'X');
-}
-
-// Those that earlier tests left to the end of their process.
-void wait_for_children() {
-  while (::waitpid(-1, nullptr, 0) > 0) {
-  }
-}
-
-bool no_children() { return ::waitpid(-1, nullptr, WNOHANG) < 0 && errno == ECHILD; }
-
-}  // namespace
 
 TEST_CASE("exec: the lines of a command that goes on arrive while it runs") {
   Running r(shell("echo a; printf 'b\\r\\n'; echo; sleep 1000"));
@@ -349,74 +286,6 @@ TEST_CASE("exec: other children of the process are left for whoever waits for th
   int status = 0;
   REQUIRE(::waitpid(other, &status, 0) == other);
   CHECK(WEXITSTATUS(status) == 7);
-}
-
-TEST_CASE("exec: a stopped source ends its command with SIGTERM, takes nothing more in, and reaps it") {
-  wait_for_children();
-  Running r(shell("trap 'echo late; exit' TERM; echo $$; while :; do sleep 0.01; done"));
-  REQUIRE(r.until_lines(1));
-  const pid_t id = r.source->process_id();
-  r.source->stop();
-  REQUIRE(run_until(r.io, [&] { return gone(id) && no_children(); }));
-  CHECK(r.intake.accepted.size() == 1);
-}
-
-TEST_CASE("exec: a stopped source has ended when its command has") {
-  Running r(shell("trap '' TERM; echo x; while :; do sleep 0.01; done"));
-  REQUIRE(r.until_lines(1));
-  const pid_t id = r.source->process_id();
-  r.source->stop();
-  CHECK_FALSE(r.source->ended());
-  REQUIRE(run_until(r.io, [&] { return r.source->ended(); }));  // by SIGKILL, after kill_after
-  CHECK(gone(id));
-  Running waiting(shell("exit 3", 60'000));
-  REQUIRE(waiting.until_counted("exec_failed"));
-  waiting.source->stop();
-  CHECK(waiting.source->ended());
-}
-
-TEST_CASE("exec: a stopped source's command may print while it cleans up, also where there was no room for what it said before") {
-  const bool room = GENERATE(true, false);
-  Running r(shell("trap 'yes | head -c 300000; echo clean >&2; exit' TERM; echo x; while :; do sleep 0.01; done"));
-  REQUIRE(r.until_lines(1));
-  if (!room) r.intake.room_up_to = 0;
-  r.source->stop();
-  REQUIRE(r.until_counted("stderr_lines"));
-  REQUIRE(run_until(r.io, [&] { return r.source->ended(); }));
-  CHECK(r.intake.accepted.size() == 1);
-}
-
-TEST_CASE("exec: a source that goes away kills its command and reaps it") {
-  wait_for_children();
-  Running r(shell("trap '' TERM; echo x; while :; do sleep 0.01; done"));
-  REQUIRE(r.until_lines(1));
-  const pid_t id = r.source->process_id();
-  r.source.reset();
-  REQUIRE(run_until(r.io, [&] { return no_children(); }));
-  CHECK(gone(id));
-}
-
-TEST_CASE("exec: the command dies with the agent, also when that is killed") {
-  std::array<int, 2> ends{};
-  REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
-  const pid_t agent = ::fork();
-  if (agent == 0) {
-    Running r(shell("trap '' TERM HUP; echo x; while :; do sleep 0.01; done"));
-    r.until_lines(1);
-    const pid_t id = r.source->process_id();
-    [[maybe_unused]] const auto written = ::write(ends[1], &id, sizeof id);
-    r.until_lines(1000);
-    ::_exit(0);
-  }
-  pid_t id = 0;
-  REQUIRE(::read(ends[0], &id, sizeof id) == static_cast<ssize_t>(sizeof id));
-  CHECK_FALSE(gone(id));
-  REQUIRE(::kill(agent, SIGKILL) == 0);
-  REQUIRE(::waitpid(agent, nullptr, 0) == agent);
-  boost::asio::io_context io;
-  CHECK(run_until(io, [&] { return gone(id); }));
-  ::close(ends[0]);
-  ::close(ends[1]);
 }
 
 TEST_CASE("exec: a crash loses what was printed and not committed, and nothing that was") {
