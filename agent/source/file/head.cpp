@@ -39,10 +39,9 @@ bool Head::restore(std::string_view bytes) {
 Head::Match Head::compare(std::string_view file_head) const {
   if (length_ == 0) return Match::unknown;
   if (file_head.size() >= length_) return hash_of(file_head.substr(0, length_)) == hash_ ? Match::same : Match::different;
-  if (file_head.empty()) return Match::different;
+  if (file_head.size() < steps.front()) return Match::different;  // too little to tell by: as if written anew
   if (!bytes_.empty()) return bytes_.starts_with(file_head) ? Match::shorter : Match::different;
   const auto above = std::upper_bound(steps.begin(), steps.end(), file_head.size());
-  if (above == steps.begin()) return Match::different;  // too little to tell by: as if written anew
   const auto step = static_cast<std::size_t>(above - steps.begin()) - 1;
   return short_hash_of(file_head.substr(0, steps[step])) == ladder_[step] ? Match::shorter : Match::different;
 }

@@ -7,7 +7,7 @@
 namespace rivulet::source {
 namespace {
 
-constexpr std::uint64_t sure_bytes = 64;      // this much in common makes a shorter file with another inode the same one
+constexpr std::uint64_t sure_bytes = 64;      // this much in common makes a shorter file with another inode or name the same one
 constexpr std::size_t telling_bytes = 16;     // below this a head tells nothing about a file elsewhere
 
 class Matcher {
@@ -55,7 +55,7 @@ class Matcher {
       case Head::Match::unknown:
         return same_inode && (seen.path == tail.path || seen.wanted || seen.rotated_name) ? Fit::same : Fit::no;
       case Head::Match::same: return long_enough ? Fit::same : Fit::shorter;
-      case Head::Match::shorter: return same_inode || head->size() >= sure_bytes ? Fit::shorter : Fit::no;
+      case Head::Match::shorter: return (same_inode && seen.path == tail.path) || head->size() >= sure_bytes ? Fit::shorter : Fit::no;
       case Head::Match::different: return Fit::no;
     }
     return Fit::no;

@@ -2,7 +2,7 @@
 //
 // Newer tails choose first (an inode that was used again belongs to the newer one), in this order:
 //   1. same path, same inode, same head;
-//   2. same inode under another name, same head: it was renamed;
+//   2. same inode under another name, same head: it was renamed. Shorter only with 64 bytes in common: a new file may have a deleted one's inode;
 //   3. same path, another inode, same head: reboot, restored file, editor. Shorter only with 64 bytes in common;
 //   4. any other file with the same head that is as long as the position and has a line end there: renamed or copied before
 //      it was truncated, or moved over a file system that numbers anew. Where one of 1 to 3 fits but is shorter than the position, such a copy goes first.
