@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -38,6 +39,11 @@ class PtyPair {
     }
     device_ = ::open((folder_ / "device").c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
     if (device_ < 0) throw std::runtime_error("the device's end cannot be opened");
+    termios now{};  // socat makes an end, and its settings some time later; the device's comes last
+    while (::tcgetattr(device_, &now) != 0 || (now.c_lflag & (ICANON | ECHO)) != 0) {
+      if (std::chrono::steady_clock::now() > until) throw std::runtime_error("socat makes no raw ports");
+      ::poll(nullptr, 0, 2);
+    }
   }
   void pull_out() {
     if (device_ >= 0) ::close(std::exchange(device_, -1));
