@@ -48,7 +48,7 @@ class PtyPair {
   void pull_out() {
     if (device_ >= 0) ::close(std::exchange(device_, -1));
     if (socat_ > 0) {
-      ::kill(socat_, SIGTERM);  // it takes its links away
+      ::kill(socat_, SIGKILL);  // not asked to end: it could be ending already, for its device is gone, and then hang in its handler
       ::waitpid(std::exchange(socat_, -1), nullptr, 0);
     }
     std::filesystem::remove(port());
