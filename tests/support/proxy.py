@@ -173,21 +173,33 @@ class Proxy:
             return
 
     async def _answers(self, reader, link):
+        on_their_way = asyncio.Queue()  # each waits for itself: a long line, not a narrow one
+        delivery = asyncio.ensure_future(self._deliver(on_their_way, link))
         try:
-            while True:
-                head, body = await self._frame(reader)
-                correlation = struct.unpack(">i", body[:4])[0]
-                if self.wait:
-                    await asyncio.sleep(self.wait)
-                if correlation in link.end_txn:
-                    link.end_txn.discard(correlation)
-                    if self.drop_replies > 0:
-                        self.drop_replies -= 1
-                        self.dropped += 1
-                        return
-                if self.swallow:
-                    continue
+            while not delivery.done():
+                frame = await self._frame(reader)
+                on_their_way.put_nowait((asyncio.get_running_loop().time() + self.wait, frame))
+        except (asyncio.IncompleteReadError, OSError):
+            on_their_way.put_nowait(None)
+            await delivery
+        finally:
+            delivery.cancel()
+
+    async def _deliver(self, on_their_way, link):
+        while (one := await on_their_way.get()) is not None:
+            due, (head, body) = one
+            await asyncio.sleep(due - asyncio.get_running_loop().time())
+            correlation = struct.unpack(">i", body[:4])[0]
+            if correlation in link.end_txn:
+                link.end_txn.discard(correlation)
+                if self.drop_replies > 0:
+                    self.drop_replies -= 1
+                    self.dropped += 1
+                    return
+            if self.swallow:
+                continue
+            try:
                 link.client.write(head + body)
                 await link.client.drain()
-        except (asyncio.IncompleteReadError, OSError):
-            return
+            except OSError:
+                return
