@@ -77,7 +77,9 @@ def text_of_others_moves_no_cursor(program):
         for limit in ("-1", "0"):
             refused = files.run("quarantine", "list", "--limit", limit, "-c", files.config)
             assert refused.returncode == 2 and "--limit" in refused.stderr, refused
-        assert "bad " in files.run("quarantine", "list", "--limit", "18446744073709551615", "-c", files.config).stdout
+        assert "bad " in files.run("quarantine", "list", "--limit", "9223372036854775807", "-c", files.config).stdout
+        beyond = files.run("quarantine", "list", "--limit", "18446744073709551615", "-c", files.config)  # CLI11 2.4 refuses it, the one before takes what it can
+        assert "bad " in beyond.stdout or (beyond.returncode == 2 and "--limit" in beyond.stderr and not beyond.stdout), beyond
         assert "... and more" in files.run("quarantine", "list", "--limit", "1", "-c", files.config).stdout
 
 
