@@ -234,10 +234,10 @@ void BatchSource::read() {
     save(batch);
     fault_point("file.batch");
   }
-  if (outcome.end != BatchReader::End::not_yet) ended(outcome);
+  if (outcome.end != BatchReader::End::not_yet) finish_file(outcome);
 }
 
-void BatchSource::ended(const BatchReader::Outcome& outcome) {
+void BatchSource::finish_file(const BatchReader::Outcome& outcome) {
   using End = BatchReader::End;
   Batch& batch = batches_.at(current_);
   reader_.reset();

@@ -49,7 +49,7 @@ class BatchSource final : public Source {
   void turn();
   bool open_next();
   void read();
-  void ended(const BatchReader::Outcome& outcome);
+  void finish_file(const BatchReader::Outcome& outcome);
   void save(const Batch& batch) { intake_.set_position(batch_key(batch.serial), batch.position()); }
   void problem(const std::string& text);
 
