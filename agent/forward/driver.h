@@ -68,7 +68,7 @@ class Driver {
   Event drain_targets(std::int64_t timeout_ms);
   Event gather(std::int64_t timeout_ms);
   Failure find_progress(std::int64_t timeout_ms);
-  Failure read_progress(Evidence& evidence);
+  Failure read_progress(Evidence& evidence, std::int64_t timeout_ms);
   Failure look_at(const PreparedPartition& partition, Evidence::Outcome& outcome, std::int64_t timeout_ms);
   void check_progress_policy();
   Event apply();

@@ -133,7 +133,7 @@ Event Driver::gather(std::int64_t timeout_ms) {
   evidence.cluster_id = cluster_id_;
   evidence.progress = progress_;
   if (options_.told_to_stop()) return event(Event::Kind::pending);
-  if (const auto failure = read_progress(evidence)) return failed(failure);
+  if (const auto failure = read_progress(evidence, timeout_ms)) return failed(failure);
   if (prepared_ && !adopt_) {
     for (const auto& partition : prepared_->partitions) {
       if (options_.told_to_stop()) return event(Event::Kind::pending);
@@ -149,8 +149,8 @@ Event Driver::gather(std::int64_t timeout_ms) {
   return out;
 }
 
-Failure Driver::read_progress(Evidence& evidence) {
-  const auto marks = uplink_.committed_range(progress_, 2'000);
+Failure Driver::read_progress(Evidence& evidence, std::int64_t timeout_ms) {
+  const auto marks = uplink_.committed_range(progress_, timeout_ms, options_.told_to_stop);
   if (marks.failure.kind == FailureKind::topic) {
     return {FailureKind::settings, marks.failure.code,
             "kafka: progress topic " + progress_.topic + ": " + marks.failure.message + "; this agent has to read it"};
@@ -180,7 +180,7 @@ Failure Driver::look_at(const PreparedPartition& partition, Evidence::Outcome& o
     outcome = Evidence::Outcome::unknown;
     return Failure{};
   };
-  const auto marks = uplink_.committed_range(partition.where, timeout_ms);
+  const auto marks = uplink_.committed_range(partition.where, timeout_ms, options_.told_to_stop);
   if (marks.failure.kind == FailureKind::topic) return unknown(marks.failure.message);
   if (marks.failure) return marks.failure;
   if (marks.start > partition.last_offset) return unknown("the records were deleted since");

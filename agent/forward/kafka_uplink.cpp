@@ -77,9 +77,9 @@ class KafkaUplink final : public Uplink {
     return uncommitted_->ends(where, timeout_ms);
   }
 
-  kafka::Reader::Watermarks committed_range(const kafka::TopicPartition& where, std::int64_t timeout_ms) override {
+  kafka::Reader::Watermarks committed_range(const kafka::TopicPartition& where, std::int64_t timeout_ms, const std::function<bool()>& give_up) override {
     if (const auto failure = make(committed_, kafka::Isolation::committed)) return {failure, 0, 0};
-    return committed_->watermarks(where, timeout_ms);
+    return committed_->watermarks(where, timeout_ms, give_up);
   }
 
   kafka::Reader::Progress read(const kafka::ReadRange& range, std::int64_t idle_timeout_ms, const std::function<bool()>& give_up,

@@ -94,7 +94,7 @@ class Restore {
 
   result<store::Generation> find_header(const kafka::TopicPartition& where) {
     kafka::Reader::Watermarks marks;
-    if (auto done = until_done(named(where), [&] { return (marks = uplink_.committed_range(where, call_ms)).failure; }); !done) return done.error();
+    if (auto done = until_done(named(where), [&] { return (marks = uplink_.committed_range(where, call_ms, [] { return false; })).failure; }); !done) return done.error();
     const auto key = store::changelog_key(options_.agent_id, store::ChangelogKind::header);
     for (auto span = tail_records;; span *= 4) {
       const auto from = std::max(marks.start, marks.end - span);
@@ -119,7 +119,7 @@ class Restore {
   template <class Take>
   result<void> read_all(const kafka::TopicPartition& where, const Take& take) {
     kafka::Reader::Watermarks marks;
-    if (auto done = until_done(named(where), [&] { return (marks = uplink_.committed_range(where, call_ms)).failure; }); !done) return done;
+    if (auto done = until_done(named(where), [&] { return (marks = uplink_.committed_range(where, call_ms, [] { return false; })).failure; }); !done) return done;
     return read_range({where, marks.start, marks.end}, take);
   }
 

@@ -50,8 +50,8 @@ class Uplink {
   virtual kafka::Offsets stable_offsets(const std::vector<kafka::TopicPartition>& where, std::int64_t timeout_ms) = 0;
   virtual kafka::Offsets high_watermarks(const std::vector<kafka::TopicPartition>& where, std::int64_t timeout_ms) = 0;
 
-  // read_committed. `end` of the range is the last stable offset.
-  virtual kafka::Reader::Watermarks committed_range(const kafka::TopicPartition& where, std::int64_t timeout_ms) = 0;
+  // read_committed. `end` of the range is the last stable offset. Two questions: FailureKind::pending if `give_up` says yes between them.
+  virtual kafka::Reader::Watermarks committed_range(const kafka::TopicPartition& where, std::int64_t timeout_ms, const std::function<bool()>& give_up) = 0;
   // Also ends, with FailureKind::pending, within a second after `give_up` began to say yes.
   virtual kafka::Reader::Progress read(const kafka::ReadRange& range, std::int64_t idle_timeout_ms, const std::function<bool()>& give_up,
                                        const std::function<bool(const kafka::Fetched&)>& take) = 0;

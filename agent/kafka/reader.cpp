@@ -73,7 +73,6 @@ class Started {
 
 struct Reader::Impl : Signals {
   Handle handle;
-  std::optional<std::pair<TopicPartition, std::int64_t>> half_answered;  // where it starts: one round trip may take most of a call's time
 };
 
 Reader::Reader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -98,18 +97,17 @@ result<std::unique_ptr<Reader>> Reader::create(const Connection& connection, Iso
   return std::unique_ptr<Reader>(new Reader(std::move(impl)));
 }
 
-Reader::Watermarks Reader::watermarks(const TopicPartition& where, std::int64_t timeout_ms) {
-  const auto until_ms = now_ms() + timeout_ms;
-  auto& half = impl_->half_answered;
-  if (!half || !(half->first == where)) {
-    half.reset();
-    const auto start = list_offsets(impl_->handle.get(), {where}, RD_KAFKA_OFFSET_BEGINNING, clamp_ms(timeout_ms));
-    if (start.failure) return {start.failure, 0, 0};
-    half.emplace(where, start.offsets[0]);
-  }
-  const auto end = ends({where}, until_ms - now_ms());
+Reader::Watermarks Reader::watermarks(const TopicPartition& where, std::int64_t timeout_ms, const std::function<bool()>& give_up) {
+  const auto start = starts({where}, timeout_ms);
+  if (start.failure) return {start.failure, 0, 0};
+  if (give_up && give_up()) return {{FailureKind::pending, 0, "kafka: told to stop while asking where " + where.topic + " ends"}, 0, 0};
+  const auto end = ends({where}, timeout_ms);
   if (end.failure) return {end.failure, 0, 0};
-  return {{}, std::exchange(half, std::nullopt)->second, end.offsets[0]};
+  return {{}, start.offsets[0], end.offsets[0]};
+}
+
+Offsets Reader::starts(const std::vector<TopicPartition>& where, std::int64_t timeout_ms) {
+  return list_offsets(impl_->handle.get(), where, RD_KAFKA_OFFSET_BEGINNING, clamp_ms(timeout_ms));
 }
 
 Offsets Reader::ends(const std::vector<TopicPartition>& where, std::int64_t timeout_ms) {

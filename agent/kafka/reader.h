@@ -37,11 +37,12 @@ class Reader {
   static result<std::unique_ptr<Reader>> create(const Connection& connection, Isolation isolation, std::int64_t fetch_wait_ms = 100);
   ~Reader();
 
-  // `end` is the last stable offset for Isolation::committed, else the high watermark. Two questions: when only the first was answered in time, the
-  // next call goes on with the second.
+  // Of many at once. An end is the last stable offset for Isolation::committed, else the high watermark.
+  Offsets starts(const std::vector<TopicPartition>& where, std::int64_t timeout_ms);
+  Offsets ends(const std::vector<TopicPartition>& where, std::int64_t timeout_ms);
+  // Both of one: two questions, with the time-out each. Between them `give_up` is asked; yes: FailureKind::pending.
   struct Watermarks { Failure failure; std::int64_t start = 0, end = 0; };
-  Watermarks watermarks(const TopicPartition& where, std::int64_t timeout_ms);
-  Offsets ends(const std::vector<TopicPartition>& where, std::int64_t timeout_ms);  // of many at once
+  Watermarks watermarks(const TopicPartition& where, std::int64_t timeout_ms, const std::function<bool()>& give_up = {});
 
   // Hands over every record of the ranges, in offset order within a partition; `take` answers false to stop early.
   // done: every range was read to its end (or take said stop). Otherwise: pending after idle_timeout_ms without progress,

@@ -20,57 +20,10 @@ from stage import Stage  # noqa: E402
 
 FILE = "  file: {{file: {{path: {folder}/in.log, poll: 20ms}}, key: k}}\n"
 TO = "  p: {from: file, to: t}\n"
-STOP_SECONDS = 5.0
 
 
 def file_source(stage):
     return FILE.format(folder=stage.folder)
-
-
-def sigterm_ends_in_time_with_a_dead_link(program):
-    """Black hole, refused connections, no broker ever: exit code 0 in under 5 s, and what was accepted is forwarded later."""
-    with Stage(program) as stage:
-        stage.configure(file_source(stage), TO)
-        stage.make_topics()
-        sent = 0
-        for trouble in (stage.proxy.black_hole, stage.proxy.cut):
-            stage.agent.start()
-            stage.lines("in.log", range(sent, sent + 200))
-            wait_for("a record in Kafka", lambda: stage.agent.forwarded() > 0)
-            trouble()
-            stage.lines("in.log", range(sent + 200, sent + 400))
-            sent += 400
-            wait_for("a backlog", lambda: (stage.agent.status() or {"store": {"outbox_records": 0}})["store"]["outbox_records"] >= 200)
-            code, seconds = stage.agent.terminate()
-            assert code == 0 and seconds < STOP_SECONDS, f"{trouble.__name__}: exit code {code} after {seconds:.1f} s"
-            print(f"{trouble.__name__}: exit code 0 after {seconds:.1f} s")
-            if trouble == stage.proxy.black_hole:
-                stage.proxy.black_hole(False)
-        stage.agent.start()  # refused from the start
-        wait_for("the agent to be up", lambda: stage.agent.status() is not None)
-        code, seconds = stage.agent.terminate()
-        assert code == 0 and seconds < STOP_SECONDS, f"offline from the start: exit code {code} after {seconds:.1f} s"
-        stage.proxy.restore()
-        stage.agent.start()
-        wait_for("the outbox to drain", lambda: stage.agent.drained() and stage.agent.status_now()["forward"]["link"] == "up", 60)
-        stage.expect_exactly("t", range(sent))
-
-
-def starts_offline_and_drains_in_order(program):
-    """No broker at the start: everything is stored; when the link is there it drains, in order."""
-    with Stage(program) as stage:
-        stage.configure(file_source(stage), TO)
-        stage.make_topics()
-        stage.proxy.cut()
-        stage.agent.start()
-        stage.lines("in.log", range(20_000))
-        stage.wait_stored(20_000)
-        stage.agent.kill()  # the backlog outlives the process
-        stage.agent.start()
-        stage.wait_stored(20_000)
-        stage.proxy.restore()
-        stage.wait_forwarded(20_000)
-        stage.expect_exactly("t", range(20_000))
 
 
 def a_missing_topic_holds_its_stream_alone(program):
@@ -141,29 +94,6 @@ def a_record_that_kafka_refuses_is_quarantined(program):
         wait_for("the outbox to drain", stage.agent.drained, 60)
         got = [json.loads(value)["n"] for _, key, value in stage.read("t") if key != "rivulet-gap"]
         assert sorted(got) == list(range(600)), f"{len(got)} records instead of 600"
-
-
-def a_broker_that_never_answered_is_named(program):
-    """A wrong port, a wrong name: one warning with the reason after the first attempt, and the status and /healthz say that there never was one."""
-    for brokers, reason in ((f"127.0.0.1:{free_port()}", "refused"), (f"{'x' * 64}.invalid:9092", "cannot be resolved")):  # too long for DNS: nobody is asked
-        with Stage(program, kafka=False) as stage:
-            stage.configure(file_source(stage), TO)
-            with open(stage.agent.config) as file:
-                text = file.read()
-            with open(stage.agent.config, "w") as file:
-                file.write(text.replace(f"127.0.0.1:{stage.port}", brokers))
-            stage.agent.start()
-            wait_for("the warning", lambda: "no broker can be reached" in stage.agent.log_tail(100), 15)
-            warned = [line for line in stage.agent.log_tail(100).splitlines() if "no broker can be reached" in line]
-            assert brokers in warned[0] and reason in warned[0], warned
-            problems = stage.agent.status_now()["problems"]
-            assert any("never was a connection" in problem and reason in problem for problem in problems), problems
-            stage.lines("in.log", range(100))
-            stage.wait_stored(100)
-            time.sleep(3)  # some more attempts
-            assert stage.agent.log_tail(200).count("no broker can be reached") == 1, "once an outage"
-            assert stage.agent.terminate()[0] == 0
-            print(warned[0])
 
 
 def forward_in_one_life(stage, numbers):

@@ -177,7 +177,7 @@ TEST_CASE("the end of a partition is its last stable offset for a producer's han
   const kafka::TopicPartition where{world.data, 1};
   CHECK(uplink->stable_offsets({where}, 5'000).offsets == std::vector<std::int64_t>{0});
   CHECK(uplink->high_watermarks({where}, 5'000).offsets == std::vector<std::int64_t>{1});
-  CHECK(uplink->committed_range(where, 5'000).end == 0);
+  CHECK(uplink->committed_range(where, 5'000, [] { return false; }).end == 0);
   Uplink::Commit commit;
   REQUIRE(within(10, [&] { return !(commit = uplink->commit(500)).failure; }));
   CHECK(commit.end_txn_requests == 1);

@@ -26,13 +26,10 @@ class SlowUplink final : public FakeUplink {
   kafka::Offsets high_watermarks(const std::vector<kafka::TopicPartition>& where, std::int64_t timeout_ms) override {
     return too_late(timeout_ms) ? kafka::Offsets{unanswered(), {}} : FakeUplink::high_watermarks(where, timeout_ms);
   }
-  kafka::Reader::Watermarks committed_range(const kafka::TopicPartition& where, std::int64_t timeout_ms) override {
-    // Two questions, as Reader::watermarks() asks them.
-    if (!half_answered_ && too_late(timeout_ms)) return {unanswered(), 0, 0};
-    const auto left_ms = std::exchange(half_answered_, true) ? timeout_ms : timeout_ms - round_trip_ms;
-    if (too_late(left_ms)) return {unanswered(), 0, 0};
-    half_answered_ = false;
-    return FakeUplink::committed_range(where, timeout_ms);
+  kafka::Reader::Watermarks committed_range(const kafka::TopicPartition& where, std::int64_t timeout_ms, const std::function<bool()>& give_up) override {
+    for (int question = 0; question < 2; ++question)
+      if (too_late(timeout_ms)) return {unanswered(), 0, 0};
+    return FakeUplink::committed_range(where, timeout_ms, give_up);
   }
   forward::Failure send(const kafka::Message& message, std::int64_t timeout_ms) override {
     cluster_.elapse(produce_ms);
@@ -46,7 +43,6 @@ class SlowUplink final : public FakeUplink {
   }
   static forward::Failure unanswered() { return {forward::FailureKind::pending, -185, "timed out"}; }
   Cluster& cluster_;
-  bool half_answered_ = false;
 };
 
 struct World {

@@ -156,8 +156,9 @@ kafka::Offsets FakeUplink::high_watermarks(const std::vector<kafka::TopicPartiti
   return answer;
 }
 
-kafka::Reader::Watermarks FakeUplink::committed_range(const kafka::TopicPartition& where, std::int64_t) {
+kafka::Reader::Watermarks FakeUplink::committed_range(const kafka::TopicPartition& where, std::int64_t, const std::function<bool()>& give_up) {
   if (auto failure = step()) return {failure, 0, 0};
+  if (give_up()) return {{forward::FailureKind::pending, 0, "told to stop"}, 0, 0};
   return {{}, 0, cluster_.stable(where)};
 }
 

@@ -23,7 +23,7 @@ class FakeUplink : public forward::Uplink {
   Commit commit(std::int64_t) override;
   kafka::Offsets stable_offsets(const std::vector<kafka::TopicPartition>& where, std::int64_t) override;
   kafka::Offsets high_watermarks(const std::vector<kafka::TopicPartition>& where, std::int64_t) override;
-  kafka::Reader::Watermarks committed_range(const kafka::TopicPartition& where, std::int64_t) override;
+  kafka::Reader::Watermarks committed_range(const kafka::TopicPartition& where, std::int64_t, const std::function<bool()>&) override;
   kafka::Reader::Progress read(const kafka::ReadRange& range, std::int64_t, const std::function<bool()>&, const std::function<bool(const kafka::Fetched&)>& take) override;
   Cleanup cleanup_policy(const std::string& topic, std::int64_t) override { return topic == "rivulet-progress" || cluster_.compacted.contains(topic) ? Cleanup::compacts : Cleanup::deletes; }
   forward::TimeLimits time_limits(const std::string& topic, std::int64_t) override;

@@ -93,7 +93,7 @@ class TimedKafka final : public Uplink {
     return answer;
   }
   kafka::Offsets high_watermarks(const std::vector<kafka::TopicPartition>& where, std::int64_t timeout_ms) override { return stable_offsets(where, timeout_ms); }
-  kafka::Reader::Watermarks committed_range(const kafka::TopicPartition& where, std::int64_t) override { return {{}, 0, ends_[where.topic]}; }
+  kafka::Reader::Watermarks committed_range(const kafka::TopicPartition& where, std::int64_t, const std::function<bool()>&) override { return {{}, 0, ends_[where.topic]}; }
   kafka::Reader::Progress read(const kafka::ReadRange& range, std::int64_t, const std::function<bool()>&, const std::function<bool(const kafka::Fetched&)>&) override {
     return {{}, {range.until}};
   }
