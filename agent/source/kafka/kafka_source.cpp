@@ -193,31 +193,33 @@ std::int64_t KafkaSource::session() {
 
 // From where each partition is read, and up to where it has something now.
 std::optional<std::vector<kafka::ReadRange>> KafkaSource::ranges(std::int32_t partitions) {
+  std::vector<kafka::TopicPartition> where;
+  for (std::int32_t partition = 0; partition < partitions; ++partition) where.push_back({config_.topic, partition});
+  const auto answered = [this](const kafka::Offsets& offsets) {
+    if (offsets.failure) say("topic " + config_.topic + ": " + offsets.failure.message + "; the broker is tried again", true);
+    return !offsets.failure && !stopping();
+  };
+  const auto starts = reader_->starts(where, kCallMs);
+  if (!answered(starts)) return std::nullopt;
+  const auto ends = reader_->ends(where, kCallMs);
+  if (!answered(ends)) return std::nullopt;
   std::vector<kafka::ReadRange> all;
-  std::vector<std::int64_t> starts;
   std::string beyond;
-  for (std::int32_t partition = 0; partition < partitions; ++partition) {
-    const kafka::TopicPartition where{config_.topic, partition};
-    const auto marks = reader_->watermarks(where, kCallMs);
-    if (marks.failure) {
-      say("topic " + config_.topic + ": " + marks.failure.message + "; the broker is tried again", true);
-      return std::nullopt;
-    }
-    const std::int64_t position = positions_.try_emplace(partition, marks.start).first->second;
-    if (position > marks.end)
-      beyond = "topic " + config_.topic + ", partition " + std::to_string(partition) + " ends at offset " + std::to_string(marks.end) + ", but was read up to " + std::to_string(position) +
+  for (std::size_t i = 0; i < where.size(); ++i) {
+    const std::int64_t end = ends.offsets[i], position = positions_.try_emplace(where[i].partition, starts.offsets[i]).first->second;
+    if (position > end)
+      beyond = "topic " + config_.topic + ", partition " + std::to_string(where[i].partition) + " ends at offset " + std::to_string(end) + ", but was read up to " + std::to_string(position) +
                ": was the topic made anew?";
-    starts.push_back(marks.start);
-    all.push_back({where, position, marks.end});
+    all.push_back({where[i], position, end});
   }
-  if (!beyond.empty() && !made_anew(beyond, starts)) return std::nullopt;
+  if (!beyond.empty() && !made_anew(beyond, starts.offsets)) return std::nullopt;
   for (std::size_t i = 0; i < all.size(); ++i) {
     std::int64_t& position = positions_[all[i].where.partition];
-    if (position < starts[i]) {
+    if (position < starts.offsets[i]) {
       log::error("source {}: topic {}, partition {}: the records from offset {} to {} are no longer there (retention or compaction); it goes on at {}", name_, config_.topic,
-                    all[i].where.partition, position, starts[i] - 1, starts[i]);
+                    all[i].where.partition, position, starts.offsets[i] - 1, starts.offsets[i]);
       ++filling_.gone;
-      position = starts[i];
+      position = starts.offsets[i];
     }
     all[i].from = position;
   }

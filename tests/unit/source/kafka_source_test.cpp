@@ -129,6 +129,15 @@ TEST_CASE("a table is ready when what it had at first is taken in, and from then
   CHECK_FALSE(source->ready());
 }
 
+TEST_CASE("a topic of several partitions is read although a round trip takes more than half of a call's time", "[slow]") {
+  Topic topic;
+  topic.produce(0, 10);
+  topic.cluster->set_delay(1'200);
+  FakeIntake intake;
+  auto source = topic.source(intake);
+  REQUIRE(test::run_until(topic.io, [&] { return intake.accepted.size() == 10; }, std::chrono::seconds(40)));
+}
+
 TEST_CASE("positions that make no sense and topics that are not there are said, and nothing ends", "[slow]") {
   Topic topic;
   topic.produce(0, 10);
