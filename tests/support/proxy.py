@@ -195,6 +195,7 @@ class Proxy:
                 if self.drop_replies > 0:
                     self.drop_replies -= 1
                     self.dropped += 1
+                    link.client.transport.abort()  # at once: the one that waits for it learns that it is lost
                     return
             if self.swallow:
                 continue
